@@ -1,0 +1,50 @@
+# make            lists the targets
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+JOBS ?= $(shell nproc)
+BIN := build/release/bin
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+
+deps-build:
+	@tools/install_deps.sh build
+deps-test: deps-build
+	@tools/install_deps.sh test
+deps-bench: deps-build
+	@tools/install_deps.sh bench
+
+build: deps-build ## installs what is missing and builds build/release/bin/holdfast and its links
+	@cmake --preset release >build-release.log 2>&1 || { cat build-release.log; exit 1; }; rm -f build-release.log
+	cmake --build --preset release -j $(JOBS)
+
+up: build ## starts three masters and three volume servers in the background and shows a failover on them
+	@tools/up.sh
+down: ## stops what `make up` started
+	@tools/down.sh
+
+check: deps-test ## layers, unit tests under address and undefined-behaviour sanitizers, short fuzzing and simulation
+	@JOBS=$(JOBS) tools/check.sh
+
+test: deps-test ## installs, builds, passes all tests (T=name runs only matching ones)
+	@JOBS=$(JOBS) T='$(T)' tools/test.sh
+
+sim: build ## runs 1,000 seeds of the simulator (SEED=42 replays one)
+	@SEED='$(SEED)' tools/sim.sh
+
+soak: build ## the long tests: 200 leader deaths, thread sanitizer, long simulation
+	@JOBS=$(JOBS) tools/soak.sh
+
+fuzz: deps-test ## builds and runs every fuzzer (SECONDS_EACH=60)
+	@JOBS=$(JOBS) tools/fuzz.sh
+
+tsan: deps-build ## unit tests under the thread sanitizer
+	@cmake --preset tsan >/dev/null && cmake --build --preset tsan -j $(JOBS) && cd build/tsan && ctest -L unit --output-on-failure
+
+bench: build deps-bench ## prints the benchmarks' ratios and writes docs/benchmarks.md's figures
+	@bench/run.sh
+
+clean: ## removes build/
+	rm -rf build
+
+.PHONY: help deps-build deps-test deps-bench build up down check test sim soak fuzz tsan bench clean
