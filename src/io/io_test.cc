@@ -1,0 +1,152 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "io/posix/clock.h"
+#include "io/posix/disk.h"
+#include "io/posix/random.h"
+
+namespace holdfast::io {
+namespace {
+
+class SystemDiskTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "holdfast-io-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder = name;
+  }
+  void TearDown() override { ASSERT_TRUE(disk.remove_all(folder).ok()); }
+  std::string path(const std::string& name) const { return join(folder, name); }
+
+  posix::SystemDisk disk;
+  std::string folder;
+};
+
+std::string read_all(const File& file, std::uint64_t offset, std::size_t length) {
+  std::string out(length, '\0');
+  const auto got = file.read(offset, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()});
+  if (!got) return "error: " + got.error().what();
+  out.resize(*got);
+  return out;
+}
+
+TEST_F(SystemDiskTest, WhatIsWrittenInPiecesIsReadAsOne) {
+  auto file = disk.open(path("a"), {.write = true, .create = true});
+  ASSERT_TRUE(file.ok());
+  const std::array pieces{bytes_of("one "), bytes_of(""), bytes_of("two "), bytes_of("three")};
+  ASSERT_TRUE((*file)->write_pieces(2, pieces).ok());
+  ASSERT_TRUE((*file)->sync().ok());
+  EXPECT_EQ(read_all(**file, 0, 100), std::string("\0\0one two three", 15));
+  EXPECT_EQ(*(*file)->size(), 15u);
+}
+
+TEST_F(SystemDiskTest, MoreThanOneCallsWorthOfPiecesArriveInOrder) {
+  auto file = disk.open(path("a"), {.write = true, .create = true});
+  ASSERT_TRUE(file.ok());
+  std::vector<std::string> texts;
+  std::string whole;
+  for (int i = 0; i < 1000; ++i) texts.push_back(std::to_string(i) + ",");
+  std::vector<BytesView> pieces;
+  for (const auto& text : texts) {
+    pieces.push_back(bytes_of(text));
+    whole += text;
+  }
+  ASSERT_TRUE((*file)->write_pieces(0, pieces).ok());
+  EXPECT_EQ(read_all(**file, 0, whole.size() + 1), whole);
+}
+
+TEST_F(SystemDiskTest, AReadBehindTheEndIsShortAndNotAnError) {
+  ASSERT_TRUE(disk.replace_file(path("a"), "12345").ok());
+  auto file = disk.open(path("a"), {});
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(read_all(**file, 3, 10), "45");
+  EXPECT_EQ(read_all(**file, 9, 10), "");
+}
+
+TEST_F(SystemDiskTest, ACachedReadGivesBytesOrSaysBusy) {
+  ASSERT_TRUE(disk.replace_file(path("a"), "12345").ok());
+  auto file = disk.open(path("a"), {});
+  std::array<std::uint8_t, 5> out{};
+  const auto got = (*file)->read_cached(0, out);
+  if (got) {
+    EXPECT_EQ(text_of(out), "12345");
+  } else {
+    EXPECT_EQ(got.error().code(), Code::busy);
+  }
+}
+
+TEST_F(SystemDiskTest, ReplacingAFileLeavesNoTemporaryBehind) {
+  ASSERT_TRUE(disk.replace_file(path("a"), "old").ok());
+  ASSERT_TRUE(disk.replace_file(path("a"), "new").ok());
+  EXPECT_EQ(*disk.read_file(path("a"), 100), "new");
+  EXPECT_EQ(*disk.list(folder), std::vector<std::string>{"a"});
+  EXPECT_EQ(disk.read_file(path("a"), 2).error().code(), Code::invalid);
+}
+
+TEST_F(SystemDiskTest, AMissingFileIsNotFoundAndNamed) {
+  const auto file = disk.open(path("none"), {});
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code(), Code::not_found);
+  EXPECT_NE(file.error().what().find("none"), std::string::npos);
+}
+
+TEST_F(SystemDiskTest, ExclusiveCreationRefusesAnExistingFile) {
+  ASSERT_TRUE(disk.replace_file(path("a"), "old").ok());
+  const auto file = disk.open(path("a"), {.write = true, .create = true, .exclusive = true});
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code(), Code::already_exists);
+}
+
+TEST_F(SystemDiskTest, FoldersAreMadeWithTheirParentsAndRemovedWithTheirChildren) {
+  ASSERT_TRUE(disk.make_folders(path("x/y/z")).ok());
+  ASSERT_TRUE(disk.make_folders(path("x/y/z")).ok());
+  ASSERT_TRUE(disk.replace_file(path("x/y/z/f"), "1").ok());
+  ASSERT_TRUE(disk.remove_all(path("x")).ok());
+  EXPECT_EQ(disk.info(path("x")).error().code(), Code::not_found);
+  EXPECT_TRUE(disk.remove_all(path("x")).ok());
+}
+
+TEST_F(SystemDiskTest, ALockIsHeldOnceAndNamesItsHolder) {
+  {
+    auto first = disk.lock(path("lock"));
+    ASSERT_TRUE(first.ok());
+    const auto second = disk.lock(path("lock"));
+    ASSERT_FALSE(second.ok());
+    EXPECT_EQ(second.error().code(), Code::busy);
+    EXPECT_NE(second.error().what().find(std::to_string(getpid())), std::string::npos);
+  }
+  EXPECT_TRUE(disk.lock(path("lock")).ok());
+}
+
+TEST_F(SystemDiskTest, AllocatedRoomReadsAsZerosAndKeepsTheSizeWhenAsked) {
+  auto file = disk.open(path("a"), {.write = true, .create = true});
+  const auto kept = (*file)->allocate(0, 4096, true);
+  if (!kept) GTEST_SKIP() << kept.error().what();
+  EXPECT_EQ(*(*file)->size(), 0u);
+  ASSERT_TRUE((*file)->allocate(0, 4096, false).ok());
+  EXPECT_EQ(read_all(**file, 0, 8192), std::string(4096, '\0'));
+}
+
+TEST(Paths, FolderOfIsTheParent) {
+  EXPECT_EQ(folder_of("a/b/c"), "a/b");
+  EXPECT_EQ(folder_of("c"), ".");
+  EXPECT_EQ(folder_of("/c"), "/");
+  EXPECT_EQ(join("a/", "b"), "a/b");
+}
+
+TEST(SystemClockTest, NeverGoesBack) {
+  const Instant first = posix::system_clock().now();
+  EXPECT_LE(first, posix::system_clock().now());
+}
+
+TEST(RandomTest, BelowStaysBelowAndReachesAll) {
+  std::array<int, 3> seen{};
+  for (int i = 0; i < 300; ++i) ++seen[posix::system_random().below(3)];
+  for (const int count : seen) EXPECT_GT(count, 0);
+  EXPECT_NE(posix::system_random().uuid(), posix::system_random().uuid());
+}
+
+}  // namespace
+}  // namespace holdfast::io
