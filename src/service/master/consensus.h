@@ -1,0 +1,97 @@
+// Consensus: what the Master needs of the Raft group, and no more. RaftHost (raft_host.h) implements it; tests use a
+// fake. The implementation drives the state machine (core/topology/state_machine.h) that was given to it.
+//
+// The master never asks "am I the leader?" and then acts on the answer: an order or a committed entry carries the
+// term, and an assign is allowed only until a published deadline that ends before anyone else could have been elected
+// without us hearing of it (check-quorum: the leader's own silence timeout, counted from sending).
+//
+// Every function may be called from any thread and returns at once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "model/ids.h"
+
+namespace holdfast::master {
+
+enum class Role { follower, pre_candidate, candidate, leader, learner };
+const char* text(Role role);  // "follower", ..., for logs and the page
+
+// A member of the group as this master knows it. Addresses are texts "host:port"; empty while unknown. What is not
+// known of a member (never connected yet) is zero or empty.
+struct MemberView {
+  NodeId id;
+  bool self = false;
+  bool voter = true;      // false: learner
+  bool connected = false; // a link in at least one direction is up (true for self)
+  std::string http;       // host:port as clients should dial it
+  std::string grpc;       // host:grpc port
+  // The running process of the member, from its first message on a link. Key blocks belong to exactly one process.
+  Incarnation incarnation;
+  Uuid process;           // random at each start: tells a rolled-back folder from the process it was copied from
+  std::uint32_t feature_level = 0;
+  // What the member last said, or (on the leader) is known to hold.
+  Role role = Role::follower;
+  Term term;
+  Index match;
+  std::optional<Duration> silent_for;  // since its last message; empty: never heard
+};
+
+// One moment of the group, never changed after it is published.
+struct View {
+  ClusterId cluster_id;  // empty until bootstrap is over
+  NodeId self;
+  Incarnation incarnation;
+  Uuid process;
+  Role role = Role::follower;
+  Term term;
+  std::optional<NodeId> leader;      // self included; empty while none is known
+  std::optional<Instant> leader_since;
+  Index commit;
+  Index applied;
+  // The commit index this leader knew when it was elected: key blocks at or below it may be used at once. Blocks above
+  // it are used only when their own entry has been committed and applied (so: always ask the registry, never the log).
+  Index commit_at_election;
+  std::vector<MemberView> members;   // self included
+  std::string last_change;           // one line: who leads and why it changed
+  std::string waiting_for;           // bootstrap: "localhost:9335 has not answered yet"; empty otherwise
+
+  bool is_leader() const { return role == Role::leader; }
+  const MemberView* member(NodeId id) const {
+    for (const auto& m : members)
+      if (m.id == id) return &m;
+    return nullptr;
+  }
+  const MemberView* leader_member() const { return leader ? member(*leader) : nullptr; }
+};
+
+class Consensus {
+ public:
+  virtual ~Consensus() = default;
+
+  // The newest view; never null.
+  virtual std::shared_ptr<const View> view() const = 0;
+
+  // Whether this master leads and may hand out file ids at `now`: one atomic load and a comparison.
+  virtual bool may_assign(Instant now) const = 0;
+
+  // Puts one command (registry.h) into the log, together with others that arrive meanwhile. `done` gets the state
+  // machine's answer once the entry is committed and applied here, or an error: not_leader and busy are surely without
+  // effect; outcome_unknown may take effect later. Called exactly once, on the applying thread: it must be short and
+  // not call back into propose() and wait. When shutting down all that is pending ends as outcome_unknown.
+  using Done = std::function<void(Result<std::string>)>;
+  virtual void propose(std::string command, Done done) = 0;
+
+  // `changed` is called after each new view that differs in more than lag, on the thread that publishes it: be short.
+  // Given once, before start.
+  virtual void on_view_change(std::function<void()> changed) = 0;
+};
+
+}  // namespace holdfast::master
