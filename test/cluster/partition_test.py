@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Cut networks: three hosts in network namespaces of this test's own, each with a master and a volume server; the
+client lives on the hub. Hosts are cut off wholly (link down) or in one direction (a blackhole route) while writers go
+on. Needs root (for namespaces); says so and is skipped otherwise.
+"""
+import os
+import subprocess
+import sys
+import time
+
+from harness import Client, Failure, Http, Load, NETWORK_ERRORS, Process, Prober, WEED, check, run, upload_once
+
+import pathlib
+import shutil
+import tempfile
+
+HUB = os.environ.get("HOLDFAST_TEST_HUB")
+
+
+def sh(*argv, ok=False):
+    result = subprocess.run(argv, capture_output=True, text=True)
+    if result.returncode != 0 and not ok:
+        raise Failure(f"{' '.join(argv)}: {result.stderr.strip()}")
+    return result.stdout
+
+
+class Network:
+    """Namespaces HUB-1..n, each with eth0 10.77.0.i on a bridge inside the hub's own namespace."""
+
+    def __init__(self, hosts):
+        self.names = [f"{HUB}-{i + 1}" for i in range(hosts)]
+        sh("ip", "link", "set", "lo", "up")
+        sh("ip", "link", "add", "br0", "type", "bridge")
+        sh("ip", "address", "add", "10.77.0.254/24", "dev", "br0")
+        sh("ip", "link", "set", "br0", "up")
+        for i, name in enumerate(self.names):
+            sh("ip", "netns", "add", name)
+            sh("ip", "link", "add", f"v{i + 1}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            sh("ip", "link", "set", f"v{i + 1}", "master", "br0", "up")
+            for command in (("link", "set", "lo", "up"), ("address", "add", f"10.77.0.{i + 1}/24", "dev", "eth0"),
+                            ("link", "set", "eth0", "up")):
+                sh("ip", "netns", "exec", name, "ip", *command)
+
+    def cut(self, host):
+        sh("ip", "link", "set", f"v{host + 1}", "down")
+
+    def heal(self, host):
+        sh("ip", "link", "set", f"v{host + 1}", "up")
+
+    def cut_one_way(self, source, target):
+        """`source` can no longer send to `target`; the other direction works."""
+        sh("ip", "netns", "exec", self.names[source], "ip", "route", "add", "blackhole", f"10.77.0.{target + 1}/32")
+
+    def heal_one_way(self, source, target):
+        sh("ip", "netns", "exec", self.names[source], "ip", "route", "del", "blackhole", f"10.77.0.{target + 1}/32",
+           ok=True)
+
+    def close(self):
+        for name in self.names:
+            sh("ip", "netns", "del", name, ok=True)
+
+
+class Hosts:
+    """A master and a volume server on each host of a Network."""
+
+    def __init__(self, network):
+        self.network = network
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-net-"))
+        self.masters = [f"10.77.0.{i + 1}:9333" for i in range(len(network.names))]
+        peers = ",".join(self.masters)
+        self.master_processes, self.volume_processes = [], []
+        for i, name in enumerate(network.names):
+            prefix = ("ip", "netns", "exec", name)
+            env = {"TMPDIR": str(self.folder)}
+            for kind in ("m", "v"):
+                (self.folder / f"{kind}{i + 1}").mkdir()
+            self.master_processes.append(Process(
+                f"master{i + 1}", [WEED, "-logtostderr=true", "master", f"-ip=10.77.0.{i + 1}", "-port=9333",
+                                   f"-mdir=./m{i + 1}", f"-peers={peers}", "-volumeSizeLimitMB=64"],
+                self.folder, env, prefix).start())
+            self.volume_processes.append(Process(
+                f"volume{i + 1}", [WEED, "-logtostderr=true", "volume", f"-ip=10.77.0.{i + 1}", "-port=8080",
+                                   f"-dir=./v{i + 1}", f"-mserver={peers}", "-preStopSeconds=0"],
+                self.folder, env, prefix).start())
+
+    def leader(self, among=None, seconds=10):
+        end = time.monotonic() + seconds
+        while True:
+            for i in among if among is not None else range(len(self.masters)):
+                try:
+                    _, status = Http(0.5).json(self.masters[i], "/cluster/status")
+                    if status.get("IsLeader"):
+                        return i
+                except (*NETWORK_ERRORS, ValueError):
+                    pass
+            check(time.monotonic() < end, "no leader")
+            time.sleep(0.02)
+
+    def wait_writable(self):
+        end = time.monotonic() + 20
+        client = Client(self.masters)
+        while True:
+            try:
+                client.upload(b"ready")
+                return
+            except (Failure, *NETWORK_ERRORS):
+                check(time.monotonic() < end, "no upload within 20 s")
+                time.sleep(0.05)
+
+    def close(self):
+        for process in self.master_processes + self.volume_processes:
+            process.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def with_hosts(story):
+    network = Network(3)
+    try:
+        hosts = Hosts(network)
+        try:
+            hosts.wait_writable()
+            story(network, hosts)
+        except Exception:
+            for p in hosts.master_processes:
+                print(f"==== {p.name}\n{p.log()[-3000:]}", file=sys.stderr)
+            raise
+        finally:
+            hosts.close()
+    finally:
+        network.close()
+        sh("ip", "link", "del", "br0", ok=True)
+
+
+def a_leader_cut_off_is_replaced_and_stops_assigning():
+    def story(network, hosts):
+        load = Load(hosts.masters, writers=2).start()
+        gaps = []
+        try:
+            for _ in range(4):
+                leader = hosts.leader()
+                rest = [i for i in range(3) if i != leader]
+                time.sleep(1)
+                prober = Prober([hosts.masters[i] for i in rest], upload_once)
+                time.sleep(0.2)
+                since = time.monotonic()
+                network.cut(leader)
+                try:
+                    gaps.append(prober.gap(since, 10))
+                finally:
+                    prober.stop()
+                # The old leader is asked from inside its own host: cut off, it must not go on assigning.
+                time.sleep(2.5)
+                inside = sh("ip", "netns", "exec", network.names[leader], "curl", "-s", "-m", "4", "-o", "/dev/null",
+                            "-w", "%{http_code}", f"http://{hosts.masters[leader]}/dir/assign", ok=True)
+                check(inside == "503", f"the cut-off leader answered an assign with {inside}, not 503")
+                network.heal(leader)
+                time.sleep(1)
+        finally:
+            load.stop()
+        load.verify()
+        print("  uploads away after a cut: " + ", ".join(f"{g * 1000:.0f} ms" for g in gaps))
+    with_hosts(story)
+
+
+def a_one_way_cut_does_not_livelock():
+    def story(network, hosts):
+        load = Load(hosts.masters, writers=2).start()
+        try:
+            for turn in range(3):
+                leader = hosts.leader()
+                follower = (leader + 1 + turn % 2) % 3
+                source, target = (leader, follower) if turn % 2 == 0 else (follower, leader)
+                network.cut_one_way(source, target)
+                time.sleep(2)
+                client = Client(hosts.masters)
+                done, end = 0, time.monotonic() + 5
+                while done < 20:
+                    try:
+                        client.upload(b"during a one-way cut")
+                        done += 1
+                    except (Failure, *NETWORK_ERRORS):
+                        check(time.monotonic() < end, f"only {done} uploads in 5 s during a one-way cut")
+                network.heal_one_way(source, target)
+                time.sleep(1)
+        finally:
+            load.stop()
+        load.verify()
+    with_hosts(story)
+
+
+if __name__ == "__main__":
+    if os.geteuid() != 0:
+        print("0 passed, 0 failed, 2 skipped: network namespaces need root")
+        sys.exit(77)
+    if HUB is None:
+        hub = f"hft{os.getpid()}"
+        sh("ip", "netns", "add", hub)
+        try:
+            code = subprocess.run(["ip", "netns", "exec", hub, sys.executable, __file__, *sys.argv[1:]],
+                                  env={**os.environ, "HOLDFAST_TEST_HUB": hub}).returncode
+        finally:
+            sh("ip", "netns", "del", hub, ok=True)
+        sys.exit(code)
+    run([a_leader_cut_off_is_replaced_and_stops_assigning, a_one_way_cut_does_not_livelock])
