@@ -1,0 +1,62 @@
+// VolumeOrders: what a leading master asks of volume servers, over upstream's rpcs on their gRPC port with our fence.
+//
+// Every order is answered exactly once, from a thread of the gRPC library that must not be blocked; also when the
+// server is silent (order_time_max) and when the VolumeOrders goes away. Answers:
+//   ok                the order is carried out
+//   refused           the server has seen a newer fence or belongs to another cluster
+//   already_exists    allocate: it holds that volume already
+//   not_found         remove: it does not hold that volume
+//   no_space          allocate: no slot or no room left
+//   outcome_unknown   no answer, or the link broke: the order may have been carried out
+//   internal          the server's own words otherwise
+// Orders to one server run in parallel; whoever needs an order between them waits for the answers.
+//
+// Thread-safe. Do not destroy it inside `done`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "model/address.h"
+#include "model/fence.h"
+#include "model/replica_placement.h"
+#include "model/ttl.h"
+
+namespace holdfast::client {
+
+inline constexpr Duration kOrderTimeMax = std::chrono::seconds(60);  // upstream's limit: a disk may be slow to allocate
+
+class VolumeOrders {
+ public:
+  using Done = std::function<void(Status)>;
+
+  struct Allocate {
+    VolumeId volume;
+    std::string collection;
+    ReplicaPlacement replica_placement;
+    Ttl ttl;
+    std::string disk_type;            // "" is hdd
+    std::int64_t preallocate_bytes = 0;
+    std::uint32_t version = 3;
+  };
+
+  virtual ~VolumeOrders() = default;
+
+  // `server.grpc()` is dialled. The fence is absent only in tests of upstream's behaviour.
+  virtual void allocate(const Address& server, const Allocate& order, const std::optional<Fence>& fence,
+                        Done done) = 0;
+  virtual void remove(const Address& server, VolumeId volume, bool only_empty, const std::optional<Fence>& fence,
+                      Done done) = 0;
+  virtual void delete_collection(const Address& server, const std::string& collection,
+                                 const std::optional<Fence>& fence, Done done) = 0;
+};
+
+// The real one. Keeps one connection per server, made at the first order and dropped when it breaks.
+std::unique_ptr<VolumeOrders> make_volume_orders(Duration order_time_max = kOrderTimeMax);
+
+}  // namespace holdfast::client
