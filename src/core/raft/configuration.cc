@@ -1,0 +1,157 @@
+#include "core/raft/configuration.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+
+namespace holdfast::raft {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVoter = 1;
+constexpr std::uint8_t kPromote = 2;
+constexpr std::uint8_t kReplaces = 4;
+
+void append_id(std::string& out, NodeId id) {
+  append_be(out, id.value().high);
+  append_be(out, id.value().low);
+}
+
+// Takes big-endian values off the front; `failed` once there were too few bytes.
+struct Reader {
+  std::string_view rest;
+  bool failed = false;
+
+  template <typename T>
+  T take() {
+    if (rest.size() < sizeof(T)) {
+      failed = true;
+      return T{};
+    }
+    const T value = load_be<T>(rest.data());
+    rest.remove_prefix(sizeof(T));
+    return value;
+  }
+  NodeId take_id() {
+    const auto high = take<std::uint64_t>();
+    const auto low = take<std::uint64_t>();
+    return NodeId(Uuid{high, low});
+  }
+  std::string take_text(std::size_t length) {
+    if (rest.size() < length) {
+      failed = true;
+      return {};
+    }
+    std::string value(rest.substr(0, length));
+    rest.remove_prefix(length);
+    return value;
+  }
+};
+
+bool before(const Member& a, const Member& b) { return a.id < b.id; }
+
+}  // namespace
+
+Configuration::Configuration(std::vector<Member> members) : members_(std::move(members)) {
+  std::sort(members_.begin(), members_.end(), before);
+}
+
+const Member* Configuration::find(NodeId id) const {
+  for (const auto& member : members_) {
+    if (member.id == id) return &member;
+  }
+  return nullptr;
+}
+
+bool Configuration::is_voter(NodeId id) const {
+  const auto* member = find(id);
+  return member != nullptr && member->voter;
+}
+
+std::size_t Configuration::voter_count() const {
+  return static_cast<std::size_t>(
+      std::count_if(members_.begin(), members_.end(), [](const Member& m) { return m.voter; }));
+}
+
+Configuration Configuration::with(Member member) const {
+  auto members = without(member.id).members_;
+  members.push_back(std::move(member));
+  return Configuration(std::move(members));
+}
+
+Configuration Configuration::without(NodeId id) const {
+  auto members = members_;
+  std::erase_if(members, [&](const Member& m) { return m.id == id; });
+  return Configuration(std::move(members));
+}
+
+std::string encode(const Configuration& configuration) {
+  std::string out;
+  append_be<std::uint8_t>(out, kVersion);
+  append_be<std::uint16_t>(out, static_cast<std::uint16_t>(configuration.members().size()));
+  for (const auto& member : configuration.members()) {
+    append_id(out, member.id);
+    const bool replaces = !member.replaces.value().empty();
+    append_be<std::uint8_t>(out, static_cast<std::uint8_t>((member.voter ? kVoter : 0) |
+                                                           (member.promote ? kPromote : 0) |
+                                                           (replaces ? kReplaces : 0)));
+    if (replaces) append_id(out, member.replaces);
+    append_be<std::uint16_t>(out, static_cast<std::uint16_t>(member.address.size()));
+    out += member.address;
+  }
+  return out;
+}
+
+Result<Configuration> decode_configuration(std::string_view bytes) {
+  Reader reader{bytes};
+  if (reader.take<std::uint8_t>() != kVersion) {
+    return Error{Code::unsupported, "configuration of an unknown version"};
+  }
+  const auto count = reader.take<std::uint16_t>();
+  if (count > kMembersMax) return Error{Code::corrupt, "configuration with too many members"};
+  std::vector<Member> members;
+  for (std::uint16_t i = 0; i < count && !reader.failed; ++i) {
+    Member member;
+    member.id = reader.take_id();
+    const auto flags = reader.take<std::uint8_t>();
+    member.voter = (flags & kVoter) != 0;
+    member.promote = (flags & kPromote) != 0;
+    if ((flags & kReplaces) != 0) member.replaces = reader.take_id();
+    const auto length = reader.take<std::uint16_t>();
+    if (length > kAddressBytesMax || (flags & ~(kVoter | kPromote | kReplaces)) != 0) {
+      return Error{Code::corrupt, "configuration with a malformed member"};
+    }
+    member.address = reader.take_text(length);
+    members.push_back(std::move(member));
+  }
+  if (reader.failed || !reader.rest.empty()) {
+    return Error{Code::corrupt, "configuration of a wrong length"};
+  }
+  Configuration configuration(std::move(members));
+  for (std::size_t i = 1; i < configuration.members().size(); ++i) {
+    if (configuration.members()[i - 1].id == configuration.members()[i].id) {
+      return Error{Code::corrupt, "configuration that lists a member twice"};
+    }
+  }
+  return configuration;
+}
+
+std::string text(const Configuration& configuration) {
+  std::string out;
+  for (const auto& member : configuration.members()) {
+    if (!out.empty()) out += ", ";
+    out += text(member.id).substr(0, 8) + " " + member.address;
+    if (!member.voter) out += member.promote ? " (joining)" : " (learner)";
+  }
+  return out;
+}
+
+Entry bootstrap_entry(const Configuration& configuration) {
+  return Entry{.term = Term(1),
+               .index = Index(1),
+               .kind = EntryKind::configuration,
+               .format = kEntryFormat,
+               .data = encode(configuration)};
+}
+
+}  // namespace holdfast::raft

@@ -1,0 +1,98 @@
+// Configuration: who the members are, and which of them count.
+//
+// A configuration is a log entry and holds from the moment it is *appended*, committed or not (Raft 4.1). Only one
+// differs from the last committed one at a time, and consecutive ones differ in at most one voter, so that any
+// majority of the one meets any majority of the other. A leader appends one only after an entry of its own term is
+// committed (the bug of one-at-a-time changes found in 2015), and the next only when that one is committed.
+//
+// Members are known by UUID for ever; an address is an attribute that may change by an entry of its own.
+//
+// Values only; pure; thread-safe as values are.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "model/entry.h"
+#include "model/ids.h"
+
+namespace holdfast::raft {
+
+// Bounds a configuration's size on the wire and the number of links a master holds.
+inline constexpr std::size_t kMembersMax = 31;
+inline constexpr std::size_t kAddressBytesMax = 512;
+
+struct Member {
+  NodeId id;
+  std::string address;  // "host:port" of HTTP, as the member announced it; opaque here
+  bool voter = false;   // else a learner: receives everything, counts for nothing
+
+  // A learner that becomes a voter as soon as it has caught up (the leader sees to it).
+  bool promote = false;
+
+  // A learner that takes the place of a member whose disk is gone: that one is removed right before the promotion,
+  // so the number of voters that must answer never grows by a dead one. Empty: takes nobody's place.
+  NodeId replaces;
+
+  friend bool operator==(const Member&, const Member&) = default;
+};
+
+class Configuration {
+ public:
+  Configuration() = default;
+  explicit Configuration(std::vector<Member> members);  // sorted by id, so equal sets compare equal
+
+  const std::vector<Member>& members() const { return members_; }
+  bool empty() const { return members_.empty(); }
+  const Member* find(NodeId id) const;
+  bool is_voter(NodeId id) const;
+  std::size_t voter_count() const;
+  std::size_t majority() const { return voter_count() / 2 + 1; }
+
+  // The same with `member` added or put in the place of the one with its id; without the one named.
+  Configuration with(Member member) const;
+  Configuration without(NodeId id) const;
+
+  friend bool operator==(const Configuration&, const Configuration&) = default;
+
+ private:
+  std::vector<Member> members_;
+};
+
+// The bytes of a configuration entry and of a snapshot's head. Decoding checks bounds, since the bytes may come from
+// a disk or a peer; encode(decode(x)) == x.
+//
+//   u8 version = 1, u16 count, then per member: uuid high u64, low u64, u8 flags (1 voter, 2 promote, 4 replaces),
+//   if flag 4: uuid of the replaced; u16 length, address. All big-endian.
+std::string encode(const Configuration& configuration);
+Result<Configuration> decode_configuration(std::string_view bytes);
+
+// "a localhost:9333, b localhost:9334 (learner)" for logs.
+std::string text(const Configuration& configuration);
+
+// What a leader can be asked to change, one at a time. Each names what it wants, so asking twice is harmless.
+struct AddMember {
+  Member member;  // voter = false joins as a learner; promote = true lets it become a voter when caught up
+};
+struct PromoteMember {
+  NodeId id;  // refused until it has caught up
+};
+struct RemoveMember {
+  NodeId id;
+};
+struct SetAddress {
+  NodeId id;
+  std::string address;
+};
+using Change = std::variant<AddMember, PromoteMember, RemoveMember, SetAddress>;
+
+// The entry with which every founding member of a cluster begins: the same bytes on all of them, index 1, term 1, so
+// it counts as committed from the start. All must be given the same list (host: architecture, section 4).
+Entry bootstrap_entry(const Configuration& configuration);
+
+}  // namespace holdfast::raft

@@ -1,0 +1,194 @@
+// What masters say to each other.
+//
+// Any message may be lost, doubled, delayed or overtaken, also across restarts of either side: nothing here relies on
+// order. Which promise a message makes is said with it; a message that promises something on disk leaves only after
+// the sync (Output::messages_after_sync).
+//
+// A `Beat` and its reply are small enough for one UDP datagram (kBeatBytesMax); all others go through the stream.
+//
+// Every message carries the sender's incarnation: a vote asked for before a crash is never counted after it, since the
+// log it spoke of may have been longer than what reached the disk.
+//
+// Room is left for leases (raft-and-leases 2): VoteReply::reports, Beat::lease_*; unknown fields are ignored.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/time.h"
+#include "core/raft/configuration.h"
+#include "model/entry.h"
+#include "model/ids.h"
+
+namespace holdfast::raft {
+
+// A beat with kMembersMax heirs, encoded plainly, stays below every usual MTU.
+inline constexpr std::size_t kBeatBytesMax = 1200;
+
+// A leader's own clock when it sent something, echoed by the answer. Means nothing to anyone else, so a replay from
+// before a restart is told apart by the incarnation, not by the stamp.
+using Stamp = Instant;
+
+// A round of beats sent to confirm that this leader still leads. Counts up within one term of one leader and is never
+// used again: (term, round) names one round for ever (raft-and-leases 3.2).
+using Round = StrongId<struct RoundTag, std::uint64_t>;
+
+// Where a log ends; compared first by term, then by index ("more up to date", Raft 5.4.1).
+struct LogPosition {
+  Term term;
+  Index index;
+  friend auto operator<=>(const LogPosition&, const LogPosition&) = default;
+};
+
+// Asks for a vote in Message::term. With `pre` it changes nothing at either side: "would you, if I asked?"
+struct VoteRequest {
+  bool pre = false;
+  bool transfer = false;   // the old leader asked for this election (TimeoutNow)
+  bool link_lost = false;  // pre-vote after a broken connection to the leader: a hint, the receiver must confirm it
+  LogPosition last;        // of the candidate's log, unsynced entries included
+};
+
+// Left behind for leases: how long a lease this voter granted to the leader of `term` may still run.
+struct LeaseReport {
+  Term term;
+  Duration left{};
+};
+
+// Promises (without `pre`): this member votes for nobody else in `request_term`, across restarts.
+struct VoteReply {
+  bool pre = false;
+  bool granted = false;
+  Term request_term;                  // of the request
+  Incarnation candidate_incarnation;  // of the request; votes for another incarnation do not count
+  std::vector<LeaseReport> reports;   // always empty until leases come
+};
+
+// Entries after `previous`. Also repeats the commit index, so a busy leader needs no beats for that.
+struct Append {
+  LogPosition previous;
+  std::vector<Entry> entries;  // may be empty: a probe
+  Index commit;
+  Round round;
+  Stamp sent{};
+};
+
+enum class AppendResult : std::uint8_t {
+  accepted = 1,
+  conflict = 2,   // `previous` is not in the log; see the hint
+  disk_full = 3,  // read, not kept: this member votes but does not ack
+};
+
+// Promises (when accepted): the log up to `match` equals the sender's and is on disk.
+struct AppendReply {
+  AppendResult result = AppendResult::accepted;
+  Index match;  // accepted: last index the Append covered
+
+  // A conflict's hint (Raft 5.3, end): the term this member has at `previous.index` and where that term begins here;
+  // term 0: the log ends before, at hint_index - 1.
+  Term hint_term;
+  Index hint_index;
+
+  Index durable;  // last index known to be on disk; lets a leader notice a log that shrank
+  Round round;
+  Stamp sent{};  // echoed
+};
+
+// "I lead." Sent every beat_interval and whenever the commit index moves.
+struct Beat {
+  Index commit;
+  Stamp sent{};
+  std::uint64_t sequence = 0;  // counts beats of this leader in this term; gaps tell loss
+  Round round;
+  std::vector<NodeId> heirs;  // who should follow this leader, best first
+};
+
+// Promises nothing on disk: "I heard you, and I know of no later term."
+struct BeatReply {
+  Stamp sent{};                // echoed
+  std::uint64_t sequence = 0;  // echoed
+  Round round;                 // echoed
+  Index last;                  // of its log that is known to equal the leader's, unsynced included
+  Index durable;               // last index on its disk
+  bool disk_full = false;
+  bool damaged = false;  // its log has a hole that it is waiting to be sent again
+};
+
+// From a leader to its heir: stand for election now, without a pre-vote. Only sent when the heir's log is complete.
+struct TimeoutNow {};
+
+// The state up to and including an entry, as stored beside the log.
+struct SnapshotMeta {
+  LogPosition last;             // the last entry it covers
+  Configuration configuration;  // in force at that entry
+  Index configuration_index;    // where that configuration was appended
+  std::uint64_t bytes = 0;      // length of the whole
+
+  friend bool operator==(const SnapshotMeta&, const SnapshotMeta&) = default;
+};
+
+// A piece of a snapshot for a member that needs entries the leader no longer has.
+struct SnapshotPiece {
+  SnapshotMeta meta;
+  std::uint64_t offset = 0;
+  Payload data;
+  bool last = false;
+  Stamp sent{};
+};
+
+// Promises (with `stored`): the state up to `index` is on disk and applied.
+struct SnapshotReply {
+  LogPosition snapshot;          // which one
+  std::uint64_t next_offset = 0;  // send on from here; 0 starts again
+  bool stored = false;
+  Stamp sent{};  // echoed
+};
+
+// A follower asks for the index at which a read is linearizable; the leader confirms itself and answers.
+// `request` is the follower's own counter, never reused within its incarnation.
+struct ReadQuery {
+  std::uint64_t request = 0;
+};
+struct ReadAnswer {
+  std::uint64_t request = 0;
+  Incarnation asker;
+  bool ok = false;
+  Index index;
+};
+
+// A leader tells a member why it takes no part. The receiver stops in words (Output::notices).
+enum class NoticeKind : std::uint8_t {
+  removed = 1,    // no longer a member, as of a committed configuration
+  regressed = 2,  // its log lost entries it had acknowledged: a folder rolled back or restored from a copy
+  duplicate = 3,  // an older incarnation, or a second one, of the same UUID
+};
+struct Notice {
+  NoticeKind kind = NoticeKind::removed;
+  std::string text;
+};
+
+using Body = std::variant<VoteRequest, VoteReply, Append, AppendReply, Beat, BeatReply, TimeoutNow, SnapshotPiece,
+                          SnapshotReply, ReadQuery, ReadAnswer, Notice>;
+
+struct Message {
+  NodeId from;
+  NodeId to;
+  Term term;  // the sender's, except in a pre-vote: there the term it would stand in
+  Incarnation incarnation;  // the sender's
+  Body body;
+};
+
+// Whether it may go by UDP: Beat and BeatReply.
+inline bool is_beat(const Message& message) {
+  return std::holds_alternative<Beat>(message.body) || std::holds_alternative<BeatReply>(message.body);
+}
+
+// "a->b t3 append 7.. (2) commit 6": one line, for traces and logs. Stable, golden tests compare it.
+std::string text(const Message& message);
+
+// Bytes this message is about to take on the wire; for bounds, not exact.
+std::size_t bytes_of(const Message& message);
+
+}  // namespace holdfast::raft
