@@ -1,0 +1,15 @@
+#!/bin/sh
+# All benchmarks of docs/benchmarks.md, in one run. N=100 leader deaths each by default; ROUNDS=5.
+set -eu
+cd "$(dirname "$0")/.."
+n=${N:-100}
+rounds=${ROUNDS:-5}
+cmake --build --preset release --target bare_loop volume_bench >/dev/null 2>&1 || cmake --build --preset release --target bare_loop
+echo "== (b) reads, (c) writes, (e) assigns"
+bench/throughput.py --rounds "$rounds"
+echo "== (d) memory per million needles, opening a volume of a million needles"
+for b in build/release/bin/*_bench; do [ -x "$b" ] && "$b" --benchmark_min_time=0.2; done
+echo "== (f) start, memory, idle"
+bench/start.py --rounds "$rounds"
+echo "== (a) failover beside etcd"
+bench/failover.py -n "$n"
