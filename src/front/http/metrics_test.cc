@@ -1,0 +1,46 @@
+#include "front/http/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holdfast::front {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(MetricsText, PrintsCountersGaugesAndHistograms) {
+  metrics::Registry registry;
+  registry.counter("holdfast_elections_total", "Elections begun.").add(3);
+  registry.gauge("SeaweedFS_master_is_leader", "1 on the leader.").set(1);
+  registry.histogram("holdfast_commit_seconds", "Commit latency.", {}, 10us).observe(15us);
+  const auto text = metrics_text(registry);
+  EXPECT_THAT(text, HasSubstr("# HELP holdfast_elections_total Elections begun.\n"
+                              "# TYPE holdfast_elections_total counter\n"
+                              "holdfast_elections_total 3\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE SeaweedFS_master_is_leader gauge\nSeaweedFS_master_is_leader 1\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_commit_seconds_bucket{le=\"+Inf\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_commit_seconds_count 1\n"));
+  EXPECT_THAT(text, HasSubstr("process_resident_memory_bytes "));
+  EXPECT_THAT(text, HasSubstr("process_cpu_seconds_total "));
+}
+
+TEST(MetricsText, CountsRequestsByKindAndStatus) {
+  metrics::Registry registry;
+  RequestMetrics requests(registry, "master", {"assign", "lookup"});
+  requests.done(0, 200, 50us);
+  requests.done(0, 200, 1ms);
+  requests.done(0, 503, 2s);
+  requests.done(1, 404, 10us);
+  requests.done(1, 9999, 10us);
+  const auto text = metrics_text(registry);
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_master_request_total{type=\"assign\",code=\"200\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_master_request_total{type=\"assign\",code=\"503\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_master_request_total{type=\"lookup\",code=\"404\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_master_request_total{type=\"lookup\",code=\"599\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_master_request_seconds_count{type=\"assign\"} 3\n"));
+  EXPECT_THAT(text, Not(HasSubstr("{type=\"lookup\",code=\"200\"}")));
+}
+
+}  // namespace
+}  // namespace holdfast::front
