@@ -1,0 +1,238 @@
+// VolumeService: one volume server as its fronts see it. The HTTP routes and the gRPC services call nothing else.
+//
+// Threads. Every call may come from any thread. A call marked *loop* never blocks and may be made on an event loop; one
+// marked *pool* may wait for the disk and belongs on another thread: post() runs it on the service's own. A `done` is
+// called exactly once, possibly before the call that took it has returned, else from a thread of the service; it must
+// not block. What a request points to (data, names) stays alive until its `done`.
+//
+// Reading has two steps. read_now() answers from the page cache or not at all, so a small file costs the loop one
+// lookup and one pread. What it cannot answer goes through read(). Bodies above kInlineBytesMax are never read whole:
+// the answer then carries a Body to be read piece by piece, and the reader checks the crc as it goes.
+//
+// Errors. Code says the HTTP or gRPC status, what() is the text upstream's clients know, without front's own prefix:
+//   read     not_found (also deleted, expired, wrong cookie) | corrupt, io: 500
+//   write    read_only, already_exists (another cookie), no_space, io, unavailable (siblings): 500 with what();
+//            not_found: no server holds the volume, 404
+//   remove   not_found 404 | refused (wrong cookie) 400 | else 500 "Deletion Failed: ..."
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "core/volume/needle.h"
+#include "model/address.h"
+#include "model/fence.h"
+#include "model/file_id.h"
+#include "model/volume_info.h"
+
+namespace holdfast::volume {
+
+// A body up to this many bytes comes whole, in one pread with its header; larger ones as a Body. 256 KiB is read from
+// the page cache in about 30 us, the longest a loop should be busy with one request.
+inline constexpr std::uint64_t kInlineBytesMax = 256_KiB;
+
+// Room for one record, kept by each loop and used for one read after the other.
+class ReadBuffer {
+ public:
+  // At least `bytes` bytes; earlier contents are lost. Never shrinks; at most about kInlineBytesMax.
+  std::uint8_t* room(std::size_t bytes);
+
+ private:
+  std::unique_ptr<std::uint8_t[]> bytes_;
+  std::size_t capacity_ = 0;
+};
+
+// The data of a file too large to be read whole. Keeps its volume's file open, also when the volume is deleted
+// meanwhile. Thread-safe.
+class Body {
+ public:
+  virtual ~Body() = default;
+
+  virtual std::uint64_t size() const = 0;
+
+  // Fills `out` from `offset` on. *pool*; offset + out.size() must be within size().
+  virtual Status read(std::uint64_t offset, std::span<std::uint8_t> out) const = 0;
+
+  // As read, but only from the page cache: false when it would have to wait. *loop*.
+  virtual bool read_now(std::uint64_t offset, std::span<std::uint8_t> out) const = 0;
+
+  // A descriptor and the place of byte 0 in it, for sendfile; -1 when there is none (simulated disks).
+  virtual int descriptor() const = 0;
+  virtual std::uint64_t descriptor_offset() const = 0;
+};
+
+struct Found {
+  // The views point into the ReadBuffer given (read_now) or into `owned` (read).
+  NeedleView needle;             // needle.data is empty when `body` is set
+  // Set: the data is to be read from here, and whoever sends it whole holds its crc against needle.stored_crc with
+  // crc_matches() before the last piece goes out.
+  std::shared_ptr<const Body> body;
+  std::unique_ptr<std::uint8_t[]> owned;
+
+  // The ETag's number: the crc of the data as stored.
+  std::uint32_t etag = 0;
+};
+
+struct ReadOptions {
+  bool read_deleted = false;  // serve a deleted needle that is still in the file
+};
+
+enum class ReadNow {
+  found,
+  not_found,    // also deleted, expired, wrong cookie
+  no_volume,    // not here: readMode decides (locate() tells who has it)
+  would_block,  // not in the page cache, or its disk was slow lately: use read()
+  failed,       // corrupt or unreadable: 500; logged already
+};
+
+// Bytes of an upload too large for memory, in an unlinked file on one of the data disks. Made by make_spool(). Append
+// from one thread at a time; reading may go on from several when all is appended.
+class Spool {
+ public:
+  virtual ~Spool() = default;
+  virtual Status append(BytesView bytes) = 0;  // *pool*
+  virtual Status read(std::uint64_t offset, std::span<std::uint8_t> out) const = 0;  // *pool*
+  virtual std::uint64_t size() const = 0;
+  virtual std::uint32_t crc() const = 0;  // of all that was appended
+};
+
+struct WriteRequest {
+  FileId id;  // with the _N suffix already added to the key
+
+  // The data as it is to be stored: one of the two.
+  BytesView data;
+  std::shared_ptr<const Spool> spool;
+
+  bool compressed = false;      // the data is a gzip stream
+  bool chunk_manifest = false;  // cm=true
+  std::string_view name;        // left out when longer than 255 bytes
+  std::string_view mime;        // likewise
+  std::string_view pairs;       // the JSON object, "" for none
+  std::uint64_t last_modified = 0;  // unix seconds, 0: now
+  Ttl ttl;                      // none: the volume's
+  std::string_view ttl_text;    // as the client wrote it; goes to the replicas
+  bool fsync = false;
+
+  // A copy sent on by a sibling (type=replicate): stored here and nowhere else.
+  bool is_replica = false;
+
+  // For the copies sent on to siblings.
+  std::string_view authorization;  // the request's Authorization header, "" for none
+  std::string_view request_id;     // x-amz-request-id
+  // The Seaweed-* request headers, as received.
+  std::vector<std::pair<std::string_view, std::string_view>> pair_headers;
+};
+
+struct Written {
+  bool unchanged = false;  // the same cookie and bytes were live already: 204
+  std::uint32_t etag = 0;  // crc of the data as stored
+  std::int32_t size = 0;   // the needle's size field
+};
+
+struct RemoveRequest {
+  FileId id;
+  bool is_replica = false;
+  bool skip_cookie_check = false;  // BatchDelete
+  std::string_view authorization;
+};
+
+struct Removed {
+  std::int32_t size = 0;  // the needle's size field
+};
+
+struct Location {
+  std::string url;         // ip:port as its volume server reported itself
+  std::string public_url;
+  std::uint16_t grpc_port = 0;
+
+  friend bool operator==(const Location&, const Location&) = default;
+};
+
+struct DiskStatus {
+  std::string directory;
+  std::string disk_type;
+  std::uint64_t all = 0;
+  std::uint64_t used = 0;
+  std::uint64_t free = 0;
+  double percent_free = 0;
+  double percent_used = 0;
+  std::string error;  // "" when all is well
+};
+
+struct AllocateRequest {
+  VolumeId id;
+  std::string collection;
+  ReplicaPlacement replica_placement;
+  Ttl ttl;
+  std::string disk_type;
+  std::uint64_t preallocate_bytes = 0;
+  std::uint32_t version = 3;
+};
+
+// An order's fence; nothing for orders of upstream's masters and shell.
+using OrderFence = std::optional<Fence>;
+
+// VolumeStatus, ReadVolumeFileStatus, VolumeSyncStatus in one.
+struct VolumeFileStatus {
+  VolumeInfo info;
+  std::uint64_t dat_bytes = 0;
+  std::uint64_t idx_bytes = 0;
+  std::uint64_t dat_modified_seconds = 0;
+  std::uint64_t idx_modified_seconds = 0;
+  std::uint64_t last_append_at_ns = 0;
+};
+
+class VolumeService {
+ public:
+  template <typename T>
+  using Done = std::function<void(Result<T>)>;
+
+  virtual ~VolumeService() = default;
+
+  // --- reading ---
+  virtual ReadNow read_now(const FileId& id, ReadOptions options, ReadBuffer& buffer, Found& out) = 0;  // *loop*
+  virtual void read(const FileId& id, ReadOptions options, Done<Found> done) = 0;      // *loop*
+  virtual bool has_volume(VolumeId id) const = 0;                                                       // *loop*
+
+  // --- writing --- All copies or an error: siblings are written in parallel with the local append.
+  virtual void write(WriteRequest request, Done<Written> done) = 0;     // *loop*
+  virtual void remove(RemoveRequest request, Done<Removed> done) = 0;   // *loop*
+  virtual Result<std::shared_ptr<Spool>> make_spool(VolumeId volume) = 0;  // *pool*
+
+  // Runs `work` on the pool. False when the service is stopping and it will not run.
+  virtual bool post(std::function<void()> work) = 0;  // *loop*
+
+  // Who holds a volume, by any master's word, self included; cached for seconds. not_found when nobody does,
+  // unavailable when no master answers.
+  virtual void locate(VolumeId id, Done<std::vector<Location>> done) = 0;  // *loop*
+
+  // --- telling ---
+  virtual bool is_healthy() const = 0;  // healthz, readyz: false while stopping or after leave()
+  virtual std::vector<VolumeInfo> volumes() const = 0;      // sorted by id; *pool*-ish: locks volumes briefly
+  virtual std::vector<DiskStatus> disks() const = 0;        // *pool*
+  virtual Result<VolumeFileStatus> volume_status(VolumeId id) const = 0;  // *pool*
+  virtual std::string self() const = 0;  // ip:port as reported to masters
+  virtual std::vector<Address> masters() const = 0;  // known now, the leader first when one is known
+
+  // --- orders --- all *pool*; refused when their fence is old or of another cluster.
+  virtual Status allocate(const AllocateRequest& request, const OrderFence& fence) = 0;
+  virtual Status delete_volume(VolumeId id, bool only_empty, const OrderFence& fence) = 0;
+  virtual Status delete_collection(const std::string& collection, const OrderFence& fence) = 0;
+  virtual Status mark_read_only(VolumeId id, bool persist, const OrderFence& fence) = 0;
+  virtual Status mark_writable(VolumeId id, const OrderFence& fence) = 0;
+  virtual Status mount(VolumeId id) = 0;
+  virtual Status unmount(VolumeId id) = 0;  // of an unknown volume: fine
+
+  // Stops reporting to the masters; healthz turns 503 (VolumeServerLeave).
+  virtual void leave() = 0;
+};
+
+}  // namespace holdfast::volume
