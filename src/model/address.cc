@@ -1,6 +1,6 @@
 #include "model/address.h"
 
-#include "model/go_text.h"
+#include "base/strconv.h"
 
 namespace holdfast {
 namespace {
@@ -56,11 +56,11 @@ Result<Address> Address::parse(std::string_view whole) {
   }
   if (out.host.empty()) return bad(whole, "no host");
   const auto dot = ports.find('.');
-  const auto port = go_parse_uint(ports.substr(0, dot), 10, 16);
+  const auto port = strconv::parse_uint(ports.substr(0, dot), 10, 16);
   if (!port || *port == 0) return bad(whole, "the port is not a number from 1 to 65535");
   out.port = static_cast<std::uint16_t>(*port);
   if (dot != std::string_view::npos) {
-    const auto grpc_port = go_parse_uint(ports.substr(dot + 1), 10, 16);
+    const auto grpc_port = strconv::parse_uint(ports.substr(dot + 1), 10, 16);
     if (!grpc_port || *grpc_port == 0) return bad(whole, "the gRPC port is not a number from 1 to 65535");
     out.grpc_port = static_cast<std::uint16_t>(*grpc_port);
   } else if (out.port + kGrpcPortDistance > 65535) {

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "base/bytes.h"
-#include "model/go_text.h"
+#include "base/strconv.h"
 
 namespace holdfast {
 namespace {
@@ -44,19 +44,19 @@ Result<KeyCookie> parse_key_cookie(std::string_view whole) {
   if (digits.size() > kKeyCookieDigitsMax) return invalid("KeyHash is too long.");
   const auto key_digits = digits.substr(0, digits.size() - kCookieDigits);
   const auto cookie_digits = digits.substr(digits.size() - kCookieDigits);
-  const auto key = go_parse_uint(key_digits, 16, 64);
+  const auto key = strconv::parse_uint(key_digits, 16, 64);
   if (!key) {
     return invalid("Parse needleId error: needle id " + std::string(key_digits) +
                    " format error: " + key.error().what());
   }
-  const auto cookie = go_parse_uint(cookie_digits, 16, 32);
+  const auto cookie = strconv::parse_uint(cookie_digits, 16, 32);
   if (!cookie) {
     return invalid("Parse cookie error: needle cookie " + std::string(cookie_digits) +
                    " format error: " + cookie.error().what());
   }
   KeyCookie out{NeedleId(*key), Cookie(static_cast<std::uint32_t>(*cookie))};
   if (delta.empty()) return out;
-  const auto added = go_parse_uint(delta, 10, 64);
+  const auto added = strconv::parse_uint(delta, 10, 64);
   if (!added) return added.error();
   if (*added > std::numeric_limits<std::uint64_t>::max() - out.key.value()) {
     return invalid("delta " + std::to_string(*added) + " overflows needle id " + hex_of_hex(out.key));
@@ -71,7 +71,7 @@ Result<KeyCookie> parse_fid_part(std::string_view part) {
 }
 
 Result<VolumeId> parse_volume_id(std::string_view digits) {
-  const auto id = go_parse_uint(digits, 10, 64);
+  const auto id = strconv::parse_uint(digits, 10, 64);
   if (!id) return id.error();
   return VolumeId(static_cast<std::uint32_t>(*id));
 }

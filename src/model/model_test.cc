@@ -2,7 +2,7 @@
 
 #include "model/address.h"
 #include "model/file_id.h"
-#include "model/go_text.h"
+#include "base/strconv.h"
 #include "model/replica_placement.h"
 #include "model/ttl.h"
 #include "model/volume_info.h"
@@ -136,22 +136,6 @@ TEST(Address, AListPassesOverBlanksAndEmptyItems) {
   ASSERT_EQ(list->size(), 3u);
   EXPECT_EQ((*list)[2].grpc_port, 4);
   EXPECT_TRUE(Address::parse_list("")->empty());
-}
-
-TEST(GoText, QuotesAsGoDoes) {
-  EXPECT_EQ(go_quoted("a\"b\\"), "\"a\\\"b\\\\\"");
-  EXPECT_EQ(go_quoted(std::string_view("\0\n\x7f", 3)), "\"\\x00\\n\\x7f\"");
-  EXPECT_EQ(go_quoted("\xc3\xbc\xff"), "\"\xc3\xbc\\xff\"");
-}
-
-TEST(GoText, NumbersKeepTheirBounds) {
-  EXPECT_EQ(*go_parse_uint("18446744073709551615"), ~0ull);
-  EXPECT_FALSE(go_parse_uint("18446744073709551616").ok());
-  EXPECT_EQ(*go_parse_uint("fF", 16), 255u);
-  EXPECT_FALSE(go_parse_uint("100000000", 16, 32).ok());
-  EXPECT_EQ(*go_atoi("-9223372036854775808"), INT64_MIN);
-  EXPECT_FALSE(go_atoi("9223372036854775808").ok());
-  EXPECT_EQ(*go_atoi("+7"), 7);
 }
 
 }  // namespace

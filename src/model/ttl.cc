@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "model/go_text.h"
+#include "base/strconv.h"
 
 namespace holdfast {
 namespace {
@@ -46,7 +46,7 @@ Result<Ttl> Ttl::parse(std::string_view text) {
     letter = text.back();
     digits.remove_suffix(1);
   }
-  const auto count = go_atoi(digits);
+  const auto count = strconv::atoi(digits);
   if (!count) return count.error();
   if (*count <= 0) return Ttl();
   for (const auto& row : kUnits) {
