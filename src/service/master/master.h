@@ -1,0 +1,268 @@
+// Master: what a master knows and decides, behind one facade for the HTTP routes and the gRPC services.
+//
+// Every master takes the reports of all volume servers, so any of them can answer lookups and show the cluster, and a
+// new leader has nothing to wait for. Only the leader assigns, grows and deletes; on another master those answer
+// Refusal::Kind::not_leader at once when a leader is known (the front passes the request on to it), and wait up to
+// Options::leader_wait for one when none is.
+//
+// Threads: every function may be called from any thread. try_assign, lookup and leader do no I/O, hold no lock for
+// longer than a few dozen nanoseconds and are made for event loops. Callbacks (`done`) come exactly once, on a thread
+// of the master's or of the caller's own (when the answer is known at once): they must be short and post to a loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/time.h"
+#include "core/topology/report.h"
+#include "core/topology/state_machine.h"
+#include "io/clock.h"
+#include "io/random.h"
+#include "model/file_id.h"
+#include "model/ids.h"
+#include "service/master/consensus.h"
+#include "service/master/status.h"
+#include "service/master/volume_orders.h"
+
+namespace holdfast::master {
+
+// ---- refusals ------------------------------------------------------------------------------------------------------
+
+// Why something was not done: a kind that the fronts turn into a status each in one table, and the text of
+// spec/weed-cluster 2.3, ready for {"error": text}.
+struct Refusal {
+  enum class Kind {
+    bad_request,      // HTTP 400: `data center X not found in topology`, `collection X does not exist`
+    not_acceptable,   // HTTP 406 (gRPC UNKNOWN): parse errors; nothing writable and no room to grow
+    not_found,        // HTTP 404
+    busy,             // HTTP 503 + Retry-After (gRPC RESOURCE_EXHAUSTED): growth is going on, come back
+    warming_up,       // HTTP 503 + Retry-After (gRPC UNAVAILABLE)
+    unavailable,      // HTTP 503 + Retry-After (gRPC UNAVAILABLE): no leader within the wait; the text says what goes on
+    not_leader,       // never shown: pass the request on to leader(); gRPC: `raft.Server: Not current leader`
+    timed_out,        // HTTP 408
+    outcome_unknown,  // HTTP 500: the leader lost its place meanwhile; it may have been done. Never repeated by itself
+    unsupported,      // HTTP 501
+    failed,           // HTTP 500: a volume server or the disk refused
+  };
+  Kind kind;
+  std::string text;
+  Duration retry_after{0};  // > 0: send it, in whole seconds, at least 1
+};
+
+template <typename T>
+using OrRefusal = std::variant<T, Refusal>;
+
+// ---- places of volumes ---------------------------------------------------------------------------------------------
+
+struct Location {
+  std::string url;         // ip:port exactly as the volume server reported itself
+  std::string public_url;
+  std::string data_center;
+  std::string rack;
+  std::string server_id;
+  std::uint32_t grpc_port = 0;
+};
+
+// The replicas of one volume, in order of registration; never empty, never changed once published.
+struct Locations {
+  VolumeId volume;
+  std::string collection;
+  std::vector<Location> places;
+};
+using LocationsPtr = std::shared_ptr<const Locations>;
+
+// ---- assign --------------------------------------------------------------------------------------------------------
+
+// Parameters as texts, exactly as the client gave them; "" = not given. Views need to live only until the call returns.
+struct AssignRequest {
+  std::uint64_t count = 1;  // 0 counts as 1
+  std::string_view collection;
+  std::string_view replication;
+  std::string_view ttl;
+  std::string_view disk_type;
+  std::string_view data_center;
+  std::string_view rack;
+  std::string_view data_node;
+  std::uint32_t writable_volume_count = 0;  // volumes to grow if growth is needed; 0: by the number of copies
+  std::uint64_t data_size = 0;              // expected bytes per file; 0: 1 MiB
+  std::int64_t preallocate = 0;
+  std::uint32_t memory_map_max_size_mb = 0;
+};
+
+struct AssignAnswer {
+  FileId fid;               // text(fid); with count > 1 the others are fid_1 ... fid_(count-1)
+  std::uint64_t count = 1;
+  LocationsPtr locations;   // places[0] is `url`, the rest gRPC's `replicas`
+};
+
+// More keys than this in one request are refused (upstream has no bound and wraps its counter).
+constexpr std::uint64_t kAssignCountMax = 1u << 24;
+
+// ---- lookup --------------------------------------------------------------------------------------------------------
+
+struct LookupAnswer {
+  LocationsPtr locations;   // null: not found
+  bool warming_up = false;  // not found, but this master started so lately that a server may be yet to report: 503
+};
+
+// ---- growth, deletion ----------------------------------------------------------------------------------------------
+
+struct GrowRequest {
+  std::uint32_t count = 0;  // logical volumes
+  std::string collection, replication, ttl, disk_type, data_center, rack, data_node;
+  std::int64_t preallocate = 0;
+  std::uint32_t memory_map_max_size_mb = 0;
+};
+struct GrowAnswer {
+  std::uint64_t replicas = 0;  // created: logical volumes x copies
+};
+struct Done {};  // of operations that have nothing to tell
+
+// ---- leader --------------------------------------------------------------------------------------------------------
+
+struct Leader {
+  bool self = false;
+  NodeId id;
+  std::string http;  // host:port
+  std::string grpc;  // host:grpcport
+  Term term;
+};
+
+// ---- reports -------------------------------------------------------------------------------------------------------
+
+struct ReportReply {
+  std::uint64_t volume_size_limit = 0;
+  bool preallocate = false;
+  // What upstream's volume servers understand: go there instead ("host:port.grpcport"). Empty to servers of ours.
+  std::string leader_hint;
+  // End the stream after this reply. For upstream's servers at a master that knows no leader: gRPC UNKNOWN
+  // `raft.Server: Not current leader`; also after a refusal.
+  std::optional<std::string> end_with_error;
+  std::vector<std::string> duplicated_uuids;
+  bool resend_full = false;
+
+  ClusterId cluster_id;
+  Generation generation;
+  Term term;
+  std::uint32_t feature_level = 0;
+  NodeId self;
+  std::optional<NodeId> leader;
+  std::vector<MemberView> masters;  // all members with addresses
+  Duration pulse{0};
+  bool accepted = true;
+  std::string refusal;  // a sentence for an operator
+  std::vector<std::string> adopted_dirs;
+};
+
+// One stream of reports from one volume server. Destroying it (or closed()) is the end of the stream: the server is
+// out of the writable set at once. Used by one thread at a time.
+class ReportSession {
+ public:
+  virtual ~ReportSession() = default;
+
+  // A reply for the first report, whenever something in it changed, and at least every few seconds.
+  virtual std::optional<ReportReply> on_report(topology::Report report) = 0;
+  virtual void closed() = 0;
+};
+
+// ---- subscriptions (KeepConnected) -----------------------------------------------------------------------------------
+
+// A volume server gained or lost volumes, or (url empty) the leader changed.
+struct LocationChange {
+  std::string url;
+  std::string public_url;
+  std::string data_center;
+  std::uint32_t grpc_port = 0;
+  std::vector<VolumeId> added;
+  std::vector<VolumeId> removed;
+  std::string leader;  // "host:port.grpcport"; only in the first of a subscription and when it changed
+};
+
+// Ends when destroyed; no callback runs after the destructor has returned.
+class Subscription {
+ public:
+  virtual ~Subscription() = default;
+};
+
+// ---- the facade ----------------------------------------------------------------------------------------------------
+
+struct Options {
+  std::uint64_t volume_size_limit = 30000ull << 20;
+  std::string default_replication = "000";
+  bool preallocate = false;
+  Duration leader_wait = 2s;       // how long a request waits for a leader
+  Duration growth_wait = 10s;      // how long an assign waits for its growth
+  Duration pulse = 250ms;          // told to volume servers; slower above 500 of them
+  int missed_pulses_max = 3;       // then a server leaves the writable set
+  Duration forget_after = 5s;      // a server without a stream is forgotten this long after its last report
+  bool growth_disabled = false;    // master.volume_growth.disable
+  std::uint32_t copy_1 = 7, copy_2 = 6, copy_3 = 3, copy_other = 1;  // master.volume_growth.copy_*
+  double crowded_threshold = 0.9;  // master.volume_growth.threshold
+  Duration growth_pass = 5min;     // the periodic look at every layout
+  bool replication_as_minimum = false;
+  std::uint64_t key_block = 1u << 20;   // keys reserved at a time for each master
+  std::uint32_t feature_level = 1;      // what this build understands; tests of mixed versions raise it
+};
+
+class Master {
+ public:
+  // Makes the state machine and the facade; both work (and answer "no leader") before start().
+  static std::unique_ptr<Master> create(Options options, io::Clock& clock, io::Random& random);
+  virtual ~Master() = default;
+
+  // The state machine that the consensus must drive; outlives it. Called only by the consensus' applying thread.
+  virtual topology::StateMachine& state_machine() = 0;
+
+  // `consensus` and `orders` outlive the master's stop(). stop() answers everything that waits and joins all threads.
+  virtual void start(Consensus& consensus, VolumeOrders& orders) = 0;
+  virtual void stop() = 0;
+
+  // Answers at once or not at all (no key at hand, nothing writable, not the leader, a parameter that does not parse):
+  // then ask assign(). Takes a key only when it answers.
+  virtual std::optional<AssignAnswer> try_assign(const AssignRequest& request) = 0;
+
+  // Waits for a leader, for keys, for growth, each within its bound.
+  virtual void assign(const AssignRequest& request, std::function<void(OrRefusal<AssignAnswer>)> done) = 0;
+
+  // `collection`: empty = any. Answered from this master's own picture.
+  virtual LookupAnswer lookup(VolumeId volume, std::string_view collection) const = 0;
+
+  virtual void grow(GrowRequest request, std::function<void(OrRefusal<GrowAnswer>)> done) = 0;
+
+  // Deletes all volumes of one collection, on every server that has some. The default collection is named by "".
+  // bad_request `collection X does not exist`.
+  virtual void delete_collection(std::string collection, std::function<void(OrRefusal<Done>)> done) = 0;
+
+  virtual OrRefusal<CollectionStatus> collection_info(const std::string& collection) const = 0;
+  virtual std::vector<CollectionStatus> collection_details(const std::string& collection) const = 0;  // one per layout
+  virtual std::vector<std::string> collections() const = 0;  // of volumes that exist, ascending
+
+  // Empty while none is known. wait_for_leader answers at once when one is, else with the first one or, after
+  // Options::leader_wait, with `unavailable` and what is going on.
+  virtual std::optional<Leader> leader() const = 0;
+  virtual void wait_for_leader(std::function<void(OrRefusal<Leader>)> done) = 0;
+  // The refusal of a request that found no leader: what is going on, and Retry-After.
+  virtual Refusal no_leader_refusal() const = 0;
+
+  virtual ClusterStatus cluster_status() const = 0;
+  virtual TopologyStatus topology_status(bool with_volumes) const = 0;
+
+  // `peer` is where the stream comes from, for log lines.
+  virtual std::unique_ptr<ReportSession> open_session(std::string peer) = 0;
+
+  // A volume server says that a volume became (or is no more) read-only, ahead of its next report. False: not known.
+  virtual bool mark_readonly(std::string_view server_url, VolumeId volume, bool read_only) = 0;
+
+  // The present picture in `initial` (one per server that holds volumes; none: empty), and everything after it through
+  // `changed`, in order, nothing lost between. `changed` must only queue.
+  virtual std::unique_ptr<Subscription> subscribe(std::function<void(const LocationChange&)> changed,
+                                                  std::vector<LocationChange>* initial) = 0;
+};
+
+}  // namespace holdfast::master

@@ -1,0 +1,60 @@
+// VolumeOrders: what the leader tells volume servers to do, over gRPC (port + 10000). Declared here, implemented by the
+// gRPC library (client/ or front/grpc), faked in tests.
+//
+// Every order carries its fence. The volume server keeps the highest (cluster id, generation, term) it has obeyed on
+// disk and refuses lower ones with Code::refused, so a leader that lost its place without knowing cannot allocate or
+// delete anything. The sequence numbers one leader's orders, so that a repeated order is recognised.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "model/ids.h"
+#include "model/replica_placement.h"
+#include "model/ttl.h"
+
+namespace holdfast::master {
+
+constexpr Duration kOrderTimeout = 60s;  // upstream's limit for AllocateVolume
+
+struct OrderFence {
+  ClusterId cluster_id;
+  Generation generation;
+  Term term;
+  std::uint64_t sequence = 0;
+};
+
+struct AllocateOrder {
+  VolumeId volume;
+  std::string collection;
+  ReplicaPlacement replica_placement;
+  Ttl ttl;
+  std::string disk_type;  // "" is hdd
+  std::int64_t preallocate = 0;
+  std::uint32_t memory_map_max_size_mb = 0;
+  std::uint32_t version = 3;
+};
+
+class VolumeOrders {
+ public:
+  virtual ~VolumeOrders() = default;
+
+  // Called once, on any thread (possibly before the call that started it returns), at the latest after kOrderTimeout.
+  // Code::outcome_unknown when the connection broke or the time ran out after the order left;
+  // Code::unavailable when it surely never arrived.
+  using Done = std::function<void(Status)>;
+
+  // `grpc_address` is "host:grpcport".
+  virtual void allocate_volume(const std::string& grpc_address, const OrderFence& fence, const AllocateOrder& order,
+                               Done done) = 0;
+  // With `only_empty` a volume that holds files stays and the answer is an error.
+  virtual void delete_volume(const std::string& grpc_address, const OrderFence& fence, VolumeId volume,
+                             bool only_empty, Done done) = 0;
+  virtual void delete_collection(const std::string& grpc_address, const OrderFence& fence,
+                                 const std::string& collection, Done done) = 0;
+};
+
+}  // namespace holdfast::master
