@@ -1,13 +1,13 @@
 #include "base/check.h"
 
-#include <cstdio>
 #include <cstdlib>
+
+#include "base/log.h"
 
 namespace holdfast {
 
 void check_failed(const char* file, int line, const char* condition) {
-  std::fprintf(stderr, "F %s:%d CHECK failed: %s\n", file, line, condition);
-  std::fflush(stderr);
+  log::write(log::Severity::fatal, file, line, std::string("CHECK failed: ") + condition);
   std::abort();
 }
 
