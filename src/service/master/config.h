@@ -1,0 +1,56 @@
+// RuntimeConfig: all that cmd/ tells the masters' consensus about flags. What the Master itself wants (volume sizes,
+// growth) stands in master::Options (master.h).
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "model/address.h"
+
+namespace holdfast::master {
+
+struct RuntimeConfig {
+  // -mdir. The member's own folder is `m<port>` below it (architecture, section 5); both are made when missing.
+  std::string folder;
+
+  // -ip, -port, -port.grpc: how the other masters, volume servers and clients are to call this one. An attribute, not
+  // an identity: it may be another one at the next start, the cluster is told.
+  Address self;
+
+  // -ip.bind: where to listen for heartbeats (UDP on the gRPC port's number). Empty: all interfaces.
+  std::string bind_host;
+
+  // -peers, in the order given; this master itself may be among them under whatever name. Empty: none were named (the
+  // flag was missing or "none").
+  std::vector<Address> peers;
+
+  // -electionTimeout: a leader silent for longer is held for lost. Empty: adaptive, 60 ms to 2 s, near 100 ms on a LAN.
+  std::optional<Duration> election_timeout;
+  Duration heartbeat_interval = 10ms;  // above a third of election_timeout: refused by validate()
+
+  // What this build understands; tests of mixed versions raise it.
+  std::uint32_t feature_level = 1;
+
+  // A snapshot is taken after this many entries, or bytes of log, since the last one.
+  std::uint64_t snapshot_entries = 10'000;
+  std::uint64_t snapshot_log_bytes = 32u << 20;
+  // Entries kept before a snapshot, so that a member that was away for seconds is not sent all of the state.
+  std::uint64_t entries_kept = 5'000;
+
+  // Bytes of one log segment; preallocated, one in reserve. Above kEntryBytesMax.
+  std::uint64_t segment_bytes = 8u << 20;
+
+  // Called at most once, from a thread of the runtime, when this master cannot go on: a failed sync, a notice from the
+  // leader (removed, rolled back, a second one of the same folder), an entry it does not understand. The text is for
+  // the operator and says what to do. The process must end; until it does the member keeps silent.
+  std::function<void(const std::string& why)> on_fatal;
+
+  // Whether the state machine has given anything to anyone (a volume, a key). A cluster of one that has not may give
+  // itself up for the cluster that lists its address. Empty: true.
+  std::function<bool()> holds_data;
+};
+
+}  // namespace holdfast::master
