@@ -76,7 +76,8 @@ class StateMachine {
   // (it was written by a newer one): the member must stop with these words, since going on would make it differ.
   virtual Result<std::vector<std::string>> apply(Index index, Term term, BytesView entry) = 0;
 
-  // Index of the last entry applied or restored; 0 at first. The host tells of entries that are not for it as well.
+  // Index of the last entry applied or restored; 0 at first. Entries of Raft itself (no-op, configuration) do not come
+  // here, so the host's own applied index may be above it.
   virtual Index applied() const = 0;
 
   // Equal states have equal digests on every member; compared by tests, the simulator and the masters among each other.

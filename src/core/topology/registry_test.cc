@@ -1,0 +1,263 @@
+#include "core/topology/registry.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace holdfast::topology {
+namespace {
+
+const NodeId kA(Uuid{1, 1}), kB(Uuid{1, 2}), kC(Uuid{1, 3});
+const ClusterId kOurs(Uuid{7, 7}), kTheirs(Uuid{8, 8}), kOthers(Uuid{9, 9});
+
+// A log of one registry: each command in an entry of its own, each with a new request id unless told otherwise.
+class Log {
+ public:
+  Result<Answer> apply(const Command& command) { return apply(command, {Uuid{5, 5}, ++sequence_}); }
+  Result<Answer> apply(const Command& command, RequestId id, std::uint64_t answered_below = 0) {
+    auto answers = registry.apply(next_, Term(1), bytes_of(encode_batch({{id, answered_below, encode(command)}})));
+    next_ = next_.next();
+    EXPECT_TRUE(answers.ok());
+    EXPECT_EQ(answers->size(), 1u);
+    return decode_answer(answers->front());
+  }
+  const RegistryState& state() const { return registry.state(); }
+
+  Registry registry;
+
+ private:
+  Index next_ = Index(1);
+  std::uint64_t sequence_ = 0;
+};
+
+ReserveKeys reserve(NodeId node, std::uint64_t incarnation, std::uint64_t count) {
+  return {node, Incarnation(incarnation), Uuid{node.value().low, incarnation}, count};
+}
+AdoptDirs adopt(ClusterId cluster, std::uint64_t dir, std::uint64_t max_key, std::uint32_t max_volume,
+                std::uint64_t generation = 0) {
+  return {cluster, Generation(generation), max_volume != 0, NeedleId(max_key), VolumeId(max_volume), {Uuid{3, dir}}};
+}
+
+TEST(Registry, BlocksFollowEachOtherAndBelongToOneProcess) {
+  Log log;
+  EXPECT_EQ(log.apply(reserve(kA, 1, 100))->first, 1u);
+  EXPECT_EQ(log.apply(reserve(kB, 1, 50))->first, 101u);
+  EXPECT_EQ(log.apply(reserve(kA, 1, 100))->first, 151u);
+  EXPECT_EQ(log.state().next_key, NeedleId(251));
+  ASSERT_EQ(log.state().holders.at(kA).blocks.size(), 2u);
+  EXPECT_EQ(log.state().holders.at(kA).blocks[1], (KeyBlock{NeedleId(151), NeedleId(251), Index(3)}));
+}
+
+TEST(Registry, ARestartedMasterDoesNotFindItsOldBlocks) {
+  Log log;
+  ASSERT_TRUE(log.apply(reserve(kA, 1, 100)).ok());
+  ASSERT_TRUE(log.apply(reserve(kA, 2, 100)).ok());
+  ASSERT_EQ(log.state().holders.at(kA).blocks.size(), 1u);
+  EXPECT_EQ(log.state().holders.at(kA).blocks[0].begin, NeedleId(101));
+}
+
+TEST(Registry, AnEarlierIncarnationIsRefusedAndTakesNoKeys) {
+  Log log;
+  ASSERT_TRUE(log.apply(reserve(kA, 2, 100)).ok());
+  const auto late = log.apply(reserve(kA, 1, 100));
+  ASSERT_FALSE(late.ok());
+  EXPECT_EQ(late.error().code(), Code::stale);
+  EXPECT_EQ(log.state().next_key, NeedleId(101));
+}
+
+TEST(Registry, ARequestAppliedTwiceChangesNothingAndGetsItsFirstAnswer) {
+  Log log;
+  const RequestId id{Uuid{6, 6}, 1};
+  EXPECT_EQ(log.apply(AllocateVolumeIds{3}, id)->first, 1u);
+  EXPECT_EQ(log.apply(AllocateVolumeIds{3}, id)->first, 1u);
+  EXPECT_EQ(log.state().max_volume_id, VolumeId(3));
+  EXPECT_EQ(log.apply(AllocateVolumeIds{1}, {Uuid{6, 6}, 2})->first, 4u);
+}
+
+TEST(Registry, ARequestWhoseAnswerWasForgottenIsRefusedRatherThanDoneAgain) {
+  Log log;
+  const Uuid session{6, 6};
+  ASSERT_TRUE(log.apply(AllocateVolumeIds{1}, {session, 1}).ok());
+  ASSERT_TRUE(log.apply(AllocateVolumeIds{1}, {session, 2}, 2).ok());
+  EXPECT_EQ(log.apply(AllocateVolumeIds{1}, {session, 1}).error().code(), Code::stale);
+  for (std::uint64_t i = 3; i < 3 + kAnswersPerSessionMax; ++i) {
+    ASSERT_TRUE(log.apply(AllocateVolumeIds{1}, {session, i}).ok());
+  }
+  EXPECT_EQ(log.apply(AllocateVolumeIds{1}, {session, 2}).error().code(), Code::stale);
+  EXPECT_EQ(log.state().max_volume_id.value(), 2 + kAnswersPerSessionMax);
+}
+
+TEST(Registry, AnEmptyFolderIsAdoptedWithoutSkippingKeys) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.apply(reserve(kA, 1, 100)).ok());
+  ASSERT_TRUE(log.apply(adopt({}, 1, 0, 0)).ok());
+  EXPECT_TRUE(log.state().has_dir(Uuid{3, 1}));
+  EXPECT_EQ(log.state().next_key, NeedleId(101));
+  EXPECT_EQ(log.state().key_floor, NeedleId(1));
+}
+
+TEST(Registry, FoldersWithFilesRaiseTheFloorAndReplaceEveryBlockBelowIt) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.apply(reserve(kA, 1, 100)).ok());
+  ASSERT_TRUE(log.apply(reserve(kB, 1, 50)).ok());
+  ASSERT_TRUE(log.apply(adopt({}, 1, 5'000'000, 9)).ok());
+  const std::uint64_t floor = 5'000'000 + kKeySkip;
+  EXPECT_EQ(log.state().key_floor, NeedleId(floor));
+  EXPECT_EQ(log.state().holders.at(kA).blocks.front().begin, NeedleId(floor));
+  EXPECT_EQ(log.state().holders.at(kB).blocks.front().begin, NeedleId(floor + 100));
+  EXPECT_EQ(log.state().next_key, NeedleId(floor + 150));
+  EXPECT_EQ(log.state().max_volume_id, VolumeId(9));
+  EXPECT_EQ(log.state().generation, Generation(1));
+
+  // A folder that an old cluster wrote keys below ours is as dangerous as one with keys above the counter.
+  ASSERT_TRUE(log.apply(adopt({}, 2, floor + 20, 3)).ok());
+  EXPECT_EQ(log.state().key_floor, NeedleId(floor + 20 + kKeySkip));
+  // One far below the floor is not.
+  const NeedleId next = log.state().next_key;
+  ASSERT_TRUE(log.apply(adopt({}, 3, 77, 3)).ok());
+  EXPECT_EQ(log.state().next_key, next);
+}
+
+TEST(Registry, ACorruptKeyDoesNotUseUpTheSpace) {
+  Log log;
+  ASSERT_TRUE(log.apply(adopt({}, 1, ~0ull, 9)).ok());
+  EXPECT_EQ(log.state().next_key, NeedleId(1 + kKeySkip - 1));
+  EXPECT_EQ(log.apply(RaiseKeys{NeedleId(~0ull)}).error().code(), Code::refused);
+  EXPECT_EQ(log.apply(RaiseVolumeIds{VolumeId(0xffffffff)}).error().code(), Code::refused);
+  ASSERT_TRUE(log.apply(RaiseKeys{NeedleId(kAdoptedKeyMax)}).ok());
+  EXPECT_TRUE(log.apply(reserve(kA, 1, kKeyBlockMax)).ok());
+}
+
+TEST(Registry, NewMastersTakeOverTheVolumesOfALostClusterUnderANewGeneration) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  EXPECT_EQ(log.apply(adopt(kTheirs, 1, 1000, 9, 4))->first, 5u);
+  EXPECT_EQ(log.state().max_volume_id, VolumeId(9 + kVolumeIdSkip));
+  EXPECT_GE(log.state().key_floor.value(), 1000 + kKeySkip);
+  // The second server of the same lost cluster comes under the same generation.
+  EXPECT_EQ(log.apply(adopt(kTheirs, 2, 900, 8, 4))->first, 5u);
+  // A cluster with volumes of its own takes over nobody else's.
+  EXPECT_EQ(log.apply(adopt(kOthers, 3, 1, 1, 1)).error().code(), Code::refused);
+  EXPECT_FALSE(log.state().has_dir(Uuid{3, 3}));
+}
+
+TEST(Registry, AVolumeServerThatObeyedALaterGenerationShowsThatStateWasLost) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.apply(reserve(kA, 1, 100)).ok());
+  ASSERT_TRUE(log.apply(adopt(kOurs, 1, 0, 0, 1)).ok());
+  EXPECT_EQ(log.state().generation, Generation(1));
+  EXPECT_EQ(log.apply(adopt(kOurs, 1, 50, 2, 3))->first, 4u);
+  EXPECT_GE(log.state().key_floor.value(), 101 + kKeySkip);
+}
+
+TEST(Registry, AnotherClusterIdIsRefusedForEver) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  EXPECT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  EXPECT_EQ(log.apply(InitCluster{kTheirs}).error().code(), Code::refused);
+  EXPECT_EQ(log.state().cluster_id, kOurs);
+}
+
+TEST(Registry, AnEntryOfANewerBuildStopsTheMemberAndChangesNothing) {
+  Registry registry(1);
+  const auto before = registry.digest();
+  std::string unknown = encode(AllocateVolumeIds{1});
+  unknown[0] = 99;
+  const auto batch = encode_batch({{{Uuid{1, 1}, 1}, 0, encode(AllocateVolumeIds{1})}, {{Uuid{1, 1}, 2}, 0, unknown}});
+  EXPECT_EQ(registry.apply(Index(1), Term(1), bytes_of(batch)).error().code(), Code::unsupported);
+  const auto raise = encode_batch({{{Uuid{1, 1}, 1}, 0, encode(RaiseFeatureLevel{2})}});
+  EXPECT_EQ(registry.apply(Index(1), Term(1), bytes_of(raise)).error().code(), Code::unsupported);
+  EXPECT_EQ(registry.digest(), before);
+  EXPECT_EQ(registry.applied(), Index(0));
+}
+
+TEST(Registry, ACommandThatDoesNotParseIsAnsweredAndTheRestGoesOn) {
+  Registry registry;
+  std::string broken = encode(AllocateVolumeIds{1});
+  broken.pop_back();
+  const auto batch = encode_batch({{{Uuid{1, 1}, 1}, 0, broken}, {{Uuid{1, 1}, 2}, 0, encode(AllocateVolumeIds{1})}});
+  const auto answers = registry.apply(Index(1), Term(1), bytes_of(batch));
+  ASSERT_TRUE(answers.ok());
+  EXPECT_EQ(decode_answer((*answers)[0]).error().code(), Code::invalid);
+  EXPECT_EQ(decode_answer((*answers)[1])->first, 1u);
+}
+
+TEST(Registry, EveryCutAndEveryFlippedBitOfABatchIsAnsweredInWords) {
+  std::string batch = encode_batch({{{Uuid{1, 1}, 1}, 0, encode(adopt(kTheirs, 1, 2, 3, 4))},
+                                    {{Uuid{1, 1}, 2}, 0, encode(AnnounceMember{kA, Incarnation(1), {}, "a:1", "a:2"})}});
+  for (std::size_t length = 0; length < batch.size(); ++length) {
+    EXPECT_FALSE(decode_batch(bytes_of(batch).first(length)).ok());
+  }
+  for (std::size_t bit = 0; bit < batch.size() * 8; ++bit) {
+    std::string flipped = batch;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    Registry registry;
+    (void)registry.apply(Index(1), Term(1), bytes_of(flipped));
+  }
+}
+
+// A random walk over all commands on two members, one of which is replaced from a checkpoint now and then.
+TEST(Registry, MembersAgreeAfterRandomEntriesAndCheckpoints) {
+  for (int seed = 0; seed < 50; ++seed) {
+    std::mt19937_64 random(seed);
+    Registry a;
+    auto b = std::make_unique<Registry>();
+    std::uint64_t sequence = 0;
+    for (std::uint64_t index = 1; index < 300; ++index) {
+      std::vector<Request> requests;
+      for (std::uint64_t n = random() % 4; n > 0; --n) {
+        const NodeId node(Uuid{1, random() % 3});
+        const std::uint64_t i = random() % 5;
+        Command command = AllocateVolumeIds{static_cast<std::uint32_t>(random() % 3)};
+        switch (random() % 9) {
+          case 0: command = InitCluster{random() % 8 == 0 ? kTheirs : kOurs}; break;
+          case 1:
+          case 2: command = ReserveKeys{node, Incarnation(i), Uuid{node.value().low, i}, random() % 100}; break;
+          case 3: command = RaiseVolumeIds{VolumeId(static_cast<std::uint32_t>(random() % 100))}; break;
+          case 4: command = RaiseKeys{NeedleId(random() >> (random() % 64))}; break;
+          case 5: command = adopt(random() % 2 ? kTheirs : kOurs, random() % 9, random() >> (random() % 64),
+                                  static_cast<std::uint32_t>(random() % 9), random() % 4); break;
+          case 6: command = AnnounceMember{node, Incarnation(i), {}, "h", "g", "p", 1}; break;
+          case 7: command = random() % 2 ? Command(ForgetMember{node}) : Command(RaiseFeatureLevel{1}); break;
+          default: break;
+        }
+        const std::uint64_t id = random() % 10 == 0 && sequence > 0 ? 1 + random() % sequence : ++sequence;
+        requests.push_back({{Uuid{2, random() % 3}, id}, sequence > 20 ? sequence - 20 : 0, encode(command)});
+      }
+      const auto entry = encode_batch(requests);
+      const auto answers_a = a.apply(Index(index), Term(1), bytes_of(entry));
+      const auto answers_b = b->apply(Index(index), Term(1), bytes_of(entry));
+      ASSERT_TRUE(answers_a.ok() && answers_b.ok());
+      ASSERT_EQ(*answers_a, *answers_b);
+      ASSERT_EQ(a.digest(), b->digest()) << "seed " << seed;
+      if (random() % 20 == 0) {
+        b = std::make_unique<Registry>();
+        ASSERT_TRUE(b->restore(a.checkpoint()).ok());
+        ASSERT_EQ(a.state(), b->state());
+        ASSERT_EQ(a.applied(), b->applied());
+      }
+    }
+  }
+}
+
+TEST(Registry, ADamagedCheckpointIsRefusedAndLeavesTheStateAsItWas) {
+  Log log;
+  ASSERT_TRUE(log.apply(adopt(kTheirs, 1, 2, 3, 4)).ok());
+  const Checkpoint good = log.registry.checkpoint();
+  const auto before = log.registry.digest();
+  for (std::size_t i = 0; i < good.files[0].bytes.size(); ++i) {
+    Checkpoint bad = good;
+    bad.files[0].bytes[i] = static_cast<char>(bad.files[0].bytes[i] ^ 0x10);
+    EXPECT_FALSE(log.registry.restore(bad).ok());
+    bad.files[0].bytes.resize(i);
+    EXPECT_FALSE(log.registry.restore(bad).ok());
+  }
+  EXPECT_EQ(log.registry.digest(), before);
+  EXPECT_TRUE(log.registry.restore(good).ok());
+}
+
+}  // namespace
+}  // namespace holdfast::topology
