@@ -1,0 +1,218 @@
+#include "core/volume/needle_map.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace holdfast::volume {
+namespace {
+
+constexpr std::size_t kAllocatorOverhead = 16;  // malloc's own words per block
+
+std::uint8_t width_for(std::uint64_t distance) {
+  if (distance <= 0xffff) return 2;
+  if (distance <= 0xffffffff) return 4;
+  return 8;
+}
+
+template <typename T>
+T load(const std::uint8_t* p) {
+  T v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+template <typename T>
+void store(std::uint8_t* p, T v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+template <typename T>
+unsigned lower_bound_in(const std::uint8_t* block, unsigned count, std::uint64_t wanted) {
+  if (wanted > static_cast<T>(~T{0})) return count;
+  // Branch-free halving: the compiler makes a conditional move of it.
+  unsigned low = 0;
+  unsigned n = count;
+  while (n > 1) {
+    const unsigned half = n / 2;
+    low += load<T>(block + (low + half - 1) * sizeof(T)) < wanted ? half : 0;
+    n -= half;
+  }
+  return low + (n == 1 && load<T>(block + low * sizeof(T)) < wanted ? 1 : 0);
+}
+
+std::int32_t deleted_size(std::int32_t size) { return size == 0 ? -1 : -size; }
+
+}  // namespace
+
+std::uint64_t NeedleMap::Leaf::distance(unsigned i) const {
+  const auto* p = block.get() + std::size_t{i} * width;
+  if (width == 2) return load<std::uint16_t>(p);
+  if (width == 4) return load<std::uint32_t>(p);
+  return load<std::uint64_t>(p);
+}
+
+Slot NeedleMap::Leaf::slot(unsigned i) const {
+  const auto* offsets = block.get() + std::size_t{capacity} * width;
+  const auto* sizes = offsets + std::size_t{capacity} * 4;
+  return {load<std::uint32_t>(offsets + std::size_t{i} * 4), load<std::int32_t>(sizes + std::size_t{i} * 4)};
+}
+
+void NeedleMap::Leaf::set_slot(unsigned i, Slot slot) {
+  auto* offsets = block.get() + std::size_t{capacity} * width;
+  auto* sizes = offsets + std::size_t{capacity} * 4;
+  store(offsets + std::size_t{i} * 4, slot.offset);
+  store(sizes + std::size_t{i} * 4, slot.size);
+}
+
+unsigned NeedleMap::Leaf::lower_bound(std::uint64_t wanted) const {
+  if (width == 2) return lower_bound_in<std::uint16_t>(block.get(), count, wanted);
+  if (width == 4) return lower_bound_in<std::uint32_t>(block.get(), count, wanted);
+  return lower_bound_in<std::uint64_t>(block.get(), count, wanted);
+}
+
+void NeedleMap::Leaf::reshape(std::uint64_t new_base, unsigned new_capacity, std::uint8_t new_width) {
+  Leaf next;
+  next.base = new_base;
+  next.capacity = static_cast<std::uint16_t>(new_capacity);
+  next.width = new_width;
+  next.count = count;
+  next.block = std::make_unique_for_overwrite<std::uint8_t[]>(next.block_bytes());
+  for (unsigned i = 0; i < count; i++) {
+    const auto d = base + distance(i) - new_base;
+    auto* p = next.block.get() + std::size_t{i} * new_width;
+    if (new_width == 2) store(p, static_cast<std::uint16_t>(d));
+    if (new_width == 4) store(p, static_cast<std::uint32_t>(d));
+    if (new_width == 8) store(p, d);
+    next.set_slot(i, slot(i));
+  }
+  *this = std::move(next);
+}
+
+void NeedleMap::Leaf::insert(unsigned at, std::uint64_t key, Slot value) {
+  const auto new_base = count == 0 ? key : std::min(base, key);
+  const auto last = count == 0 ? key : std::max(key, base + distance(count - 1u));
+  const auto new_width = std::max(width_for(last - new_base), count == 0 ? std::uint8_t{2} : width);
+  const unsigned new_capacity =
+      count < capacity ? capacity : std::min<unsigned>(kLeafEntriesMax, capacity + kLeafGrowth);
+  if (new_base != base || new_capacity != capacity || new_width != width || !block) {
+    reshape(new_base, new_capacity, new_width);
+  }
+  const auto behind = std::size_t{count} - at;
+  auto* distances = block.get();
+  auto* offsets = distances + std::size_t{capacity} * width;
+  auto* sizes = offsets + std::size_t{capacity} * 4;
+  std::memmove(distances + (at + 1u) * std::size_t{width}, distances + at * std::size_t{width}, behind * width);
+  std::memmove(offsets + (at + 1u) * 4, offsets + at * 4, behind * 4);
+  std::memmove(sizes + (at + 1u) * 4, sizes + at * 4, behind * 4);
+  auto* p = distances + at * std::size_t{width};
+  const auto d = key - base;
+  if (width == 2) store(p, static_cast<std::uint16_t>(d));
+  if (width == 4) store(p, static_cast<std::uint32_t>(d));
+  if (width == 8) store(p, d);
+  count++;
+  set_slot(at, value);
+}
+
+std::size_t NeedleMap::leaf_of(std::uint64_t key) const {
+  const auto above = std::upper_bound(bases_.begin(), bases_.end(), key);
+  return above == bases_.begin() ? 0 : static_cast<std::size_t>(above - bases_.begin()) - 1;
+}
+
+std::optional<std::pair<std::size_t, unsigned>> NeedleMap::locate(std::uint64_t key) const {
+  if (leaves_.empty()) return {};
+  const auto i = leaf_of(key);
+  const auto& leaf = leaves_[i];
+  if (key < leaf.base) return {};
+  const auto at = leaf.lower_bound(key - leaf.base);
+  if (at == leaf.count || leaf.base + leaf.distance(at) != key) return {};
+  return std::pair{i, at};
+}
+
+std::optional<Slot> NeedleMap::find(NeedleId key) const {
+  const auto place = locate(key.value());
+  if (!place) return {};
+  return leaves_[place->first].slot(place->second);
+}
+
+void NeedleMap::split(std::size_t i) {
+  Leaf& left = leaves_[i];
+  const unsigned keep = left.count / 2u;
+  Leaf right;
+  // Entries go over one behind the other, so `right` only ever grows at its end.
+  for (unsigned j = keep; j < left.count; j++) right.insert(j - keep, left.base + left.distance(j), left.slot(j));
+  left.count = static_cast<std::uint16_t>(keep);
+  left.reshape(left.base, keep + kLeafGrowth, width_for(left.distance(keep - 1)));
+  bases_.insert(bases_.begin() + static_cast<std::ptrdiff_t>(i) + 1, right.base);
+  leaves_.insert(leaves_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::move(right));
+}
+
+void NeedleMap::insert(std::uint64_t key, Slot slot) {
+  const auto add_leaf = [&] {
+    Leaf leaf;
+    leaf.insert(0, key, slot);
+    bases_.push_back(key);
+    leaves_.push_back(std::move(leaf));
+  };
+  if (leaves_.empty()) return add_leaf();
+  auto i = leaf_of(key);
+  if (leaves_[i].count == kLeafEntriesMax) {
+    const auto& leaf = leaves_[i];
+    const bool behind_all = i + 1 == leaves_.size() && key > leaf.base + leaf.distance(leaf.count - 1u);
+    if (behind_all) return add_leaf();  // rising keys leave full leaves behind
+    split(i);
+    i = leaf_of(key);
+  }
+  Leaf& leaf = leaves_[i];
+  const auto at = key < leaf.base ? 0 : leaf.lower_bound(key - leaf.base);
+  leaf.insert(at, key, slot);
+  bases_[i] = leaf.base;
+}
+
+void NeedleMap::put(NeedleId key, Slot slot) {
+  counts_.files++;
+  counts_.file_bytes += static_cast<std::uint64_t>(slot.size);
+  counts_.max_key = std::max(counts_.max_key, key);
+  if (const auto place = locate(key.value())) {
+    auto& leaf = leaves_[place->first];
+    const auto old = leaf.slot(place->second);
+    if (old.is_live()) {
+      counts_.deletions++;
+      counts_.deleted_bytes += static_cast<std::uint64_t>(old.size);
+    } else {
+      live_keys_++;
+    }
+    leaf.set_slot(place->second, slot);
+    return;
+  }
+  insert(key.value(), slot);
+  keys_++;
+  live_keys_++;
+}
+
+void NeedleMap::remove(NeedleId key) {
+  counts_.deletions++;
+  counts_.max_key = std::max(counts_.max_key, key);
+  const auto place = locate(key.value());
+  if (!place) return;
+  auto& leaf = leaves_[place->first];
+  const auto old = leaf.slot(place->second);
+  if (!old.is_live()) return;
+  counts_.deleted_bytes += static_cast<std::uint64_t>(old.size);
+  live_keys_--;
+  leaf.set_slot(place->second, {old.offset, deleted_size(old.size)});
+}
+
+void NeedleMap::apply(const IndexRow& row) {
+  if (row.is_put()) {
+    put(row.key, {static_cast<std::uint32_t>(row.offset), row.size});
+  } else {
+    remove(row.key);
+  }
+}
+
+std::size_t NeedleMap::memory_bytes() const {
+  std::size_t bytes = sizeof *this + bases_.capacity() * sizeof(bases_[0]) + leaves_.capacity() * sizeof(Leaf);
+  for (const auto& leaf : leaves_) bytes += leaf.block_bytes() + kAllocatorOverhead;
+  return bytes;
+}
+
+}  // namespace holdfast::volume
