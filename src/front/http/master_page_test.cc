@@ -1,0 +1,212 @@
+#include "front/http/master_page.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "front/http/page_assets.h"
+
+namespace holdfast::front {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+NodeId node(std::uint64_t n) { return NodeId(Uuid{n, n}); }
+
+master::MemberView member(std::uint64_t n, const std::string& http, bool self) {
+  master::MemberView m;
+  m.id = node(n);
+  m.self = self;
+  m.connected = true;
+  m.http = http;
+  m.grpc = http;
+  m.term = Term(4);
+  m.match = Index(120);
+  if (!self) m.silent_for = 7ms;
+  return m;
+}
+
+// Three masters, the first of them shown and leading, and three servers in two racks.
+struct Cluster {
+  master::View view;
+  MasterPage page;
+
+  Cluster() {
+    view.cluster_id = ClusterId(Uuid{1, 2});
+    view.self = node(1);
+    view.role = master::Role::leader;
+    view.term = Term(4);
+    view.commit = Index(120);
+    view.leader = node(1);
+    view.members = {member(1, "localhost:9333", true), member(2, "localhost:9334", false), member(3, "localhost:9335", false)};
+    view.members[0].role = master::Role::leader;
+    page.version = "30GB 4.44 holdfast-0.1.0";
+    page.cluster.cluster_id = view.cluster_id;
+    page.cluster.max_volume_id = VolumeId(9);
+    page.cluster.uptime = std::chrono::minutes(200);
+    page.cluster.volume_size_limit = 30000ull << 20;
+    page.cluster.servers = 3;
+    page.topology.max = 24;
+    page.topology.free = 15;
+    page.topology.volumes = 9;
+    page.topology.data_centers = {{"dc1", {{"r1", {server("localhost:8080", 7), server("localhost:8081", 2)}}, {"r2", {server("localhost:8082", 0)}}}}};
+    master::LayoutStatus layout;
+    layout.volumes = 9;
+    layout.writables = {VolumeId(1), VolumeId(2)};
+    page.topology.layouts = {layout};
+  }
+
+  static master::ServerStatus server(const std::string& id, int volumes) {
+    master::ServerStatus s;
+    s.id = s.url = s.public_url = id;
+    s.state = "ok";
+    s.max = 8;
+    s.free = 8 - volumes;
+    s.volumes = volumes;
+    s.used_bytes = static_cast<std::uint64_t>(volumes) * 345678901;
+    auto& disk = s.disks[""];
+    disk.total_bytes = 500ull << 30;
+    disk.free_bytes = 321ull << 30;
+    for (int i = 1; i <= volumes; ++i) disk.volume_ids.push_back(VolumeId(static_cast<std::uint32_t>(i)));
+    return s;
+  }
+
+  std::string rendered() {
+    page.cluster.view = std::make_shared<master::View>(view);
+    return render(page);
+  }
+};
+
+TEST(MasterPage, ShowsMembersWithStateAndTermAndTheLeader) {
+  const auto html = Cluster().rendered();
+  EXPECT_THAT(html, HasSubstr("<title>localhost:9333 – leader – Holdfast</title>"));
+  EXPECT_THAT(html, HasSubstr("localhost:9333 (this master) leads. All is well."));
+  EXPECT_THAT(html, HasSubstr("3 masters and 3 volume servers are heard. 1 master more may fail without harm."));
+  for (const auto* address : {"localhost:9333", "localhost:9334", "localhost:9335"}) {
+    EXPECT_THAT(html, HasSubstr("<tr data-master=\"" + std::string(address) + "\">"));
+    EXPECT_THAT(html, HasSubstr("<a href=\"http://" + std::string(address) + "/\">"));
+  }
+  EXPECT_THAT(html, HasSubstr("<td class=\"number\" data-is=\"Term\">4</td>"));
+  EXPECT_THAT(html, HasSubstr("7 ms ago"));
+}
+
+TEST(MasterPage, ShowsServersByDataCenterAndRackWithVolumesAndSpace) {
+  const auto html = Cluster().rendered();
+  EXPECT_THAT(html, HasSubstr("<h3>dc1 / r1<small>2 servers</small></h3>"));
+  EXPECT_THAT(html, HasSubstr("<h3>dc1 / r2<small>1 server</small></h3>"));
+  EXPECT_THAT(html, HasSubstr("<a href=\"http://localhost:8080/ui/index.html\">localhost:8080</a>"));
+  EXPECT_THAT(html, HasSubstr("7 of 8</span>"));
+  EXPECT_THAT(html, HasSubstr("data-is=\"Volume ids\">1-7</td>"));
+  EXPECT_THAT(html, HasSubstr("data-is=\"Disk free\">321 GiB</td>"));
+  EXPECT_THAT(html, HasSubstr("data-is=\"Stored\">2.3 GiB</td>"));
+}
+
+TEST(MasterPage, HasTheFiguresUpstreamsPageHas) {
+  const auto html = Cluster().rendered();
+  EXPECT_THAT(html, HasSubstr("<dt>Volume size limit</dt><dd>29.3 GiB</dd>"));
+  EXPECT_THAT(html, HasSubstr("<dt>Free slots</dt><dd>15 <small>of 24 max</small></dd>"));
+  EXPECT_THAT(html, HasSubstr("<dt>Max volume id</dt><dd>9</dd>"));
+  EXPECT_THAT(html, HasSubstr("<dt>Up time</dt><dd>3 h 20 min"));
+  EXPECT_THAT(html, HasSubstr("Version 30GB 4.44 holdfast-0.1.0."));
+}
+
+TEST(MasterPage, SaysWhoIsNotHeardAndHowManyMoreMayFail) {
+  Cluster cluster;
+  cluster.view.members[2].connected = false;
+  cluster.view.members[2].silent_for = 75s;
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("<div class=\"verdict weak\""));
+  EXPECT_THAT(html, HasSubstr("localhost:9335 is not heard."));
+  EXPECT_THAT(html, HasSubstr("No further master may fail now."));
+  EXPECT_THAT(html, HasSubstr("not heard for 75 s"));
+}
+
+TEST(MasterPage, WithoutALeaderSaysWhatStillWorks) {
+  Cluster cluster;
+  cluster.view.leader.reset();
+  cluster.view.role = master::Role::candidate;
+  cluster.view.members[0].role = master::Role::candidate;
+  cluster.view.members[1].connected = false;
+  cluster.view.members[2].connected = false;
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("<div class=\"verdict broken\""));
+  EXPECT_THAT(html, HasSubstr("No leader: reads go on, uploads wait."));
+  EXPECT_THAT(html, HasSubstr("1 of 3 masters are heard from here; 2 are needed."));
+  EXPECT_THAT(html, HasSubstr("<title>localhost:9333 – no leader – Holdfast</title>"));
+}
+
+TEST(MasterPage, EscapesEverythingThatComesFromOutside) {
+  Cluster cluster;
+  cluster.view.members[1].http = "<script>alert(1)</script>";
+  cluster.page.topology.data_centers[0].id = "a\"b<i>";
+  cluster.page.topology.layouts[0].collection = "x&y'";
+  cluster.view.last_change = "<b>";
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, Not(HasSubstr("<script>alert")));
+  EXPECT_THAT(html, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt;"));
+  EXPECT_THAT(html, HasSubstr("a&#34;b&lt;i&gt; / r1"));
+  EXPECT_THAT(html, HasSubstr("x&amp;y&#39;"));
+  EXPECT_THAT(html, Not(HasSubstr("<b>")));
+}
+
+TEST(MasterPage, CutsLongListsAndSaysSo) {
+  Cluster cluster;
+  auto& servers = cluster.page.topology.data_centers[0].racks[0].servers;
+  servers.assign(kServersShownMax + 5, Cluster::server("localhost:1", 1));
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("And 6 more; /dir/status has them all."));
+  EXPECT_LT(html.size(), 2u << 20);
+}
+
+TEST(MasterPage, LoadsNothingFromElsewhere) {
+  const auto html = Cluster().rendered();
+  EXPECT_THAT(html, Not(HasSubstr("https://")));
+  EXPECT_THAT(html, Not(HasSubstr("src=")));
+  EXPECT_THAT(page_security_policy(), HasSubstr("default-src 'none'"));
+}
+
+TEST(MasterPage, WritesVolumeIdsAsRanges) {
+  const auto ids = [](std::initializer_list<std::uint32_t> list) {
+    std::vector<VolumeId> out;
+    for (const auto id : list) out.push_back(VolumeId(id));
+    return volume_ranges(out);
+  };
+  EXPECT_EQ(ids({}), "");
+  EXPECT_EQ(ids({5}), "5");
+  EXPECT_EQ(ids({1, 2, 3, 5}), "1-3 5");
+  std::vector<VolumeId> many;
+  for (std::uint32_t i = 1; i <= 101; ++i) many.push_back(VolumeId(2 * i));
+  EXPECT_THAT(volume_ranges(many), ::testing::EndsWith(" 200 ..."));
+}
+
+TEST(MasterPage, WritesSizesAndDurationsForPeople) {
+  EXPECT_EQ(size_text(0), "0 B");
+  EXPECT_EQ(size_text(1023), "1023 B");
+  EXPECT_EQ(size_text(1536), "1.5 KiB");
+  EXPECT_EQ(size_text(1ull << 30), "1 GiB");
+  EXPECT_EQ(size_text(321ull << 30), "321 GiB");
+  EXPECT_EQ(duration_text(12ms), "12 ms");
+  EXPECT_EQ(duration_text(90s), "90 s");
+  EXPECT_EQ(duration_text(10min), "10 min");
+  EXPECT_EQ(duration_text(50h), "2 d 2 h");
+}
+
+TEST(StaticFiles, AreFoundByName) {
+  ASSERT_NE(static_file("favicon.ico"), nullptr);
+  EXPECT_EQ(static_file("favicon.ico")->content_type, "image/x-icon");
+  EXPECT_TRUE(static_file("seaweed50x50.png")->bytes.starts_with("\x89PNG"));
+  EXPECT_EQ(static_file("none"), nullptr);
+}
+
+// Writes the page for a human (or test/page) to look at, when asked to.
+TEST(MasterPage, CanBeWrittenToAFile) {
+  const char* path = std::getenv("HOLDFAST_PAGE_TO");
+  if (path == nullptr) GTEST_SKIP() << "HOLDFAST_PAGE_TO is not set";
+  std::ofstream(path) << Cluster().rendered();
+}
+
+}  // namespace
+}  // namespace holdfast::front

@@ -1,0 +1,81 @@
+#include "front/http/page_assets.h"
+
+namespace holdfast::front {
+
+// The page asks for itself again and takes over only what differs. Everything it shows was escaped by the server and
+// is moved as nodes of an inert document, never as text that is parsed twice.
+const std::string_view kPageScript = R"js(
+'use strict';
+(() => {
+  const live = document.getElementById('live');
+  const version = document.documentElement.dataset.version;
+  let lastAnswer = Date.now();
+  let pause = 1000;
+
+  // Makes `now` look like `next`, touching only what differs. An open fold stays open.
+  function takeOver(now, next) {
+    if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName) {
+      now.replaceWith(document.adoptNode(next));
+      return;
+    }
+    if (now.nodeType !== Node.ELEMENT_NODE) {
+      if (now.nodeValue !== next.nodeValue) now.nodeValue = next.nodeValue;
+      return;
+    }
+    for (const {name, value} of [...next.attributes]) {
+      if (now.getAttribute(name) !== value) now.setAttribute(name, value);
+    }
+    for (const {name} of [...now.attributes]) {
+      if (!next.hasAttribute(name) && !(now.nodeName === 'DETAILS' && name === 'open')) now.removeAttribute(name);
+    }
+    const have = [...now.childNodes];
+    const want = [...next.childNodes];
+    for (let i = 0; i < want.length; ++i) {
+      if (i < have.length) takeOver(have[i], want[i]);
+      else now.appendChild(document.adoptNode(want[i]));
+    }
+    for (let i = want.length; i < have.length; ++i) have[i].remove();
+  }
+
+  function say(text, silent) {
+    if (live.textContent !== text) live.textContent = text;
+    document.body.classList.toggle('silent', silent);
+  }
+
+  function sayHowLong() {
+    const seconds = Math.round((Date.now() - lastAnswer) / 1000);
+    say(`This master has not answered for ${seconds} s. What you see is from then; the other masters may know more.`, true);
+  }
+
+  async function refresh() {
+    try {
+      const reply = await fetch(location.pathname, {cache: 'no-store', signal: AbortSignal.timeout(3000)});
+      if (!reply.ok) throw new Error(reply.status);
+      const text = await reply.text();
+      const next = new DOMParser().parseFromString(text, 'text/html');
+      if (next.documentElement.dataset.version !== version) return location.reload();
+      const main = next.querySelector('main');
+      if (!main) throw new Error('no page');
+      takeOver(document.querySelector('main'), main);
+      document.title = next.title;
+      lastAnswer = Date.now();
+      // A large page is asked for less often: a second for each 100 kB.
+      pause = Math.min(30000, 1000 * Math.max(1, text.length / 1e5));
+      say('live', false);
+    } catch (error) {
+      pause = 1000;
+      sayHowLong();
+    }
+  }
+
+  async function round() {
+    if (!document.hidden) await refresh();
+    setTimeout(round, pause);
+  }
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
+  say('live', false);
+  setTimeout(round, pause);
+})();
+)js";
+
+}  // namespace holdfast::front

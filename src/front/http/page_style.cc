@@ -1,0 +1,106 @@
+#include "front/http/page_assets.h"
+
+namespace holdfast::front {
+
+const std::string_view kPageStyle = R"css(
+:root {
+  color-scheme: light dark;
+  --ground: #f6f5f1; --card: #ffffff; --ink: #1d2a2a; --soft: #5d6b6a; --faint: #e4e3dc; --hover: #f3f6f4;
+  --kelp: #1f6f5c; --kelp-soft: #dcebe5; --amber: #8a5a00; --amber-soft: #fbeccb; --red: #a32a22; --red-soft: #f9dedb;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #10181a; --card: #182224; --ink: #e3ebe8; --soft: #93a5a2; --faint: #28363a; --hover: #1e2b2d;
+    --kelp: #66c9ab; --kelp-soft: #1b3b34; --amber: #e8b65c; --amber-soft: #41331a; --red: #f08a80; --red-soft: #472320;
+  }
+}
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body {
+  margin: 0; background: var(--ground); color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
+  font-variant-numeric: tabular-nums;
+}
+.page { max-width: 76rem; margin: 0 auto; padding: 1.5rem 1.25rem 3rem; }
+a { color: inherit; text-decoration-color: var(--soft); text-decoration-thickness: 1px; text-underline-offset: 3px; }
+a:hover { color: var(--kelp); text-decoration-color: currentColor; }
+a:focus-visible, summary:focus-visible { outline: 2px solid var(--kelp); outline-offset: 3px; border-radius: 3px; }
+header { display: flex; align-items: center; gap: .75rem; flex-wrap: wrap; margin-bottom: 1.5rem; }
+header svg { width: 2.1rem; height: 2.1rem; color: var(--kelp); flex: none; }
+header h1 { font-size: 1.2rem; font-weight: 650; letter-spacing: -.01em; margin: 0; }
+header .where { color: var(--soft); }
+header .live { margin-left: auto; color: var(--soft); font-size: .87rem; max-width: 34rem; }
+.silent .live { color: var(--red); }
+.silent main { opacity: .55; }
+.verdict { display: flex; gap: .85rem; align-items: flex-start; padding: 1rem 1.15rem; border-radius: .8rem;
+  background: var(--kelp-soft); margin-bottom: 1.25rem; }
+.verdict p { margin: 0; }
+.verdict .main { font-size: 1.08rem; font-weight: 600; overflow-wrap: anywhere; }
+.verdict .why { color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
+.verdict .dot { margin-top: .5rem; }
+.verdict.weak { background: var(--amber-soft); }
+.verdict.broken { background: var(--red-soft); }
+.dot { display: inline-block; flex: none; width: .62rem; height: .62rem; border-radius: 50%; background: var(--kelp); }
+.weak .dot, .dot.weak { background: var(--amber); }
+.broken .dot, .dot.broken { background: var(--red); }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 0 0 1.75rem; }
+.figures div { background: var(--card); border: 1px solid var(--faint); border-radius: .8rem; padding: .7rem .95rem; }
+.figures dt { color: var(--soft); font-size: .82rem; }
+.figures dd { margin: 0; font-size: 1.3rem; font-weight: 600; letter-spacing: -.01em; }
+.figures dd small { font-size: .82rem; font-weight: 400; color: var(--soft); letter-spacing: 0; }
+h2 { font-size: 1rem; font-weight: 650; margin: 0 0 .6rem; }
+h2 small, h3 small { font-weight: 400; color: var(--soft); font-size: .87rem; margin-left: .4rem; }
+h3 { font-size: .92rem; font-weight: 600; margin: 0; padding: .75rem 1.1rem .1rem; }
+section { margin-bottom: 1.9rem; }
+.card { background: var(--card); border: 1px solid var(--faint); border-radius: .8rem; overflow: hidden; margin-bottom: .75rem; }
+table { width: 100%; border-collapse: collapse; }
+th { text-align: left; font-weight: 500; font-size: .82rem; color: var(--soft); padding: .55rem 1.1rem .4rem; white-space: nowrap; }
+td { padding: .5rem 1.1rem; border-top: 1px solid var(--faint); vertical-align: top; }
+tbody tr:hover { background: var(--hover); }
+.number { text-align: right; white-space: nowrap; }
+td .dot { margin-right: .55rem; }
+.state { white-space: nowrap; }
+.state.long { white-space: normal; }
+.tag { display: inline-block; font-size: .76rem; line-height: 1.35rem; padding: 0 .5rem; border-radius: .7rem; margin-left: .45rem;
+  background: var(--faint); color: var(--soft); white-space: nowrap; }
+.tag.lead { background: var(--kelp-soft); color: var(--kelp); font-weight: 600; }
+.ids { color: var(--soft); overflow-wrap: anywhere; min-width: 7rem; }
+meter { width: 6.5rem; height: .55rem; vertical-align: .06rem; margin-right: .6rem; border: 0; border-radius: .3rem;
+  background: var(--faint); appearance: none; -webkit-appearance: none; }
+meter::-webkit-meter-bar { background: var(--faint); border: 0; border-radius: .3rem; height: .55rem; }
+meter::-webkit-meter-inner-element { appearance: none; -webkit-appearance: none; }
+meter::-webkit-meter-optimum-value { background: var(--kelp); border-radius: .3rem; }
+meter::-webkit-meter-suboptimum-value { background: var(--amber); border-radius: .3rem; }
+meter::-webkit-meter-even-less-good-value { background: var(--red); border-radius: .3rem; }
+meter::-moz-meter-bar { background: var(--kelp); border-radius: .3rem; }
+meter:-moz-meter-sub-optimum::-moz-meter-bar { background: var(--amber); }
+meter:-moz-meter-sub-sub-optimum::-moz-meter-bar { background: var(--red); }
+.empty { padding: 1.1rem; color: var(--soft); margin: 0; }
+footer { color: var(--soft); font-size: .84rem; border-top: 1px solid var(--faint); padding-top: 1rem; overflow-wrap: anywhere; }
+footer p { margin: 0 0 .2rem; }
+@media (max-width: 44rem) {
+  .page { padding: 1rem .85rem 2rem; }
+  header { margin-bottom: 1rem; }
+  header .live { margin-left: 0; flex-basis: 100%; }
+  .figures { grid-template-columns: 1fr 1fr; gap: .55rem; }
+  .figures div { padding: .55rem .75rem; }
+  .figures dd { font-size: 1.12rem; }
+  thead { display: none; }
+  table, tbody, tr, td { display: block; width: 100%; }
+  tr { padding: .6rem .9rem; border-top: 1px solid var(--faint); }
+  tbody tr:first-child { border-top: 0; }
+  td { border: 0; padding: .1rem 0; display: flex; justify-content: space-between; gap: 1rem; text-align: right; white-space: normal; }
+  td::before { content: attr(data-is); color: var(--soft); flex: none; text-align: left; }
+  td.name { display: block; text-align: left; font-weight: 600; padding-bottom: .25rem; overflow-wrap: anywhere; }
+  td.name .tag { font-weight: 500; }
+  td.name::before { content: none; }
+  td.none { display: none; }
+  .card h3 + table tbody tr:first-child { border-top: 1px solid var(--faint); margin-top: .5rem; }
+}
+@media (prefers-reduced-motion: no-preference) {
+  .dot, .verdict { transition: background-color .4s; }
+}
+@media print { header .live { display: none; } }
+)css";
+
+}  // namespace holdfast::front
