@@ -83,7 +83,8 @@ std::string joined(const std::vector<std::string>& parts) {
 std::string spare_text(const Count& count) {
   const auto majority = count.voters / 2 + 1;
   const auto spare = count.heard > majority ? count.heard - majority : 0;
-  if (spare > 0) return fmt::format("{} more may fail without harm.", plural(spare, "master", "masters"));
+  if (spare > 0) return spare == 1 ? std::string("One more master may fail without harm.")
+                                   : fmt::format("{} more masters may fail without harm.", spare);
   if (count.voters == 1) return "It is the only one: start two more and uploads go on when one fails.";
   return "No further master may fail now.";
 }
@@ -267,7 +268,7 @@ void put_server(std::string& out, const master::ServerStatus& server) {
   put(out, "<td class=\"number\" data-is=\"Volumes\"><span>");
   if (max > 0) {
     put(out, "<meter min=\"0\" max=\"{}\" low=\"{}\" high=\"{}\" optimum=\"0\" value=\"{}\" aria-label=\"slots used\"></meter>",
-        max, static_cast<double>(max) * 0.8, static_cast<double>(max) * 0.999, std::min(used, max));
+        max, static_cast<double>(max) * 0.9, static_cast<double>(max) * 0.999, std::min(used, max));
   }
   put(out, "{} of {}</span></td>", server.volumes, server.max);
   put(out, "<td class=\"number{}\" data-is=\"EC shards\">{}</td>", server.ec_shards == 0 ? " none" : "", server.ec_shards);
@@ -279,7 +280,7 @@ void put_server(std::string& out, const master::ServerStatus& server) {
 }
 
 void put_servers(std::string& out, const MasterPage& page) {
-  put(out, "<section id=\"servers\"><h2>Volume servers<small>{}</small></h2>\n",
+  put(out, "<section id=\"servers\" class=\"servers\"><h2>Volume servers<small>{}</small></h2>\n",
       plural(page.topology.data_centers.size(), "data center", "data centers"));
   if (page.topology.data_centers.empty()) {
     out += "<div class=\"card\"><p class=\"empty\">None has reported to this master yet.</p></div>";

@@ -84,7 +84,7 @@ TEST(MasterPage, ShowsMembersWithStateAndTermAndTheLeader) {
   const auto html = Cluster().rendered();
   EXPECT_THAT(html, HasSubstr("<title>localhost:9333 – leader – Holdfast</title>"));
   EXPECT_THAT(html, HasSubstr("localhost:9333 (this master) leads. All is well."));
-  EXPECT_THAT(html, HasSubstr("3 masters and 3 volume servers are heard. 1 master more may fail without harm."));
+  EXPECT_THAT(html, HasSubstr("3 masters and 3 volume servers are heard. One more master may fail without harm."));
   for (const auto* address : {"localhost:9333", "localhost:9334", "localhost:9335"}) {
     EXPECT_THAT(html, HasSubstr("<tr data-master=\"" + std::string(address) + "\">"));
     EXPECT_THAT(html, HasSubstr("<a href=\"http://" + std::string(address) + "/\">"));

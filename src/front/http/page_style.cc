@@ -43,7 +43,7 @@ header .live { margin-left: auto; color: var(--soft); font-size: .87rem; max-wid
 .dot { display: inline-block; flex: none; width: .62rem; height: .62rem; border-radius: 50%; background: var(--kelp); }
 .weak .dot, .dot.weak { background: var(--amber); }
 .broken .dot, .dot.broken { background: var(--red); }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 0 0 1.75rem; }
+.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: .75rem; margin: 0 0 1.75rem; }
 .figures div { background: var(--card); border: 1px solid var(--faint); border-radius: .8rem; padding: .7rem .95rem; }
 .figures dt { color: var(--soft); font-size: .82rem; }
 .figures dd { margin: 0; font-size: 1.3rem; font-weight: 600; letter-spacing: -.01em; }
@@ -57,6 +57,12 @@ table { width: 100%; border-collapse: collapse; }
 th { text-align: left; font-weight: 500; font-size: .82rem; color: var(--soft); padding: .55rem 1.1rem .4rem; white-space: nowrap; }
 td { padding: .5rem 1.1rem; border-top: 1px solid var(--faint); vertical-align: top; }
 tbody tr:hover { background: var(--hover); }
+@media (min-width: 44.01rem) {
+  .servers table { table-layout: fixed; }
+  .servers th:nth-child(1) { width: 21%; } .servers th:nth-child(2) { width: 15%; } .servers th:nth-child(3) { width: 19%; }
+  .servers th:nth-child(4) { width: 9%; } .servers th:nth-child(5), .servers th:nth-child(6) { width: 10%; }
+  .servers td.name { overflow-wrap: anywhere; }
+}
 .number { text-align: right; white-space: nowrap; }
 td .dot { margin-right: .55rem; }
 .state { white-space: nowrap; }
