@@ -45,7 +45,4 @@ std::vector<MasterMember> read_members(
 // "host:port" as upstream names servers in Location.url; grpc_port 0 on the wire means port + 10000.
 Result<Address> read_address(std::string_view url, std::uint32_t grpc_port);
 
-// XOR over all volumes of a hash of each (spec/weed-grpc 5.1): equal exactly when both sides hold the same picture.
-std::uint64_t digest(const master_pb::VolumeInformationMessage& message);
-
 }  // namespace holdfast::api

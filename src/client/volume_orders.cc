@@ -1,0 +1,140 @@
+#include "client/volume_orders.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <list>
+#include <map>
+#include <utility>
+
+#include "api/convert.h"
+#include "api/volume_server.grpc.pb.h"
+#include "base/mutex.h"
+#include "client/channel.h"
+
+namespace holdfast::client {
+
+namespace {
+
+using volume_server_pb::VolumeServer;
+
+// Upstream's volume servers put every trouble into UNKNOWN and words (spec/weed-grpc 2, 6).
+Status answer_of(const grpc::Status& status) {
+  if (status.ok()) return {};
+  Error error = error_of(status, /*sent=*/true);
+  if (error.code() != Code::internal) return error;
+  const auto says = [&](const char* words) { return error.what().find(words) != std::string::npos; };
+  if (says("already exists")) return Error(Code::already_exists, error.what());
+  if (says("No more free space left")) return Error(Code::no_space, error.what());
+  if (says("not found volume") || says("not found on disk")) return Error(Code::not_found, error.what());
+  return error;
+}
+
+// One connection to one server; shared by the orders under way on it and, while it works, the table.
+struct Link {
+  explicit Link(const Address& server) : stub(VolumeServer::NewStub(make_channel(server))) {}
+  const std::unique_ptr<VolumeServer::Stub> stub;
+};
+
+class GrpcVolumeOrders final : public VolumeOrders {
+ public:
+  explicit GrpcVolumeOrders(Duration order_time_max) : order_time_max_(order_time_max) {}
+
+  ~GrpcVolumeOrders() override {
+    mutex_.lock();
+    for (const auto& context : under_way_) context->TryCancel();
+    while (!under_way_.empty()) all_answered_.wait(mutex_);
+    mutex_.unlock();
+  }
+
+  void allocate(const Address& server, const Allocate& order, const std::optional<Fence>& fence, Done done) override {
+    volume_server_pb::AllocateVolumeRequest request;
+    request.set_volume_id(order.volume.value());
+    request.set_collection(api::utf8(order.collection));
+    request.set_preallocate(order.preallocate_bytes);
+    request.set_replication(text(order.replica_placement));
+    request.set_ttl(text(order.ttl));
+    request.set_disk_type(api::utf8(order.disk_type));
+    request.set_version(order.version);
+    give<volume_server_pb::AllocateVolumeResponse>(
+        server, std::move(request), fence, std::move(done),
+        [](auto* stub, auto... rest) { stub->AllocateVolume(rest...); });
+  }
+
+  void remove(const Address& server, VolumeId volume, bool only_empty, const std::optional<Fence>& fence,
+              Done done) override {
+    volume_server_pb::VolumeDeleteRequest request;
+    request.set_volume_id(volume.value());
+    request.set_only_empty(only_empty);
+    give<volume_server_pb::VolumeDeleteResponse>(server, std::move(request), fence, std::move(done),
+                                                 [](auto* stub, auto... rest) { stub->VolumeDelete(rest...); });
+  }
+
+  void delete_collection(const Address& server, const std::string& collection, const std::optional<Fence>& fence,
+                         Done done) override {
+    volume_server_pb::DeleteCollectionRequest request;
+    request.set_collection(api::utf8(collection));
+    give<volume_server_pb::DeleteCollectionResponse>(
+        server, std::move(request), fence, std::move(done),
+        [](auto* stub, auto... rest) { stub->DeleteCollection(rest...); });
+  }
+
+ private:
+  using Contexts = std::list<std::shared_ptr<grpc::ClientContext>>;  // shared with the order's callback
+
+  template <typename Response, typename Request, typename Method>
+  void give(const Address& server, Request request, const std::optional<Fence>& fence, Done done, Method method) {
+    struct Order {
+      std::shared_ptr<Link> link;
+      std::shared_ptr<grpc::ClientContext> context = std::make_shared<grpc::ClientContext>();
+      Request request;
+      Response response;
+      Done done;
+      Contexts::iterator place;
+    };
+    auto order = std::make_shared<Order>();
+    order->request = std::move(request);
+    if (fence) api::fill(*fence, order->request.mutable_fence());
+    order->done = std::move(done);
+    order->context->set_deadline(std::chrono::system_clock::now() +
+                                 std::chrono::duration_cast<std::chrono::microseconds>(order_time_max_));
+    {
+      const Guard guard(mutex_);
+      auto& link = links_[server.grpc()];
+      if (!link) link = std::make_shared<Link>(server);
+      order->link = link;
+      order->place = under_way_.insert(under_way_.end(), order->context);
+    }
+    method(order->link->stub->async(), order->context.get(), &order->request, &order->response,
+           [this, order, key = server.grpc()](grpc::Status status) {
+             if (status.error_code() == grpc::StatusCode::UNAVAILABLE) drop(key, order->link);
+             order->done(answer_of(status));
+             const Guard guard(mutex_);
+             under_way_.erase(order->place);
+             if (under_way_.empty()) all_answered_.notify_all();
+           });
+  }
+
+  // A broken connection: the next order dials anew instead of waiting for the library's backoff.
+  void drop(const std::string& key, const std::shared_ptr<Link>& link) {
+    const Guard guard(mutex_);
+    const auto found = links_.find(key);
+    if (found != links_.end() && found->second == link) links_.erase(found);
+  }
+
+  const Duration order_time_max_;
+
+  Mutex mutex_;  // leaf
+  std::map<std::string, std::shared_ptr<Link>> links_ HOLDFAST_GUARDED_BY(mutex_);  // by host:grpc port
+  Contexts under_way_ HOLDFAST_GUARDED_BY(mutex_);
+  Condition all_answered_;  // under_way_ became empty
+};
+
+}  // namespace
+
+std::unique_ptr<VolumeOrders> make_volume_orders(Duration order_time_max) {
+  return std::make_unique<GrpcVolumeOrders>(order_time_max);
+}
+
+}  // namespace holdfast::client
