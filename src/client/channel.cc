@@ -1,6 +1,7 @@
 #include "client/channel.h"
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 #include <grpcpp/support/status.h>
@@ -14,9 +15,31 @@ constexpr int kReconnectMsMin = 20;
 constexpr int kReconnectMsMax = 250;
 constexpr int kKeepaliveMs = 20'000;  // upstream's servers answer more frequent pings with GOAWAY
 
+// The library's callback threads live as long as some channel or server that has used them, and whoever lets go of the
+// last one joins them: when that happens in a callback, a thread joins itself and the process dies. Callbacks here do
+// own what holds a channel, so one that is never let go of keeps the threads for good. It is never connected either.
+void keep_callback_threads() {
+  struct Keeper {
+    grpc::GenericStub stub{
+        grpc::CreateChannel("unix-abstract:holdfast-nobody-listens-here", grpc::InsecureChannelCredentials())};
+    grpc::ClientContext context;
+    grpc::Slice nothing;
+    grpc::ByteBuffer request{&nothing, 1};
+    grpc::ByteBuffer response;
+  };
+  static Keeper* const keeper = [] {
+    auto* made = new Keeper;
+    made->stub.UnaryCall(&made->context, "/holdfast.Nobody/Nothing", {}, &made->request, &made->response,
+                         [](const grpc::Status&) {});
+    return made;
+  }();
+  (void)keeper;
+}
+
 }  // namespace
 
-std::shared_ptr<grpc::Channel> make_channel(const Address& address) {
+std::shared_ptr<grpc::Channel> make_channel(const std::string& grpc_address) {
+  keep_callback_threads();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
@@ -32,7 +55,7 @@ std::shared_ptr<grpc::Channel> make_channel(const Address& address) {
   // A proxy named in the environment must never stand between the parts of one cluster.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  return grpc::CreateCustomChannel("dns:///" + address.grpc(), grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel("dns:///" + grpc_address, grpc::InsecureChannelCredentials(), arguments);
 }
 
 Error error_of(const grpc::Status& status, bool sent) {

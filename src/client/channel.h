@@ -2,16 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/result.h"
 #include "base/time.h"
 #include "model/address.h"
 
 namespace grpc {
-class ChannelCredentials;
-class ChannelInterface;
 class Channel;
-class ChannelArguments;
 class Status;
 }  // namespace grpc
 
@@ -20,9 +18,10 @@ namespace holdfast::client {
 // Bytes that stay unacknowledged this long mean that the peer's machine is gone.
 inline constexpr Duration kSilenceMax = std::chrono::seconds(2);
 
-// A channel of its own to address.grpc(): no connection and no backoff is shared with another channel. It redials
+// A channel of its own: no connection and no backoff is shared with another channel. It redials
 // within 20..250 ms; messages up to 1 GiB; keepalive as upstream's servers allow it (spec/weed-grpc 1).
-std::shared_ptr<grpc::Channel> make_channel(const Address& address);
+std::shared_ptr<grpc::Channel> make_channel(const std::string& grpc_address);  // "host:grpcport"
+inline std::shared_ptr<grpc::Channel> make_channel(const Address& address) { return make_channel(address.grpc()); }
 
 // What a finished call says, as an Error: the code tells what the caller can do, the text is the peer's.
 // `sent` says whether the request may have taken effect: then a broken link is outcome_unknown instead of unavailable.

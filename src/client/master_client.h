@@ -2,7 +2,7 @@
 // by themselves and pass assigns on to the leader.
 //
 // A question goes to the master that answered last. One that refuses the connection or breaks it is left for the next
-// at once; one that stays silent for hedge_after is asked no further, and the next is asked beside it (the first answer
+// at once; when one stays silent for hedge_after the next is asked beside it, too (the first answer
 // wins: a lookup has no effect, and an assign that nobody uses costs nothing). When all have failed the round is
 // repeated after a short growing pause, until `patience` is over. So the death of a master, leading or not, costs a
 // client no more than the election itself.

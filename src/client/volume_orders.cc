@@ -19,9 +19,15 @@ namespace {
 
 using volume_server_pb::VolumeServer;
 
+// What the library says when no connection came about, so that the order never left (held by a test).
+constexpr const char* kNeverSent = "failed to connect to all addresses";
+
 // Upstream's volume servers put every trouble into UNKNOWN and words (spec/weed-grpc 2, 6).
 Status answer_of(const grpc::Status& status) {
   if (status.ok()) return {};
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_message().rfind(kNeverSent, 0) == 0) {
+    return Error(Code::unavailable, status.error_message());
+  }
   Error error = error_of(status, /*sent=*/true);
   if (error.code() != Code::internal) return error;
   const auto says = [&](const char* words) { return error.what().find(words) != std::string::npos; };
@@ -33,7 +39,7 @@ Status answer_of(const grpc::Status& status) {
 
 // One connection to one server; shared by the orders under way on it and, while it works, the table.
 struct Link {
-  explicit Link(const Address& server) : stub(VolumeServer::NewStub(make_channel(server))) {}
+  explicit Link(const std::string& server) : stub(VolumeServer::NewStub(make_channel(server))) {}
   const std::unique_ptr<VolumeServer::Stub> stub;
 };
 
@@ -48,7 +54,7 @@ class GrpcVolumeOrders final : public VolumeOrders {
     mutex_.unlock();
   }
 
-  void allocate(const Address& server, const Allocate& order, const std::optional<Fence>& fence, Done done) override {
+  void allocate(const std::string& server, const Allocate& order, const Fence& fence, Done done) override {
     volume_server_pb::AllocateVolumeRequest request;
     request.set_volume_id(order.volume.value());
     request.set_collection(api::utf8(order.collection));
@@ -56,13 +62,14 @@ class GrpcVolumeOrders final : public VolumeOrders {
     request.set_replication(text(order.replica_placement));
     request.set_ttl(text(order.ttl));
     request.set_disk_type(api::utf8(order.disk_type));
+    request.set_memory_map_max_size_mb(order.memory_map_max_size_mb);
     request.set_version(order.version);
     give<volume_server_pb::AllocateVolumeResponse>(
         server, std::move(request), fence, std::move(done),
         [](auto* stub, auto... rest) { stub->AllocateVolume(rest...); });
   }
 
-  void remove(const Address& server, VolumeId volume, bool only_empty, const std::optional<Fence>& fence,
+  void remove(const std::string& server, VolumeId volume, bool only_empty, const Fence& fence,
               Done done) override {
     volume_server_pb::VolumeDeleteRequest request;
     request.set_volume_id(volume.value());
@@ -71,7 +78,7 @@ class GrpcVolumeOrders final : public VolumeOrders {
                                                  [](auto* stub, auto... rest) { stub->VolumeDelete(rest...); });
   }
 
-  void delete_collection(const Address& server, const std::string& collection, const std::optional<Fence>& fence,
+  void delete_collection(const std::string& server, const std::string& collection, const Fence& fence,
                          Done done) override {
     volume_server_pb::DeleteCollectionRequest request;
     request.set_collection(api::utf8(collection));
@@ -84,7 +91,7 @@ class GrpcVolumeOrders final : public VolumeOrders {
   using Contexts = std::list<std::shared_ptr<grpc::ClientContext>>;  // shared with the order's callback
 
   template <typename Response, typename Request, typename Method>
-  void give(const Address& server, Request request, const std::optional<Fence>& fence, Done done, Method method) {
+  void give(const std::string& server, Request request, const Fence& fence, Done done, Method method) {
     struct Order {
       std::shared_ptr<Link> link;
       std::shared_ptr<grpc::ClientContext> context = std::make_shared<grpc::ClientContext>();
@@ -95,19 +102,19 @@ class GrpcVolumeOrders final : public VolumeOrders {
     };
     auto order = std::make_shared<Order>();
     order->request = std::move(request);
-    if (fence) api::fill(*fence, order->request.mutable_fence());
+    api::fill(fence, order->request.mutable_fence());
     order->done = std::move(done);
     order->context->set_deadline(std::chrono::system_clock::now() +
                                  std::chrono::duration_cast<std::chrono::microseconds>(order_time_max_));
     {
       const Guard guard(mutex_);
-      auto& link = links_[server.grpc()];
+      auto& link = links_[server];
       if (!link) link = std::make_shared<Link>(server);
       order->link = link;
       order->place = under_way_.insert(under_way_.end(), order->context);
     }
     method(order->link->stub->async(), order->context.get(), &order->request, &order->response,
-           [this, order, key = server.grpc()](grpc::Status status) {
+           [this, order, key = server](grpc::Status status) {
              if (status.error_code() == grpc::StatusCode::UNAVAILABLE) drop(key, order->link);
              order->done(answer_of(status));
              const Guard guard(mutex_);

@@ -7,6 +7,7 @@
 //   already_exists    allocate: it holds that volume already
 //   not_found         remove: it does not hold that volume
 //   no_space          allocate: no slot or no room left
+//   unavailable       the server could not be reached: surely not carried out
 //   outcome_unknown   no answer, or the link broke: the order may have been carried out
 //   internal          the server's own words otherwise
 // Orders to one server run in parallel; whoever needs an order between them waits for the answers.
@@ -17,12 +18,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "base/time.h"
-#include "model/address.h"
 #include "model/fence.h"
 #include "model/replica_placement.h"
 #include "model/ttl.h"
@@ -40,20 +39,19 @@ class VolumeOrders {
     std::string collection;
     ReplicaPlacement replica_placement;
     Ttl ttl;
-    std::string disk_type;            // "" is hdd
+    std::string disk_type;  // "" is hdd
     std::int64_t preallocate_bytes = 0;
+    std::uint32_t memory_map_max_size_mb = 0;
     std::uint32_t version = 3;
   };
 
   virtual ~VolumeOrders() = default;
 
-  // `server.grpc()` is dialled. The fence is absent only in tests of upstream's behaviour.
-  virtual void allocate(const Address& server, const Allocate& order, const std::optional<Fence>& fence,
-                        Done done) = 0;
-  virtual void remove(const Address& server, VolumeId volume, bool only_empty, const std::optional<Fence>& fence,
-                      Done done) = 0;
-  virtual void delete_collection(const Address& server, const std::string& collection,
-                                 const std::optional<Fence>& fence, Done done) = 0;
+  // `server` is "host:grpcport".
+  virtual void allocate(const std::string& server, const Allocate& order, const Fence& fence, Done done) = 0;
+  virtual void remove(const std::string& server, VolumeId volume, bool only_empty, const Fence& fence, Done done) = 0;
+  virtual void delete_collection(const std::string& server, const std::string& collection, const Fence& fence,
+                                 Done done) = 0;
 };
 
 // The real one. Keeps one connection per server, made at the first order and dropped when it breaks.

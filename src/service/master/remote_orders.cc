@@ -1,0 +1,50 @@
+#include "service/master/remote_orders.h"
+
+#include <utility>
+
+#include "client/volume_orders.h"
+
+namespace holdfast::master {
+
+namespace {
+
+Fence wire_fence(const OrderFence& fence) {
+  return {.cluster = fence.cluster_id, .generation = fence.generation, .term = fence.term, .sequence = fence.sequence};
+}
+
+class RemoteOrders final : public VolumeOrders {
+ public:
+  void allocate_volume(const std::string& grpc_address, const OrderFence& fence, const AllocateOrder& order,
+                       Done done) override {
+    orders_->allocate(grpc_address,
+                      {.volume = order.volume,
+                       .collection = order.collection,
+                       .replica_placement = order.replica_placement,
+                       .ttl = order.ttl,
+                       .disk_type = order.disk_type,
+                       .preallocate_bytes = order.preallocate,
+                       .memory_map_max_size_mb = order.memory_map_max_size_mb,
+                       .version = order.version},
+                      wire_fence(fence), std::move(done));
+  }
+
+  void delete_volume(const std::string& grpc_address, const OrderFence& fence, VolumeId volume, bool only_empty,
+                     Done done) override {
+    orders_->remove(grpc_address, volume, only_empty, wire_fence(fence), std::move(done));
+  }
+
+  void delete_collection(const std::string& grpc_address, const OrderFence& fence, const std::string& collection,
+                         Done done) override {
+    orders_->delete_collection(grpc_address, collection, wire_fence(fence), std::move(done));
+  }
+
+ private:
+  const std::unique_ptr<client::VolumeOrders> orders_ =
+      client::make_volume_orders(std::chrono::duration_cast<Duration>(kOrderTimeout));
+};
+
+}  // namespace
+
+std::unique_ptr<VolumeOrders> make_remote_orders() { return std::make_unique<RemoteOrders>(); }
+
+}  // namespace holdfast::master
