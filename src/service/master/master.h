@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "core/topology/locations.h"
 #include "core/topology/report.h"
 #include "core/topology/state_machine.h"
 #include "io/clock.h"
@@ -60,22 +61,10 @@ using OrRefusal = std::variant<T, Refusal>;
 
 // ---- places of volumes ---------------------------------------------------------------------------------------------
 
-struct Location {
-  std::string url;         // ip:port exactly as the volume server reported itself
-  std::string public_url;
-  std::string data_center;
-  std::string rack;
-  std::string server_id;
-  std::uint32_t grpc_port = 0;
-};
-
-// The replicas of one volume, in order of registration; never empty, never changed once published.
-struct Locations {
-  VolumeId volume;
-  std::string collection;
-  std::vector<Location> places;
-};
-using LocationsPtr = std::shared_ptr<const Locations>;
+// Values that never change once published: core/topology/locations.h.
+using topology::Location;
+using topology::Locations;
+using topology::LocationsPtr;
 
 // ---- assign --------------------------------------------------------------------------------------------------------
 

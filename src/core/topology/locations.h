@@ -1,0 +1,87 @@
+// Where volumes lie, in the form that event loops read: values that never change once published, and an index of them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/time.h"
+#include "model/ids.h"
+
+namespace holdfast::topology {
+
+// The one fact about a server that is read at each pick: until when it counts as alive. Each report moves it on by some
+// pulses; silence needs no action at all. Shared by everything that names the server.
+class Liveness {
+ public:
+  bool alive(Instant now) const { return now.time_since_epoch().count() < until_.load(std::memory_order_relaxed); }
+  void set(Instant until) { until_.store(until.time_since_epoch().count(), std::memory_order_relaxed); }
+
+ private:
+  std::atomic<Instant::rep> until_{kDistantPast.time_since_epoch().count()};
+};
+using LivenessPtr = std::shared_ptr<Liveness>;
+
+struct Location {
+  std::string url;         // ip:port exactly as the volume server reported itself
+  std::string public_url;
+  std::string data_center;
+  std::string rack;
+  std::string server_id;
+  std::uint32_t grpc_port = 0;
+  LivenessPtr liveness;    // never null once published
+};
+
+// The replicas of one volume, in order of registration; never empty, never changed once published.
+struct Locations {
+  VolumeId volume;
+  std::string collection;
+  std::vector<Location> places;
+
+  bool alive(Instant now) const {
+    for (const Location& place : places)
+      if (!place.liveness->alive(now)) return false;
+    return true;
+  }
+};
+using LocationsPtr = std::shared_ptr<const Locations>;
+
+// Volume id -> Locations. Thread-safe; a lookup holds one of many locks for as long as a hash lookup takes.
+class LocationIndex {
+ public:
+  LocationsPtr find(VolumeId volume) const {
+    const Shard& shard = shards_[volume.value() % kShards];
+    Guard guard(shard.mutex);
+    const auto it = shard.by_volume.find(volume);
+    return it == shard.by_volume.end() ? nullptr : it->second;
+  }
+  // Null removes.
+  void set(VolumeId volume, LocationsPtr locations) {
+    Shard& shard = shards_[volume.value() % kShards];
+    Guard guard(shard.mutex);
+    // The old value leaves through `locations`, after the lock.
+    if (locations == nullptr) {
+      if (const auto it = shard.by_volume.find(volume); it != shard.by_volume.end()) {
+        locations = std::move(it->second);
+        shard.by_volume.erase(it);
+      }
+    } else {
+      shard.by_volume[volume].swap(locations);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kShards = 64;  // a power of two; far more than there are event loops
+  struct alignas(64) Shard {
+    mutable Mutex mutex;  // leaf
+    std::unordered_map<VolumeId, LocationsPtr> by_volume HOLDFAST_GUARDED_BY(mutex);
+  };
+  std::array<Shard, kShards> shards_;
+};
+
+}  // namespace holdfast::topology

@@ -1,0 +1,246 @@
+// Topology: which volume servers there are, what lies on them, and which volumes take writes.
+//
+// Made of reports alone, the same on every master. A report costs what it changes: a pulse without news moves one
+// number on (Liveness), a changed size another (Fill). What event loops read is published as it changes: layouts() to
+// pick from, index() to look up.
+//
+// A volume takes writes when it has all its copies, none of them read-only, none at the size limit, all on servers
+// that take writes, and its id and all its keys below the committed counters (registry.h rule 4). A server takes writes while its
+// stream is open, its last report is at most some pulses old, its folders are adopted and it is not leaving. A volume
+// that was full takes writes again only when it has shrunk below the crowded threshold, so it does not flicker.
+//
+// Pure: every Instant comes from the caller. Not thread-safe (the master holds a lock around it), but layouts() and
+// index() are, and pick and look up without that lock.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/strong_id.h"
+#include "base/time.h"
+#include "core/topology/growth.h"
+#include "core/topology/layout.h"
+#include "core/topology/locations.h"
+#include "core/topology/registry.h"
+#include "core/topology/report.h"
+#include "core/topology/status.h"
+
+namespace holdfast::topology {
+
+// One stream of reports.
+using SessionId = StrongId<struct SessionIdTag, std::uint64_t>;
+
+// A server gained or lost volumes, as those who watch locations must hear it.
+struct LocationEvent {
+  std::string url;
+  std::string public_url;
+  std::string data_center;
+  std::uint32_t grpc_port = 0;
+  std::vector<VolumeId> added;
+  std::vector<VolumeId> removed;
+};
+
+class Topology {
+ public:
+  struct Options {
+    std::uint64_t volume_size_limit = 30000ull << 20;
+    double crowded_threshold = 0.9;
+    bool replication_as_minimum = false;
+    int missed_pulses_max = 3;
+    Duration foreign_pulse = 5s;    // of volume servers that do not say theirs: upstream's
+    Duration forget_after = 5s;     // since the last report of a server whose stream has ended
+    Duration allocated_kept = 10s;  // a volume just made stays, even if a report that was under way lacks it
+  };
+
+  // What to tell the server.
+  struct Reported {
+    bool ignored = false;                       // nothing says who it is
+    bool displaced = false;                     // the server has opened a newer stream: end this one
+    bool resend_full = false;                   // not known here, and this was not a full report
+    bool folders_pending = false;               // some folder is not adopted yet
+    std::vector<std::string> duplicated_uuids;  // folders that another live server holds: end the stream
+    std::string refusal;                        // a sentence; the server's volumes are not taken
+  };
+
+  explicit Topology(Options options) : options_(options) {}
+  Topology(const Topology&) = delete;
+  Topology& operator=(const Topology&) = delete;
+
+  const LayoutTable& layouts() const { return layouts_; }
+  const LocationIndex& index() const { return index_; }
+
+  // ---- inputs ----
+  Reported report(SessionId session, const Report& report, Instant now);
+  void session_ended(SessionId session, Instant now);
+  // Takes note of servers that fell silent and forgets those that are gone for long. A few times a second.
+  void sweep(Instant now);
+  // The servers that share this process are not picked until they are heard again: it was a leader that is lost.
+  void suspect(const Uuid& process, Instant now);
+  // The applied registry: adopted folders, key counter, cluster id.
+  void set_registry(const RegistryState& state, Instant now);
+  // A volume was made on these servers: it takes writes at once.
+  void allocated(const VolumeInfo& info, const std::vector<std::string>& servers, Instant now);
+  void removed(VolumeId volume, const std::string& server, Instant now);
+  bool mark_readonly(std::string_view server_url, VolumeId volume, bool read_only, Instant now);
+  // Slots that a growth under way will use; negative gives back.
+  void reserve(const std::string& server, const std::string& disk_type, std::int64_t slots);
+
+  // Changes since the last call, in order.
+  std::vector<LocationEvent> take_events();
+
+  // ---- what the leader should propose ----
+  // Folders that wait for their adoption, one command for each server; at most `limit`.
+  std::vector<AdoptDirs> pending_adoptions(std::size_t limit) const;
+  // The largest ids seen on adopted servers that the registry does not cover, 0 if none.
+  NeedleId uncovered_key() const;
+  VolumeId uncovered_volume_id() const;
+
+  // ---- views ----
+  bool has_servers() const { return !servers_.empty(); }
+  std::size_t server_count() const { return servers_.size(); }
+  std::size_t silent_count() const;
+  bool has_volume(VolumeId volume) const { return volumes_.contains(volume); }
+  bool has_data_center(std::string_view name) const;
+  // Servers that take writes, with their room for this disk type.
+  std::vector<GrowthServer> growth_servers(const std::string& disk_type) const;
+  std::string grpc_address(const std::string& server) const;  // "" if unknown
+  std::vector<std::string> server_ids() const;
+  // Servers that hold volumes of the collection, with these volumes.
+  std::map<std::string, std::vector<VolumeId>> collection_servers(std::string_view collection) const;
+
+  struct LayoutCount {
+    LayoutPtr layout;
+    std::uint64_t volumes = 0;
+    std::uint64_t writable = 0;
+    std::uint64_t crowded = 0;  // of the writable ones
+  };
+  std::vector<LayoutCount> layout_counts() const;
+
+  std::optional<ServerStatus> server_status(const std::string& server, bool with_volumes, Instant now) const;
+  std::string data_center_of(const std::string& server) const;
+  std::string rack_of(const std::string& server) const;
+  std::vector<CollectionStatus> collection_details(std::string_view collection) const;  // one per layout
+  std::vector<std::string> collections() const;
+  // What a new watcher must hear of one server; empty if it is gone or holds nothing.
+  std::optional<LocationEvent> location_snapshot(const std::string& server) const;
+  std::uint64_t volume_count() const { return volumes_.size(); }
+
+ private:
+  struct Disk {
+    std::int64_t max = 0;
+    std::int64_t used = 0;
+    std::int64_t reserved = 0;
+    std::uint64_t total_bytes = 0;
+    std::uint64_t free_bytes = 0;
+  };
+
+  struct Server {
+    std::string id, ip, url, public_url, data_center, rack;
+    std::uint32_t port = 0;
+    std::uint32_t grpc_port = 0;
+    std::map<std::string, Disk> disks;  // by canonical disk type
+    std::uint32_t ec_shards = 0;
+    std::unordered_map<VolumeId, VolumeInfoPtr> volumes;
+    std::unordered_map<VolumeId, Instant> just_allocated;  // until when a report may lack them
+    std::vector<std::string> dir_texts;
+    std::vector<Uuid> dirs;
+    NeedleId max_file_key;
+    std::optional<Uuid> process;
+    ClusterId cluster_id;
+    Generation generation;
+
+    LivenessPtr liveness = std::make_shared<Liveness>();
+    std::optional<SessionId> session;
+    Instant heard = kDistantPast;
+    Duration pulse{0};
+    bool silent = false;          // as last noted by a report or a sweep
+    bool suspected = false;       // shares the process of a lost leader
+    bool leaving = false;
+    bool folders_adopted = false;
+    bool keys_covered = true;     // max_file_key is below the counter (servers that do not say it per volume)
+
+    bool reachable() const { return session.has_value() && !silent && !suspected && !leaving; }
+    bool takes_writes() const { return reachable() && folders_adopted && keys_covered; }
+  };
+
+  struct LayoutInfo {
+    LayoutPtr layout;
+    std::uint64_t volumes = 0;
+    std::uint64_t writable = 0;
+    std::uint64_t crowded = 0;
+  };
+
+  struct Volume {
+    VolumeId id;
+    std::vector<Server*> replicas;  // in order of registration; never empty
+    LayoutInfo* layout = nullptr;   // of the first replica
+    std::shared_ptr<Fill> fill = std::make_shared<Fill>();
+    LocationsPtr locations;
+    bool writable = false;
+    bool crowded = false;
+    bool full = false;
+    bool uncovered = false;  // its id or a key of it is not below the committed counters
+  };
+
+  // ---- servers ----
+  Server* find_by_session(SessionId session);
+  Server* find_by_url(std::string_view url);
+  Server& register_server(const std::string& id, const Report& report);
+  // Whether anything that is published about the server's place changed.
+  bool update_place(Server& server, const Report& report);
+  void update_room(Server& server, const Report& report);
+  std::vector<std::string> folders_held_by_others(const std::string& id, const std::string& url, const Report& report);
+  void set_folders(Server& server, const std::vector<std::string>& texts);
+  void release_folders(Server& server);
+  bool check_folders(const Server& server) const;
+  bool check_keys(const Server& server) const;
+  bool may_join(ClusterId cluster) const;
+  void update_liveness(Server& server);
+  void refresh_volumes(Server& server);
+  void forget(const std::string& id, Instant now);
+
+  // ---- volumes ----
+  void apply_volumes(Server& server, const Report& report, Instant now);
+  // Adds or replaces what the server says of the volume. Returns true if it is new on the server.
+  bool put(Server& server, VolumeInfo info);
+  bool drop(Server& server, VolumeId volume);
+  LayoutInfo& layout_of(const VolumeInfo& info);
+  void set_layout(Volume& volume, LayoutInfo* layout);
+  // Publishes the volume's places and whether it takes writes, after anything about it changed.
+  void refresh(Volume& volume);
+  void publish_locations(Volume& volume);
+  bool takes_writes(Volume& volume) const;
+  NeedleId largest_key(const Server& server, const VolumeInfo& info) const;
+
+  LocationEvent event_of(const Server& server) const;
+  std::int64_t free_slots(const Server& server, const std::string& disk_type) const;
+
+  // Constant after construction.
+  const Options options_;
+
+  LayoutTable layouts_;
+  LocationIndex index_;
+  std::map<LayoutKey, LayoutInfo> layout_infos_;
+  std::map<std::string, std::unique_ptr<Server>> servers_;  // by id
+  std::unordered_map<SessionId, Server*> sessions_;
+  std::map<std::string, Server*, std::less<>> by_url_;
+  std::unordered_map<std::string, Server*> folders_;        // uuid text -> who holds it
+  std::unordered_map<VolumeId, Volume> volumes_;
+  std::set<VolumeId> uncovered_;                            // volumes that wait for the counters
+  std::vector<LocationEvent> events_;
+  RegistryState registry_;
+};
+
+// A folder's uuid; texts that are none are hashed, so that any folder can be adopted.
+Uuid folder_uuid(std::string_view text);
+
+}  // namespace holdfast::topology
