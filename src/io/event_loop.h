@@ -7,6 +7,7 @@
 // never changes threads. Loops outlive everything that runs on them: stop the users first, then the loops.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -71,7 +72,7 @@ class EventLoops {
 
  private:
   std::vector<std::unique_ptr<EventLoop>> loops_;
-  std::size_t next_ = 0;
+  std::atomic<std::size_t> next_{0};
 };
 
 }  // namespace holdfast::io

@@ -57,6 +57,7 @@ enum class Parsed {
   too_many,         // more header lines than there is storage for: 431
   not_implemented,  // a transfer coding other than chunked: 501
   bad_version,      // HTTP/2.0 and the like: 505
+  bad_expectation,  // an Expect other than 100-continue: 417
 };
 
 // Parses `bytes` from its first one. `scanned` (0 at first) keeps between calls how far the end of the head has been

@@ -219,7 +219,7 @@ class Server {
 std::string http_date(std::int64_t unix_seconds);
 std::optional<std::int64_t> parse_http_date(std::string_view text);
 
-// "Not Found" for 404; "status code N" when unknown.
+// "Not Found" for 404; "Unknown" when it is.
 std::string_view reason(int status);
 
 }  // namespace holdfast::http

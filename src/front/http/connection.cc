@@ -1,0 +1,874 @@
+#include "front/http/connection.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+namespace holdfast::http {
+
+namespace asio = boost::asio;
+using io::http1::Parsed;
+
+namespace {
+
+constexpr std::size_t kInBytes = 4096;           // first size of the receive buffer: most heads are far smaller
+constexpr std::size_t kBodyBytes = 64_KiB;       // one read of a body
+constexpr std::size_t kHeadersFirst = 24;        // storage for header lines; doubled when a head has more
+constexpr std::size_t kOutKeptBytes = 64_KiB;    // an answer's buffer above this is given back
+constexpr int kRequestsInARow = 64;              // of one pipelining connection before others get their turn
+constexpr Duration kLingerTime = 2s;
+constexpr std::uint64_t kLingerBytes = 4_MiB;
+
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr std::string_view kChunkEnd = "\r\n";
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+void append_number(std::string& out, std::uint64_t number) {
+  char digits[20];
+  const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+  out.append(digits, static_cast<std::size_t>(end - digits));
+}
+
+iovec piece_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
+
+bool is_without_body(int status) { return status == 204 || status == 304 || status < 200; }
+
+}  // namespace
+
+Connection::Connection(Listener& listener, int fd, std::string peer_ip, std::uint16_t peer_port,
+                       std::uint16_t local_port)
+    : listener_(listener),
+      socket_(listener.loop().context().get_executor()),
+      fd_(fd),
+      peer_ip_(std::move(peer_ip)),
+      peer_port_(peer_port),
+      local_port_(local_port),
+      in_(new char[kInBytes]),
+      in_capacity_(kInBytes),
+      headers_(kHeadersFirst),
+      exchange_(*this) {
+  exchange_.head_.out_ = &out_;
+  out_.reserve(1024);
+  boost::system::error_code ignored;
+  // The family matters to Asio only when it opens or binds sockets, which this one is beyond.
+  socket_.assign(asio::ip::tcp::v6(), fd, ignored);
+  listener_.add(*this);
+}
+
+Connection::~Connection() { listener_.remove(*this); }
+
+void Connection::start() {
+  Busy busy(*this);
+  set_deadline(listener_.options().head_timeout);
+  receive_head();
+}
+
+void Connection::set_deadline(Duration after) { deadline_ = listener_.now() + after; }
+
+void Connection::deadline_passed() {
+  Busy busy(*this);
+  deadline_ = kDistantFuture;
+  if (phase_ == Phase::head && in_begin_ != in_end_) {
+    refuse(408, "408 Request Timeout");  // a head that came too slowly
+    return;
+  }
+  if (phase_ == Phase::serving && waiting_ == nullptr) return;  // the handler is at work: its time is its own
+  fail({Code::timed_out, "client too slow"});
+}
+
+// --- receiving heads
+
+void Connection::receive_head() {
+  if (closed_ || receiving_) return;
+  receiving_ = true;
+  socket_.async_read_some(asio::buffer(in_.get() + in_end_, in_capacity_ - in_end_),
+                          [this](const boost::system::error_code& error, std::size_t n) { on_received(error, n); });
+}
+
+void Connection::on_received(const boost::system::error_code& error, std::size_t n) {
+  Busy busy(*this);
+  receiving_ = false;
+  if (closed_) return;
+  listener_.read_clock();
+  if (error || n == 0) {
+    close();
+    return;
+  }
+  if (phase_ != Phase::head) {  // the head was given up meanwhile
+    if (phase_ == Phase::lingering) linger();
+    return;
+  }
+  if (in_begin_ == in_end_) set_deadline(listener_.options().head_timeout);
+  in_end_ += n;
+  process();
+}
+
+void Connection::process() {
+  if (processing_) return;
+  processing_ = true;
+  for (int served = 0; phase_ == Phase::head && !closed_; ++served) {
+    if (served == kRequestsInARow) {
+      // The Busy of the posted work keeps nothing alive: the connection is, because receiving_ says so.
+      receiving_ = true;
+      listener_.loop().post([this] {
+        Busy busy(*this);
+        receiving_ = false;
+        process();
+      });
+      break;
+    }
+    if (!serve_next()) break;
+  }
+  processing_ = false;
+}
+
+bool Connection::serve_next() {
+  const std::string_view bytes(in_.get() + in_begin_, in_end_ - in_begin_);
+  if (bytes.empty()) {
+    in_begin_ = in_end_ = 0;
+    receive_head();
+    return false;
+  }
+  auto parsed = io::http1::parse_request(bytes, scanned_, headers_, parsed_);
+  while (parsed == Parsed::too_many && headers_.size() < listener_.options().headers_max) {
+    headers_.resize(std::min(headers_.size() * 2, listener_.options().headers_max));
+    parsed = io::http1::parse_request(bytes, scanned_, headers_, parsed_);
+  }
+  switch (parsed) {
+    case Parsed::complete:
+      break;
+    case Parsed::incomplete:
+      if (make_room()) {
+        receive_head();
+      } else {
+        refuse(431, "431 Request Header Fields Too Large");
+      }
+      return false;
+    case Parsed::malformed:
+      refuse(400, "400 Bad Request");
+      return false;
+    case Parsed::too_many:
+      refuse(431, "431 Request Header Fields Too Large");
+      return false;
+    case Parsed::not_implemented:
+      refuse(501, "501 Not Implemented: unsupported transfer encoding");
+      return false;
+    case Parsed::bad_version:
+      refuse(505, "505 HTTP Version Not Supported");
+      return false;
+    case Parsed::bad_expectation:
+      refuse(417, "417 Expectation Failed");
+      return false;
+  }
+  if (parsed_.head_bytes > listener_.options().head_bytes_max) {
+    refuse(431, "431 Request Header Fields Too Large");
+    return false;
+  }
+
+  in_begin_ += parsed_.head_bytes;
+  scanned_ = 0;
+  auto& request = exchange_.request_;
+  request.method = parsed_.method;
+  request.method_text = parsed_.method_text;
+  request.target = parsed_.target;
+  request.path = parsed_.path;
+  request.query = parsed_.query;
+  request.headers = parsed_.headers;
+  request.host = parsed_.host;
+  request.peer_ip = peer_ip_;
+  request.peer_port = peer_port_;
+  request.local_port = local_port_;
+  request.body_bytes = parsed_.content_length.value_or(0);
+  if (parsed_.chunked) request.body_bytes.reset();
+  exchange_.kind_ = 0;
+
+  body_left_ = parsed_.content_length.value_or(0);
+  body_finished_ = !parsed_.chunked && body_left_ == 0;
+  if (parsed_.chunked) chunks_ = {};
+  continue_owed_ = parsed_.expects_continue && !body_finished_;
+  keep_alive_ = parsed_.keep_alive && !listener_.is_stopping();
+  is_head_ = parsed_.method == Method::head;
+  answer_ = Answer::none;
+  status_ = 0;
+  phase_ = Phase::serving;
+  served_ = true;
+  deadline_ = kDistantFuture;
+  if (listener_.options().observer != nullptr) served_at_ = listener_.read_clock();
+
+  listener_.handler().serve(exchange_);
+  return phase_ == Phase::head;
+}
+
+bool Connection::make_room() {
+  if (in_end_ - in_begin_ >= listener_.options().head_bytes_max) return false;
+  if (in_end_ < in_capacity_) return true;
+  if (in_begin_ > 0) {
+    std::memmove(in_.get(), in_.get() + in_begin_, in_end_ - in_begin_);
+  } else {
+    const auto capacity = std::min(in_capacity_ * 2, listener_.options().head_bytes_max);
+    std::unique_ptr<char[]> larger(new char[capacity]);
+    std::memcpy(larger.get(), in_.get(), in_end_);
+    in_ = std::move(larger);
+    in_capacity_ = capacity;
+  }
+  in_end_ -= in_begin_;
+  in_begin_ = 0;
+  return true;
+}
+
+void Connection::refuse(int status, std::string_view text) {
+  keep_alive_ = false;
+  is_head_ = false;
+  body_finished_ = true;
+  served_ = false;
+  phase_ = Phase::flushing;
+  answer_ = Answer::none;
+  head(status);
+  exchange_.head_.add("Content-Type", "text/plain; charset=utf-8");
+  complete_head(text.size(), false);
+  out_.append(text);
+  answer_ = Answer::finished;
+  if (send_now({})) {
+    answered();
+  } else if (!closed_) {
+    set_deadline(listener_.options().body_timeout);
+    wait_to_send();
+  }
+}
+
+// --- answering
+
+io::EventLoop& Connection::loop() { return listener_.loop(); }
+
+void Connection::head(int status) {
+  CHECK(answer_ == Answer::none);
+  status_ = status;
+  out_.clear();
+  out_sent_ = 0;
+  if (status == 200) {
+    out_.append("HTTP/1.1 200 OK\r\n");
+    return;
+  }
+  out_.append("HTTP/1.1 ");
+  append_number(out_, static_cast<std::uint64_t>(status));
+  out_.push_back(' ');
+  out_.append(reason(status));
+  out_.append("\r\n");
+}
+
+void Connection::complete_head(std::optional<std::uint64_t> length, bool chunked) {
+  if (length) {
+    out_.append("Content-Length: ");
+    append_number(out_, *length);
+    out_.append("\r\n");
+  } else if (chunked) {
+    out_.append("Transfer-Encoding: chunked\r\n");
+  }
+  if (!keep_alive_) {
+    out_.append("Connection: close\r\n");
+  } else if (parsed_.version_minor == 0) {
+    out_.append("Connection: keep-alive\r\n");
+  }
+  out_.append(listener_.date_line());
+}
+
+void Connection::finish(std::string_view first, std::string_view second,
+                        std::optional<std::uint64_t> head_only_length) {
+  Busy busy(*this);
+  CHECK(phase_ == Phase::serving && (answer_ == Answer::none));
+  CHECK(status_ != 0);
+  if (!body_finished_ && !can_skip_body()) keep_alive_ = false;
+  const auto total = first.size() + second.size();
+  std::optional<std::uint64_t> length = total;
+  if (head_only_length) {
+    length = head_only_length;
+  } else if (is_head_ && total == 0) {
+    length.reset();
+  }
+  if (is_without_body(status_)) length.reset();
+  complete_head(length, false);
+  answer_ = Answer::finished;
+  phase_ = Phase::flushing;
+
+  const bool body = !is_head_ && !head_only_length && !is_without_body(status_);
+  std::array<iovec, 2> pieces{piece_of(first), piece_of(second)};
+  if (!body) pieces[0].iov_len = pieces[1].iov_len = 0;
+  if (!broken_ && send_now(pieces)) {
+    answered();
+    return;
+  }
+  if (broken_) {
+    answered();
+    return;
+  }
+  // What is left of the caller's bytes must be kept; send_now has moved the pieces on to it.
+  for (const auto& piece : pieces) out_.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  set_deadline(listener_.options().body_timeout);
+  wait_to_send();
+}
+
+void Connection::begin(std::optional<std::uint64_t> length) {
+  CHECK(phase_ == Phase::serving && answer_ == Answer::none && status_ != 0);
+  answer_ = Answer::begun;
+  length_ = length;
+  written_ = 0;
+  chunked_out_ = !length && parsed_.version_minor == 1 && !is_without_body(status_);
+  if (!length && !chunked_out_ && !is_without_body(status_)) keep_alive_ = false;  // HTTP/1.0: the end is the end
+  // A handler that copies the body to the answer reads it meanwhile; what it leaves decides at the end.
+  complete_head(is_without_body(status_) ? std::nullopt : length, chunked_out_);
+  chunked_out_ = chunked_out_ && !is_head_;
+}
+
+bool Connection::write_ready(std::string_view piece) {
+  Busy busy(*this);
+  CHECK(phase_ == Phase::serving && (answer_ == Answer::begun || answer_ == Answer::streaming));
+  answer_ = Answer::streaming;
+  written_ += piece.size();
+  if (broken_) return true;
+  if (length_ && written_ > *length_) {
+    fail({Code::internal, "more of a body than was announced"});
+    return true;
+  }
+  if (is_head_ || is_without_body(status_)) piece = {};
+  std::string_view after;
+  if (chunked_out_ && !piece.empty()) {
+    char size[18];
+    const auto end = std::to_chars(size, size + 16, piece.size(), 16).ptr;
+    out_.append(size, static_cast<std::size_t>(end - size));
+    out_.append("\r\n");
+    after = kChunkEnd;
+  }
+  std::array<iovec, 2> pieces{piece_of(piece), piece_of(after)};
+  if (send_now(pieces) || broken_) return true;
+  piece_rest_ = {static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len};
+  after_piece_ = {static_cast<const char*>(pieces[1].iov_base), pieces[1].iov_len};
+  set_deadline(listener_.options().body_timeout);
+  wait_to_send();
+  return false;
+}
+
+Status Connection::write_outcome() {
+  if (broken_) return *broken_;
+  return {};
+}
+
+void Connection::end() {
+  Busy busy(*this);
+  CHECK(phase_ == Phase::serving && (answer_ == Answer::begun || answer_ == Answer::streaming));
+  if (!broken_ && !is_head_ && length_ && written_ != *length_ && !is_without_body(status_)) {
+    abort();
+    return;
+  }
+  if (chunked_out_) out_.append(kLastChunk);
+  if (!body_finished_ && !can_skip_body()) keep_alive_ = false;
+  answer_ = Answer::finished;
+  phase_ = Phase::flushing;
+  if (broken_ || send_now({}) || broken_) {
+    answered();
+    return;
+  }
+  set_deadline(listener_.options().body_timeout);
+  wait_to_send();
+}
+
+void Connection::abort() {
+  Busy busy(*this);
+  CHECK(phase_ == Phase::serving);
+  answer_ = Answer::finished;
+  phase_ = Phase::flushing;
+  if (status_ == 0) status_ = 499;
+  broken_ = Error(Code::io, "aborted");
+  answered();
+}
+
+// --- sending
+
+bool Connection::send_now(std::span<iovec> pieces) {
+  std::array<iovec, 3> all;
+  std::size_t count = 0;
+  all[count++] = piece_of(std::string_view(out_).substr(out_sent_));
+  for (const auto& piece : pieces) all[count++] = piece;
+
+  std::size_t first = 0;
+  while (true) {
+    while (first < count && all[first].iov_len == 0) ++first;
+    if (first == count) break;
+    msghdr message{};
+    message.msg_iov = &all[first];
+    message.msg_iovlen = count - first;
+    const auto n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) fail({Code::io, std::strerror(errno)});
+      break;
+    }
+    auto taken = static_cast<std::size_t>(n);
+    for (std::size_t i = first; i < count && taken > 0; ++i) {
+      const auto part = std::min(taken, all[i].iov_len);
+      all[i].iov_base = static_cast<char*>(all[i].iov_base) + part;
+      all[i].iov_len -= part;
+      taken -= part;
+    }
+  }
+  // Hand back what is left.
+  out_sent_ = out_.size() - all[0].iov_len;
+  for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i] = all[i + 1];
+  if (first != count) return false;
+  out_sent_ = 0;
+  if (out_.capacity() > kOutKeptBytes) out_ = {};
+  out_.clear();
+  return true;
+}
+
+void Connection::wait_to_send() {
+  if (closed_) return;
+  CHECK(!sending_);
+  sending_ = true;
+  socket_.async_wait(Socket::wait_write, [this](const boost::system::error_code& error) { on_sendable(error); });
+}
+
+void Connection::on_sendable(const boost::system::error_code& error) {
+  Busy busy(*this);
+  sending_ = false;
+  if (closed_) {
+    wake();
+    return;
+  }
+  if (error) {
+    fail({Code::io, error.message()});
+    return;
+  }
+  listener_.read_clock();
+  const auto before = out_.size() - out_sent_ + piece_rest_.size() + after_piece_.size();
+  std::array<iovec, 2> pieces{piece_of(piece_rest_), piece_of(after_piece_)};
+  const bool all = send_now(pieces);
+  if (broken_) return;
+  if (!all) {
+    piece_rest_ = {static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len};
+    after_piece_ = {static_cast<const char*>(pieces[1].iov_base), pieces[1].iov_len};
+    // Only progress moves the deadline.
+    if (out_.size() - out_sent_ + piece_rest_.size() + after_piece_.size() < before) {
+      set_deadline(listener_.options().body_timeout);
+    }
+    wait_to_send();
+    return;
+  }
+  piece_rest_ = after_piece_ = {};
+  deadline_ = kDistantFuture;
+  if (phase_ == Phase::flushing) {
+    answered();
+  } else {
+    wake();
+  }
+}
+
+void Connection::wake() {
+  if (auto waiting = std::exchange(waiting_, nullptr)) waiting.resume();
+}
+
+void Connection::fail(Error error) {
+  if (!broken_) broken_ = std::move(error);
+  piece_rest_ = after_piece_ = {};
+  close();
+}
+
+// --- after an answer
+
+void Connection::answered() {
+  if (phase_ != Phase::flushing) return;
+  if (auto* observer = listener_.options().observer; observer != nullptr && served_) {
+    observer->finished(exchange_, status_, listener_.read_clock() - served_at_, listener_.loop().number());
+  }
+  if (broken_) {
+    close();
+    return;
+  }
+  if (!keep_alive_) {
+    linger();
+    return;
+  }
+  if (!body_finished_) {
+    phase_ = Phase::draining;
+    drained_ = 0;
+    set_deadline(listener_.options().body_timeout);
+    drain();
+    return;
+  }
+  next_request();
+}
+
+void Connection::next_request() {
+  if (listener_.is_stopping()) {
+    linger();
+    return;
+  }
+  if (body_) {
+    // What came behind a chunked body is the next request's.
+    const auto more = body_end_ - body_begin_;
+    if (more > 0) {
+      CHECK(in_begin_ == in_end_);
+      if (more > in_capacity_) {
+        in_.reset(new char[more]);
+        in_capacity_ = more;
+      }
+      std::memcpy(in_.get(), body_.get() + body_begin_, more);
+      in_begin_ = 0;
+      in_end_ = more;
+    }
+    body_.reset();
+    body_begin_ = body_end_ = 0;
+  }
+  if (in_begin_ == in_end_) {
+    in_begin_ = in_end_ = 0;
+    if (in_capacity_ > kInBytes) {
+      in_.reset(new char[kInBytes]);
+      in_capacity_ = kInBytes;
+    }
+    set_deadline(listener_.options().idle_timeout);
+    listener_.became_idle(*this);
+  } else {
+    set_deadline(listener_.options().head_timeout);
+  }
+  phase_ = Phase::head;
+  exchange_.request_.headers = {};
+  process();
+}
+
+bool Connection::can_skip_body() {
+  if (continue_owed_) return false;  // the client may or may not send it: only closing is clear
+  return parsed_.chunked || body_left_ <= listener_.options().drain_bytes_max;
+}
+
+bool Connection::drain_some() {
+  std::string_view piece;
+  while (true) {
+    switch (take_body(piece)) {
+      case Body::piece:
+        drained_ += piece.size();
+        if (drained_ > listener_.options().drain_bytes_max) {
+          keep_alive_ = false;
+          return true;
+        }
+        break;
+      case Body::finished:
+        return true;
+      case Body::malformed:
+        keep_alive_ = false;
+        return true;
+      case Body::need_more:
+        if (!receive_body_now()) return closed_;
+        break;
+    }
+  }
+}
+
+void Connection::drain() {
+  if (drain_some()) {
+    if (closed_) return;
+    if (keep_alive_) {
+      next_request();
+    } else {
+      linger();
+    }
+    return;
+  }
+  receiving_ = true;
+  socket_.async_wait(Socket::wait_read, [this](const boost::system::error_code& error) {
+    Busy busy(*this);
+    receiving_ = false;
+    if (closed_) return;
+    listener_.read_clock();
+    if (error) {
+      close();
+    } else {
+      drain();
+    }
+  });
+}
+
+void Connection::linger() {
+  if (closed_) return;
+  if (phase_ != Phase::lingering) {
+    phase_ = Phase::lingering;
+    ::shutdown(fd_, SHUT_WR);
+    set_deadline(kLingerTime);
+    drained_ = 0;
+  }
+  if (receiving_) return;
+  std::array<char, 16384> dropped;
+  while (true) {
+    const auto n = ::recv(fd_, dropped.data(), dropped.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+    if (n <= 0 || (drained_ += static_cast<std::uint64_t>(n)) > kLingerBytes) {
+      close();
+      return;
+    }
+  }
+  receiving_ = true;
+  socket_.async_wait(Socket::wait_read, [this](const boost::system::error_code& error) {
+    Busy busy(*this);
+    receiving_ = false;
+    if (closed_) return;
+    if (error) {
+      close();
+    } else {
+      linger();
+    }
+  });
+}
+
+void Connection::close() {
+  if (closed_) return;
+  closed_ = true;
+  deadline_ = kDistantFuture;
+  if (!broken_) broken_ = Error(Code::io, "connection closed");
+  boost::system::error_code ignored;
+  socket_.close(ignored);  // operations under way come back with operation_aborted
+  if (phase_ == Phase::serving && waiting_ != nullptr && !receiving_ && !sending_) {
+    // Nobody else would wake the handler. Not from here: the caller may be the handler itself.
+    receiving_ = true;
+    listener_.loop().post([this] {
+      Busy busy(*this);
+      receiving_ = false;
+      wake();
+    });
+  }
+}
+
+void Connection::close_if_idle() {
+  Busy busy(*this);
+  keep_alive_ = false;
+  if (is_idle()) close();
+}
+
+void Connection::break_up() {
+  Busy busy(*this);
+  fail({Code::io, "server is stopping"});
+}
+
+// --- the request's body
+
+Connection::Body Connection::take_body(std::string_view& piece) {
+  if (body_finished_) return Body::finished;
+  while (true) {
+    const bool from_head = in_begin_ < in_end_;
+    auto& begin = from_head ? in_begin_ : body_begin_;
+    const auto end = from_head ? in_end_ : body_end_;
+    if (begin == end) return Body::need_more;
+    const std::string_view bytes((from_head ? in_.get() : body_.get()) + begin, end - begin);
+    if (!parsed_.chunked) {
+      piece = bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), body_left_)));
+      begin += piece.size();
+      body_left_ -= piece.size();
+      body_finished_ = body_left_ == 0;
+      return Body::piece;
+    }
+    const auto step = chunks_.feed(bytes);
+    begin += step.consumed;
+    if (step.malformed) return Body::malformed;
+    if (step.finished) {
+      body_finished_ = true;
+      return Body::finished;
+    }
+    if (!step.data.empty()) {
+      piece = step.data;
+      return Body::piece;
+    }
+  }
+}
+
+bool Connection::receive_body_now() {
+  if (!body_) body_.reset(new char[kBodyBytes]);
+  body_begin_ = body_end_ = 0;
+  std::size_t room = kBodyBytes;
+  if (!parsed_.chunked) room = static_cast<std::size_t>(std::min<std::uint64_t>(room, body_left_));
+  while (true) {
+    const auto n = ::recv(fd_, body_.get(), room, MSG_DONTWAIT);
+    if (n > 0) {
+      body_end_ = static_cast<std::size_t>(n);
+      return true;
+    }
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+    fail({Code::io, n == 0 ? "unexpected EOF" : std::strerror(errno)});
+    return false;
+  }
+}
+
+bool Connection::read_ready() {
+  Busy busy(*this);
+  CHECK(phase_ == Phase::serving);
+  if (continue_owed_ && !broken_) {
+    continue_owed_ = false;
+    const bool arrived = in_begin_ < in_end_;  // it did not wait: no need to tell it
+    if (!arrived && answer_ == Answer::none &&
+        ::send(fd_, kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+            static_cast<ssize_t>(kContinue.size())) {
+      fail({Code::io, "client does not read"});
+    }
+  }
+  std::string_view piece;
+  while (true) {
+    if (broken_) {
+      read_result_.emplace(*broken_);
+      return true;
+    }
+    switch (take_body(piece)) {
+      case Body::piece:
+        read_result_.emplace(bytes_of(piece));
+        return true;
+      case Body::finished:
+        read_result_.emplace(BytesView());
+        return true;
+      case Body::malformed:
+        keep_alive_ = false;
+        read_result_.emplace(Error(Code::invalid, "malformed chunked encoding"));
+        body_finished_ = true;  // nothing behind it can be trusted
+        return true;
+      case Body::need_more:
+        if (!receive_body_now() && !broken_) return false;
+        break;
+    }
+  }
+}
+
+void Connection::read_wait(std::coroutine_handle<> waiting) {
+  waiting_ = waiting;
+  set_deadline(listener_.options().body_timeout);
+  receiving_ = true;
+  socket_.async_wait(Socket::wait_read, [this](const boost::system::error_code& error) {
+    Busy busy(*this);
+    receiving_ = false;
+    if (!closed_) {
+      listener_.read_clock();
+      deadline_ = kDistantFuture;
+      if (error) fail({Code::io, error.message()});
+      if (!read_ready()) {
+        read_wait(std::exchange(waiting_, nullptr));  // woken for nothing
+        return;
+      }
+    } else {
+      read_result_.emplace(*broken_);
+    }
+    wake();
+  });
+}
+
+Result<BytesView> Connection::read_outcome() {
+  if (!read_result_) return broken_ ? *broken_ : Error(Code::io, "connection closed");
+  auto result = std::move(*read_result_);
+  read_result_.reset();
+  return result;
+}
+
+bool Connection::is_broken() {
+  if (broken_) return true;
+  char byte;
+  const auto n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+namespace {
+
+Task collect(Exchange& exchange, std::size_t bytes_max, std::function<void(Result<std::string>)> done) {
+  std::string all;
+  const auto announced = exchange.request().body_bytes;
+  if (announced && *announced > bytes_max) {
+    done(Error(Code::no_space, "request body too large"));
+    co_return;
+  }
+  if (announced) all.reserve(static_cast<std::size_t>(*announced));
+  while (true) {
+    auto piece = co_await exchange.read_body();
+    if (!piece) {
+      done(piece.error());
+      co_return;
+    }
+    if (piece->empty()) break;
+    if (piece->size() > bytes_max - all.size()) {
+      done(Error(Code::no_space, "request body too large"));
+      co_return;
+    }
+    all.append(text_of(*piece));
+  }
+  done(std::move(all));
+}
+
+}  // namespace
+
+// --- Exchange and Head
+
+io::EventLoop& Exchange::loop() { return connection_.loop(); }
+Head& Exchange::head(int status) {
+  connection_.head(status);
+  return head_;
+}
+void Exchange::finish(std::string_view body) { connection_.finish(body, {}, std::nullopt); }
+void Exchange::finish(std::string_view first, std::string_view second) {
+  connection_.finish(first, second, std::nullopt);
+}
+void Exchange::finish_without_body(std::uint64_t length) { connection_.finish({}, {}, length); }
+void Exchange::respond(const Response& response) {
+  head(response.status);
+  for (const auto& [name, value] : response.headers) head_.add(name, value);
+  finish(response.body);
+}
+void Exchange::begin(std::optional<std::uint64_t> length) { connection_.begin(length); }
+bool Exchange::WriteAwaiter::await_ready() { return exchange.connection_.write_ready(piece); }
+void Exchange::WriteAwaiter::await_suspend(std::coroutine_handle<> waiting) {
+  exchange.connection_.write_wait(waiting);
+}
+Status Exchange::WriteAwaiter::await_resume() { return exchange.connection_.write_outcome(); }
+void Exchange::end() { connection_.end(); }
+void Exchange::abort() { connection_.abort(); }
+bool Exchange::ReadAwaiter::await_ready() { return exchange.connection_.read_ready(); }
+void Exchange::ReadAwaiter::await_suspend(std::coroutine_handle<> waiting) { exchange.connection_.read_wait(waiting); }
+Result<BytesView> Exchange::ReadAwaiter::await_resume() { return exchange.connection_.read_outcome(); }
+void Exchange::read_all(std::size_t bytes_max, std::function<void(Result<std::string>)> done) {
+  collect(*this, bytes_max, std::move(done));
+}
+bool Exchange::is_broken() const { return connection_.is_broken(); }
+
+namespace {
+bool is_forbidden(char c) { return c == '\r' || c == '\n' || c == '\0'; }
+}  // namespace
+
+Head& Head::add(std::string_view name, std::string_view value) {
+  out_->append(name);
+  out_->append(": ", 2);
+  const auto from = out_->size();
+  out_->append(value);
+  for (std::size_t i = from; i < out_->size(); ++i) {
+    if (is_forbidden((*out_)[i])) (*out_)[i] = ' ';
+  }
+  out_->append("\r\n", 2);
+  return *this;
+}
+
+Head& Head::add(std::string_view name, std::uint64_t value) {
+  out_->append(name);
+  out_->append(": ", 2);
+  append_number(*out_, value);
+  out_->append("\r\n", 2);
+  return *this;
+}
+
+std::string_view Request::header(std::string_view name) const {
+  for (const auto& header : headers) {
+    if (io::http1::same_name(header.name, name)) return header.value;
+  }
+  return {};
+}
+
+bool Request::has_header(std::string_view name) const {
+  return std::any_of(headers.begin(), headers.end(),
+                     [&](const Header& header) { return io::http1::same_name(header.name, name); });
+}
+
+}  // namespace holdfast::http

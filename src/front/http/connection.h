@@ -1,0 +1,233 @@
+// Connection: one client's TCP connection and the state of the one request on it. Internal to the server engine.
+//
+// Everything happens on the loop that accepted it. Syscalls of a small keep-alive request: the loop's epoll_wait, one
+// recv, whatever the handler does, one sendmsg. Nothing is allocated for it: buffers keep their capacity, Asio recycles
+// its operations.
+//
+// Phases:  head --parsed--> serving --finished--> [flushing] --> [draining] --> head | lingering --> closed
+//   head       waiting for, or in the middle of, a request's head
+//   serving    a handler has the exchange; it may read the body and write the answer
+//   flushing   the answer is finished, the socket has not taken all of it
+//   draining   reading and dropping what the handler left of a small body
+//   lingering  our side is shut; what the client still sends is dropped for a moment, so that it gets to read the
+//              answer instead of a reset
+// The object deletes itself when closed, with no operation under way and the exchange finished.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <coroutine>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "front/http/server.h"
+
+namespace holdfast::http {
+
+class Listener;  // one loop's part of a server, below
+
+using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+
+struct ListHook {
+  ListHook* previous = this;
+  ListHook* next = this;
+  void unlink() {
+    previous->next = next;
+    next->previous = previous;
+    previous = next = this;
+  }
+  void link_before(ListHook& other) {
+    previous = other.previous;
+    next = &other;
+    previous->next = this;
+    other.previous = this;
+  }
+};
+
+class Connection : public ListHook {
+ public:
+  // Takes the file descriptor.
+  Connection(Listener& listener, int fd, std::string peer_ip, std::uint16_t peer_port, std::uint16_t local_port);
+  ~Connection();
+
+  void start();
+
+  // Called by the listener's sweep.
+  Instant deadline() const { return deadline_; }
+  void deadline_passed();
+  bool is_idle() const { return phase_ == Phase::head && in_begin_ == in_end_ && !closed_; }
+  void close();          // at once; the exchange, if any, goes on with a broken connection
+  void close_if_idle();  // and otherwise after the present request
+  void break_up();       // as close(), for stop() after its grace
+
+  // --- for Exchange
+  io::EventLoop& loop();
+  void head(int status);
+  void finish(std::string_view first, std::string_view second, std::optional<std::uint64_t> head_only_length);
+  void begin(std::optional<std::uint64_t> length);
+  bool write_ready(std::string_view piece);
+  void write_wait(std::coroutine_handle<> waiting) { waiting_ = waiting; }
+  Status write_outcome();
+  void end();
+  void abort();
+  bool read_ready();
+  void read_wait(std::coroutine_handle<> waiting);
+  Result<BytesView> read_outcome();
+  void read_all(std::size_t bytes_max, std::function<void(Result<std::string>)> done);
+  bool is_broken();
+
+ private:
+  enum class Phase : std::uint8_t { head, serving, flushing, draining, lingering };
+  enum class Answer : std::uint8_t { none, begun, streaming, finished };
+
+  // Holds off deletion while a public call is on the stack.
+  class Busy {
+   public:
+    explicit Busy(Connection& c) : c_(c) { ++c_.busy_; }
+    ~Busy() {
+      if (--c_.busy_ == 0 && c_.is_over()) delete &c_;
+    }
+    Busy(const Busy&) = delete;
+
+   private:
+    Connection& c_;
+  };
+  bool is_over() const { return closed_ && !receiving_ && !sending_ && phase_ != Phase::serving; }
+
+  void receive_head();
+  void on_received(const boost::system::error_code& error, std::size_t n);
+  void process();          // parses and serves what has arrived; one loop, never nested
+  bool serve_next();       // one request out of the buffer; false: nothing more can be done now
+  bool make_room();        // for more of a head; false: it is too large
+  void refuse(int status, std::string_view text);  // answers a malformed request and lingers
+  void answered();         // the answer is finished and has left: what next?
+  void next_request();
+  bool can_skip_body();
+  bool drain_some();       // true: the rest of the body is dropped
+  void drain();
+  void linger();
+
+  void complete_head(std::optional<std::uint64_t> length, bool chunked);
+  bool send_now(std::span<iovec> pieces);  // false: some of it is left, in rest_
+  void wait_to_send();
+  void on_sendable(const boost::system::error_code& error);
+  void fail(Error error);  // the connection is broken
+  void wake();             // whoever waits
+
+  // The next bytes of the request's body that have already arrived, decoded; empty when there are none.
+  enum class Body : std::uint8_t { piece, finished, need_more, malformed };
+  Body take_body(std::string_view& piece);
+  bool receive_body_now();  // one non-blocking recv; false: nothing there yet
+  void set_deadline(Duration after);
+
+  Listener& listener_;
+  Socket socket_;
+  const int fd_;
+  const std::string peer_ip_;
+  const std::uint16_t peer_port_;
+  const std::uint16_t local_port_;
+
+  // What has been received and not been used: [in_begin_, in_end_). A request's views point below in_begin_, so the
+  // buffer stays where it is until its exchange is finished.
+  std::unique_ptr<char[]> in_;
+  std::size_t in_capacity_ = 0;
+  std::size_t in_begin_ = 0;
+  std::size_t in_end_ = 0;
+  std::size_t scanned_ = 0;  // of the head, see parse_request
+  std::vector<Header> headers_;
+  io::http1::RequestHead parsed_;
+
+  // The request's body, beyond what came with its head.
+  std::unique_ptr<char[]> body_;
+  std::size_t body_begin_ = 0;
+  std::size_t body_end_ = 0;
+  std::uint64_t body_left_ = 0;  // by Content-Length
+  bool body_finished_ = true;
+  io::http1::ChunkedBody chunks_;
+  bool continue_owed_ = false;  // 100-continue asked for and not sent
+  std::uint64_t drained_ = 0;
+  std::optional<Result<BytesView>> read_result_;
+
+  // The answer.
+  std::string out_;              // its head; then what is left to send of small things
+  std::size_t out_sent_ = 0;
+  std::string_view piece_rest_;  // what is left of the piece being written; owned by the writer
+  std::string_view after_piece_;  // CRLF behind a chunk
+  std::optional<std::uint64_t> length_;  // announced by begin()
+  std::uint64_t written_ = 0;
+  bool chunked_out_ = false;
+  int status_ = 0;
+  Answer answer_ = Answer::none;
+
+  Exchange exchange_;
+  std::coroutine_handle<> waiting_;  // of the handler: in write() or read_body()
+  std::optional<Error> broken_;
+  Instant deadline_ = kDistantFuture;
+  Instant served_at_;
+
+  Phase phase_ = Phase::head;
+  bool keep_alive_ = true;
+  bool is_head_ = false;
+  bool served_ = false;  // a handler saw this request, so the observer hears of it
+  bool receiving_ = false;  // an async read of the head, the body, or while draining
+  bool sending_ = false;
+  bool closed_ = false;
+  bool processing_ = false;
+  bool counted_served_ = false;
+  int busy_ = 0;
+};
+
+// One loop's part of a server: its acceptors and connections. All on the loop but for construction.
+class Listener {
+ public:
+  Listener(io::EventLoop& loop, Handler& handler, const ServerOptions& options);
+  ~Listener();
+
+  void accept_on(int fd, std::uint16_t port);  // on the loop
+  void stop_accepting();
+  void close_idle();
+  void break_all();
+
+  io::EventLoop& loop() { return loop_; }
+  Handler& handler() { return handler_; }
+  const ServerOptions& options() const { return options_; }
+  bool is_stopping() const { return stopping_; }
+  std::size_t connections() const { return count_.load(std::memory_order_relaxed); }
+
+  // The clock, read once per event, and the Date header's line for the second it shows.
+  Instant now() const { return now_; }
+  Instant read_clock();
+  std::string_view date_line();
+
+  void add(Connection& connection);
+  void remove(Connection& connection);
+  void became_idle(Connection& connection);  // moves it behind all others: the first is idle for longest
+
+ private:
+  struct Acceptor;
+  void accept(Acceptor& acceptor);
+  void take_connections(Acceptor& acceptor);
+  bool make_place();
+  void sweep();
+
+  io::EventLoop& loop_;
+  Handler& handler_;
+  const ServerOptions& options_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
+  ListHook connections_;
+  std::atomic<std::size_t> count_{0};
+  bool stopping_ = false;
+  bool sweeping_ = false;
+  const Duration sweep_interval_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // shared with timers that outlive this
+  Instant now_;
+  std::int64_t date_second_ = -1;
+  char date_[40] = {};
+};
+
+}  // namespace holdfast::http

@@ -1,0 +1,307 @@
+#include "front/http/server.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <future>
+#include <thread>
+
+#include "base/log.h"
+#include "front/http/connection.h"
+
+namespace holdfast::http {
+
+namespace {
+
+constexpr int kBacklog = 4096;
+constexpr Duration kStopPoll = 2ms;
+constexpr Duration kStopComplaint = 5s;
+
+struct Address {
+  sockaddr_storage bytes{};
+  socklen_t length = 0;
+  bool dual_stack = false;
+
+  void set_port(std::uint16_t port) {
+    if (bytes.ss_family == AF_INET) {
+      reinterpret_cast<sockaddr_in&>(bytes).sin_port = htons(port);
+    } else {
+      reinterpret_cast<sockaddr_in6&>(bytes).sin6_port = htons(port);
+    }
+  }
+};
+
+std::uint16_t port_of(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+  return ntohs(address.ss_family == AF_INET ? reinterpret_cast<sockaddr_in&>(address).sin_port
+                                            : reinterpret_cast<sockaddr_in6&>(address).sin6_port);
+}
+
+// A bound socket, listening when `shared`; -1 and errno when it cannot be.
+int bound_socket(const Address& address, bool shared) {
+  const int fd = ::socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  const int one = 1;
+  const int zero = 0;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (shared) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+  if (address.bytes.ss_family == AF_INET6) {
+    ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, address.dual_stack ? &zero : &one, sizeof one);
+  }
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address.bytes), address.length) == 0 &&
+      ::listen(fd, kBacklog) == 0) {
+    return fd;
+  }
+  const int error = errno;
+  ::close(fd);
+  errno = error;
+  return -1;
+}
+
+// One IPv6 socket that takes IPv4 too, or IPv4 alone on a machine without IPv6.
+std::vector<Address> all_addresses() {
+  Address v6;
+  v6.bytes.ss_family = AF_INET6;
+  reinterpret_cast<sockaddr_in6&>(v6.bytes).sin6_addr = in6addr_any;
+  v6.length = sizeof(sockaddr_in6);
+  v6.dual_stack = true;
+  if (const int probe = bound_socket(v6, false); probe >= 0) {
+    ::close(probe);
+    return {v6};
+  }
+  Address v4;
+  v4.bytes.ss_family = AF_INET;
+  v4.length = sizeof(sockaddr_in);
+  return {v4};
+}
+
+Result<std::vector<Address>> addresses_of(const std::string& name) {
+  if (name.empty()) return all_addresses();
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(name.c_str(), nullptr, &hints, &found); error != 0) {
+    return Error(Code::invalid, "listen on " + name + ": " + gai_strerror(error));
+  }
+  std::vector<Address> addresses;
+  for (const auto* info = found; info != nullptr; info = info->ai_next) {
+    if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
+    Address address;
+    std::memcpy(&address.bytes, info->ai_addr, info->ai_addrlen);
+    address.length = info->ai_addrlen;
+    addresses.push_back(address);
+  }
+  freeaddrinfo(found);
+  return addresses;
+}
+
+}  // namespace
+
+struct Server::Inside {
+  Inside(io::EventLoops& loops, ServerOptions options) : loops(loops), options(options) {}
+
+  // Runs `work` on each loop for its listener and waits until all are done.
+  template <typename Work>
+  void on_each(Work work) {
+    std::vector<std::future<void>> done;
+    for (std::size_t i = 0; i < listeners.size(); ++i) {
+      auto promise = std::make_shared<std::promise<void>>();
+      done.push_back(promise->get_future());
+      loops.at(i).post([this, i, work, promise] {
+        work(*listeners[i]);
+        promise->set_value();
+      });
+    }
+    for (auto& one : done) one.wait();
+  }
+
+  std::size_t connections() const {
+    std::size_t sum = 0;
+    for (const auto& listener : listeners) sum += listener->connections();
+    return sum;
+  }
+
+  // Whether all connections have gone within `patience`.
+  bool wait_for_connections(Duration patience) const {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    while (connections() > 0) {
+      if (std::chrono::steady_clock::now() >= until) return false;
+      std::this_thread::sleep_for(kStopPoll);
+    }
+    return true;
+  }
+
+  io::EventLoops& loops;
+  const ServerOptions options;
+  std::vector<std::unique_ptr<Listener>> listeners;
+  bool stopped = false;
+};
+
+Server::Server(io::EventLoops& loops, Handler& handler, ServerOptions options)
+    : inside_(std::make_unique<Inside>(loops, options)) {
+  for (std::size_t i = 0; i < loops.size(); ++i) {
+    inside_->listeners.push_back(std::make_unique<Listener>(loops.at(i), handler, inside_->options));
+  }
+}
+
+Server::~Server() { stop(Duration(0)); }
+
+Result<std::uint16_t> Server::listen(const std::string& name, std::uint16_t port) {
+  auto addresses = addresses_of(name);
+  if (!addresses) return addresses.error();
+  const auto where = (name.empty() ? std::string("*") : name) + ":";
+
+  bool bound = false;
+  int error = 0;
+  for (auto address : *addresses) {
+    address.set_port(port);
+    // With SO_REUSEPORT a second process would share the port unnoticed. A socket without it is refused when anyone
+    // listens there.
+    const int probe = bound_socket(address, false);
+    if (probe < 0) {
+      error = errno;
+      if (error == EADDRINUSE) break;
+      continue;
+    }
+    const auto found = port_of(probe);
+    ::close(probe);
+    address.set_port(found);
+    for (std::size_t i = 0; i < inside_->listeners.size(); ++i) {
+      const int fd = bound_socket(address, true);
+      if (fd < 0) return errno_error(errno, "listen on " + where + std::to_string(found));
+      auto* listener = inside_->listeners[i].get();
+      inside_->loops.at(i).post([listener, fd, found] { listener->accept_on(fd, found); });
+    }
+    port = found;  // for the other addresses of this name
+    bound = true;
+  }
+  if (error == EADDRINUSE) {
+    return Error(Code::already_exists, "listen on " + where + std::to_string(port) + ": address already in use");
+  }
+  if (!bound) return errno_error(error, "listen on " + where + std::to_string(port));
+  return port;
+}
+
+void Server::stop(Duration grace) {
+  auto& inside = *inside_;
+  if (inside.stopped) return;
+  inside.stopped = true;
+  inside.on_each([](Listener& listener) {
+    listener.stop_accepting();
+    listener.close_idle();
+  });
+  if (!inside.wait_for_connections(grace)) {
+    inside.on_each([](Listener& listener) { listener.break_all(); });
+    while (!inside.wait_for_connections(kStopComplaint)) {
+      LOG_WARNING("stopping: {} requests are still being worked on", inside.connections());
+    }
+  }
+  inside.on_each([](Listener&) {});  // whatever the last connection was in the middle of is over
+}
+
+std::size_t Server::connections() const { return inside_->connections(); }
+
+// --- dates and reasons
+
+namespace {
+constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+bool two_digits(std::string_view text, int& out) {
+  if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9') return false;
+  out = (text[0] - '0') * 10 + (text[1] - '0');
+  return true;
+}
+}  // namespace
+
+std::string http_date(std::int64_t unix_seconds) {
+  const std::time_t time = unix_seconds;
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  char text[64];
+  std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[utc.tm_wday], utc.tm_mday,
+                kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  return text;
+}
+
+std::optional<std::int64_t> parse_http_date(std::string_view text) {
+  // "Mon, 02 Jan 2006 15:04:05 GMT"
+  if (text.size() != 29 || text[3] != ',' || text[4] != ' ' || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' ||
+      text[19] != ':' || text[22] != ':' || text.substr(25) != " GMT") {
+    return std::nullopt;
+  }
+  std::tm utc{};
+  int century = 0;
+  int year = 0;
+  if (!two_digits(text.substr(5), utc.tm_mday) || !two_digits(text.substr(12), century) ||
+      !two_digits(text.substr(14), year) || !two_digits(text.substr(17), utc.tm_hour) ||
+      !two_digits(text.substr(20), utc.tm_min) || !two_digits(text.substr(23), utc.tm_sec)) {
+    return std::nullopt;
+  }
+  utc.tm_mon = -1;
+  for (int i = 0; i < 12; ++i) {
+    if (text.substr(8, 3) == kMonths[i]) utc.tm_mon = i;
+  }
+  bool day = false;
+  for (const auto* name : kDays) day = day || text.substr(0, 3) == name;
+  if (!day || utc.tm_mon < 0 || utc.tm_mday < 1 || utc.tm_hour > 23 || utc.tm_min > 59 || utc.tm_sec > 59) {
+    return std::nullopt;
+  }
+  utc.tm_year = century * 100 + year - 1900;
+  const int day_of_month = utc.tm_mday;
+  const auto seconds = timegm(&utc);
+  if (utc.tm_mday != day_of_month) return std::nullopt;  // the 31st of a short month
+  return seconds;
+}
+
+std::string_view reason(int status) {
+  switch (status) {
+    case 100: return "Continue";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 412: return "Precondition Failed";
+    case 413: return "Request Entity Too Large";
+    case 416: return "Requested Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 423: return "Locked";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 499: return "status code 499";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    case 507: return "Insufficient Storage";
+    default: return "Unknown";
+  }
+}
+
+}  // namespace holdfast::http
