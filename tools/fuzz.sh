@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz -j "${JOBS:-2}"
+cmake --build --preset fuzz -j "${JOBS:-2}" --target fuzzers
 found=0
 for fuzzer in build/fuzz/bin/*_fuzz; do
   [ -x "$fuzzer" ] || continue
