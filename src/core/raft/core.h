@@ -147,9 +147,10 @@ struct ReadRequested {
 // The state up to `index` (applied) is on disk as a snapshot of `bytes`; log entries below `disk_first` are gone from
 // disk. Keep some entries before the snapshot, so that a member that was away for seconds needs no snapshot.
 struct SnapshotTaken {
-  Index index;
+  Index index;  // at most CoreStatus::handed_out
   std::uint64_t bytes = 0;
   Index disk_first;
+  Term term;  // of the entry at `index`
 };
 
 // Answer to Output::log_reads: entries [from, ...) in order, at least one, and the term of the entry at from - 1.

@@ -105,7 +105,8 @@ struct Beat {
   std::vector<NodeId> heirs;  // who should follow this leader, best first
 };
 
-// Promises nothing on disk: "I heard you, and I know of no later term."
+// Promises nothing that is not on disk already: "I heard you, and I know of no later term; my log equals yours up to
+// `last`, and what lies at or below `durable` is on my disk", so min(last, durable) counts as an ack.
 struct BeatReply {
   Stamp sent{};                // echoed
   std::uint64_t sequence = 0;  // echoed
@@ -166,6 +167,8 @@ enum class NoticeKind : std::uint8_t {
 };
 struct Notice {
   NoticeKind kind = NoticeKind::removed;
+  Index as_of;  // removed: the index of the configuration that says so; a member that knows a later one ignores it
+  Incarnation incarnation;  // regressed: the one that is meant; duplicate: the newest, all others are meant
   std::string text;
 };
 

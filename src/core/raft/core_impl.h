@@ -1,0 +1,326 @@
+// Core::Impl: the state behind Core, and how its parts are spread over files. Private to core/raft.
+//
+//   core.cc         start, step, what comes due, what goes out
+//   election.cc     suspicion, pre-vote, votes, becoming follower or leader, hand-over
+//   replication.cc  appends and their answers, beats, commit, flow control, commands
+//   membership.cc   changes of members, learners that grow up, members that are refused
+//   reads.cc        rounds that confirm leadership, reads of followers
+//   snapshots.cc    snapshots taken, sent and received
+//
+// One step: `now_` is set, inputs are handled in order, then tick() does what is due, then finish() fills the output.
+// Handlers change state and add to `out_`; nothing else leaves.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+
+#include "base/check.h"
+#include "core/raft/core.h"
+#include "core/raft/log.h"
+#include "core/raft/mutation.h"
+#include "core/raft/silence.h"
+
+namespace holdfast::raft {
+
+// What a leader knows of another member.
+struct Peer {
+  PeerState state = PeerState::probe;
+  Index next;   // to be sent next
+  Index match;  // on its disk and equal to ours
+
+  Incarnation incarnation;              // newest heard; 0 before
+  Instant incarnation_since{};          // own clock when that one was first heard
+  bool vetted = false;                  // this incarnation has shown that it holds what the last one acknowledged
+  Instant heard = kDistantPast;         // by receipt
+  Stamp answered = kDistantPast;        // newest sending time it has answered
+  Round round;                          // newest round it has answered
+  bool disk_full = false;
+  bool damaged = false;
+  bool leaving = false;  // no longer in the configuration; told so once that is committed
+
+  // probe: at most one Append is out. replicate: a window of them.
+  bool probe_out = false;
+  Stamp probe_sent{};
+  struct InFlight {
+    Index last;
+    Stamp sent{};
+  };
+  std::deque<InFlight> in_flight;
+
+  // Entries that are on disk only are being read for it.
+  bool fetching = false;
+  Instant fetch_since{};
+
+  // snapshot: one piece at a time.
+  LogPosition snapshot;
+  std::uint64_t snapshot_offset = 0;
+  Instant snapshot_since{};  // last piece asked for or sent
+  std::uint64_t snapshot_tries = 0;
+};
+
+struct RoundRead {
+  NodeId from;  // self, or the follower that asked
+  Incarnation incarnation;
+  std::uint64_t request = 0;
+  Index index;
+  Round round;
+};
+
+struct Follower {};
+
+struct Candidate {
+  bool pre = true;
+  bool transfer = false;
+  bool link_lost = false;
+  std::map<NodeId, bool> replies;
+  Stamp asked{};
+  Instant retry_at{};
+  std::uint64_t vote_sequence = 0;  // the write that holds the own vote
+  bool vote_durable = false;
+};
+
+struct Transfer {
+  NodeId target;
+  Instant give_up_at{};
+  Instant sent = kDistantPast;  // TimeoutNow
+};
+
+struct Leader {
+  Instant since{};
+  Index term_start;          // the first entry of this term
+  Index commit_at_election;
+  Instant next_beat{};
+  bool beat_due = false;     // something moved that followers should hear at once
+  std::uint64_t sequence = 0;
+  std::vector<NodeId> heirs;
+  std::map<NodeId, Peer> peers;
+  std::optional<Transfer> transfer;
+  std::map<Index, Tag> proposals;  // appended here, not yet handed out as committed
+  std::size_t proposals_bytes = 0;
+  Instant disk_retry_at = kDistantPast;
+
+  Round round;                    // newest begun
+  std::deque<RoundRead> waiting;  // for the next round
+  std::deque<RoundRead> asking;   // their round has begun
+};
+
+class Core::Impl {
+ public:
+  Impl(Options options, Start start, Instant now);
+
+  Output step(Instant now, std::span<const Input> inputs);
+  CoreStatus status() const;
+  const Configuration& configuration() const { return configurations_.rbegin()->second; }
+  const Configuration& configuration_at(Index index) const;
+
+ private:
+  // core.cc
+  void on(const Received& input);
+  void on(const Proposed& input);
+  void on(const ChangeProposed& input);
+  void on(const Persisted& input);
+  void on(const LinkLost& input);
+  void on(const TransferRequested& input);
+  void on(const ReadRequested& input);
+  void on(const SnapshotTaken& input);
+  void on(const EntriesFetched& input);
+  void on(const SnapshotPieceRead& input);
+  void on(const SnapshotPieceWritten& input);
+  void on(const DiskChanged& input);
+  void on(const Woken&) {}
+  void tick();
+  Output finish();
+  void hand_out();
+  Instant wake_at() const;
+  void announce();
+  void append_entry(EntryKind kind, Payload data);
+  void log_changed_from(Index index);
+  void send_now(NodeId to, Body body) { out_.messages_now.push_back(made(to, std::move(body))); }
+  void send_after_sync(NodeId to, Body body) {
+    out_.messages_after_sync.push_back(made(to, std::move(body)));
+  }
+  Message made(NodeId to, Body body) const {
+    return Message{options_.self, to, term_, options_.incarnation, std::move(body)};
+  }
+  bool mutated(Mutation m) const { return options_.mutation == m; }
+  void halt(std::string why);
+
+  // election.cc
+  LogPosition claimed() const;
+  bool electable() const;
+  std::size_t rank() const;
+  bool link_is_down(Instant heard) const;
+  bool hears_leader(Duration within) const;
+  Instant suspect_at() const;
+  std::string suspicion() const;
+  void set_term(Term term);
+  void become_follower(Term term, std::string why);
+  void follow(NodeId leader);
+  void start_prevote();
+  void start_election(bool transfer, std::string why);
+  void count_votes();
+  void become_leader();
+  void lead_no_more();
+  void receive(const Message& m, const VoteRequest& request);
+  void receive(const Message& m, const VoteReply& reply);
+  void receive(const Message& m, const TimeoutNow&);
+  std::optional<NodeId> best_heir() const;
+  void start_transfer(std::optional<NodeId> target);
+  void drive_transfer();
+  void tick_election();
+  Duration jitter();
+
+  // replication.cc
+  void receive(const Message& m, const Append& append);
+  void receive(const Message& m, const AppendReply& reply);
+  void receive(const Message& m, const Beat& beat);
+  void receive(const Message& m, const BeatReply& reply);
+  bool take_entries(const std::vector<Entry>& entries);
+  void advance_commit(Index index);
+  void commit_by_majority();
+  void replicate(NodeId id, Peer& peer);
+  void send_entries(NodeId id, Peer& peer, LogPosition previous, std::vector<Entry> entries);
+  void acknowledged(Peer& peer, Index match);
+  void back_to_probe(Peer& peer, Index next);
+  Peer* answering_peer(const Message& m, Stamp sent);
+  void beat();
+  void order_heirs();
+  Instant majority_answered() const;
+  Duration resend_after() const;
+  void tick_leader();
+
+  // membership.cc
+  void configuration_appended(Index index);
+  void follow_configuration();
+  Result<Configuration> changed(const Change& change);
+  bool change_possible() const;
+  bool live_after(const Configuration& next) const;
+  void drive_membership();
+  void receive(const Message& m, const Notice& notice);
+  bool vet(const Message& m, Peer& peer, Index durable, bool damaged);
+  void refuse(NodeId id, Peer& peer, NoticeKind kind);
+  std::string label(NodeId id) const;
+
+  // reads.cc
+  void receive(const Message& m, const ReadQuery& query);
+  void receive(const Message& m, const ReadAnswer& answer);
+  bool own_term_committed() const;
+  void ask_for_read(std::uint64_t request);
+  void begin_round();
+  void confirm_reads();
+  void answer_read(const RoundRead& read);
+  void tick_reads();
+
+  // snapshots.cc
+  void receive(const Message& m, const SnapshotPiece& piece);
+  void receive(const Message& m, const SnapshotReply& reply);
+  void begin_snapshot(NodeId id, Peer& peer);
+  void ask_snapshot_piece(NodeId id, Peer& peer);
+  void install(const SnapshotMeta& meta);
+
+  Leader* leader() { return std::get_if<Leader>(&role_); }
+  const Leader* leader() const { return std::get_if<Leader>(&role_); }
+  Candidate* candidate() { return std::get_if<Candidate>(&role_); }
+  const Candidate* candidate() const { return std::get_if<Candidate>(&role_); }
+
+  // The value that a majority of the voters has reached: `self` stands for this member's own.
+  template <typename T>
+  T majority_value(T self, const std::function<T(const Peer&)>& of) const;
+
+  // Constant after construction.
+  const Options options_;
+
+  // What is on disk, or on its way there in an Output.
+  Term term_;
+  NodeId vote_;
+  Log log_;
+  std::map<Index, Configuration> configurations_;  // by the index that appended each; never empty
+  std::optional<SnapshotMeta> snapshot_;           // the newest stored
+  Index disk_first_;                               // first entry that can be read from disk
+  std::optional<LogPosition> claimed_;             // damaged: where the log once ended
+  HardState written_;                              // as last put out
+
+  // What of it is known to be on disk.
+  struct PendingWrite {
+    std::uint64_t sequence = 0;
+    Index last;  // durable_ once it is done
+    Instant since{};
+  };
+  Index durable_;
+  std::deque<PendingWrite> pending_;
+  std::uint64_t sequence_ = 0;
+  DiskCondition disk_ = DiskCondition::good;
+
+  // Raft's volatile state.
+  Index commit_;
+  Index handed_out_;
+  std::variant<Follower, Candidate, Leader> role_;
+  bool stopped_ = false;  // refused or halted: takes no part
+
+  // What is known of the leader of this term, and of its silence.
+  std::optional<NodeId> leader_;
+  std::optional<NodeId> suspect_;  // whom the pre-vote is about
+  Index matched_;                  // the log up to here equals that of this term's leader
+  Instant heard_;                  // from the leader, or when a vote was given
+  Instant beat_at_ = kDistantPast;
+  std::uint64_t beat_sequence_ = 0;
+  Instant link_lost_at_ = kDistantPast;
+  std::vector<NodeId> heirs_;
+  Silence silence_;
+  std::size_t elections_failed_ = 0;  // in a row
+  std::uint64_t random_;
+
+  // Reads asked for here.
+  struct LocalRead {
+    Tag tag = 0;
+    Instant give_up_at{};
+    Instant asked_at = kDistantPast;
+  };
+  std::map<std::uint64_t, LocalRead> reads_;
+  std::uint64_t read_counter_ = 0;
+
+  // A snapshot on its way in.
+  struct Incoming {
+    SnapshotMeta meta;
+    std::uint64_t next_offset = 0;
+    bool writing = false;
+    NodeId from;
+    Stamp sent{};
+  };
+  std::optional<Incoming> incoming_;
+
+  // A hand-over that was begun here and whose outcome is not known yet.
+  std::optional<Transfer> handing_over_;
+
+  // This step.
+  Instant now_;
+  Instant promised_wake_ = kDistantFuture;
+  Instant resumed_at_ = kDistantPast;  // when this member last came back from standing still
+  Output out_;
+  std::optional<Index> changed_from_;  // lowest log index written in this step
+  std::optional<LeadershipChange> announced_;
+  std::string why_;
+  Counters counters_;
+};
+
+template <typename T>
+T Core::Impl::majority_value(T self, const std::function<T(const Peer&)>& of) const {
+  const auto* leading = leader();
+  CHECK(leading != nullptr);
+  std::vector<T> values;
+  for (const auto& member : configuration().members()) {
+    if (!member.voter) continue;
+    if (member.id == options_.self) {
+      values.push_back(self);
+    } else {
+      const auto found = leading->peers.find(member.id);
+      values.push_back(found == leading->peers.end() ? of(Peer{}) : of(found->second));
+    }
+  }
+  if (values.empty()) return of(Peer{});
+  std::sort(values.begin(), values.end(), std::greater<>());
+  return values[values.size() / 2];
+}
+
+}  // namespace holdfast::raft

@@ -1,0 +1,713 @@
+#include "core/raft/core.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/raft/story_test.h"
+
+namespace holdfast::raft {
+namespace {
+
+using story::Cluster;
+using story::node;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// ------------------------------------------------------------------------------------------------- elections
+
+TEST(Election, AFreshClusterHasALeaderWithinAFewRoundTrips) {
+  Cluster c(3);
+  c.run(10ms);
+  ASSERT_TRUE(c.leader());
+  EXPECT_EQ(c.status(*c.leader()).term, Term(2));
+}
+
+TEST(Election, ASingleMemberLeadsAtOnce) {
+  Cluster c(1);
+  c.run(2ms);
+  EXPECT_EQ(c.leader(), 1);
+  const auto tag = c.propose(1, "x");
+  c.run(2ms);
+  EXPECT_EQ(c.member(1).proposals[tag].outcome, ProposalOutcome::committed);
+}
+
+TEST(Election, FollowersLearnTheLeaderAndSayWhy) {
+  Cluster c(3);
+  c.elect();
+  EXPECT_EQ(c.status(2).leader, c.status(1).leader);
+  EXPECT_THAT(c.member(2).leaderships, Contains(HasSubstr("leads since term 2")));
+}
+
+TEST(Election, ASilentLeaderIsReplacedWithinTheSilenceTimeoutAndAFewRounds) {
+  Cluster c(3);
+  const auto old = c.elect();
+  c.run(1s);
+  const auto before = c.now;
+  c.isolate(old);
+  ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != old; }));
+  EXPECT_LE(c.now - before, 110ms);
+}
+
+TEST(Election, ABrokenLinkToADeadLeaderNeedsNoTimeout) {
+  Cluster c(3);
+  const auto old = c.elect();
+  c.run(1s);
+  const auto before = c.now;
+  c.kill_and_break_links(old);
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+  EXPECT_LE(c.now - before, 6ms);
+}
+
+TEST(Election, ABrokenLinkToALivingLeaderChangesNothing) {
+  Cluster c(3);
+  const auto old = c.elect();
+  const auto term = c.status(old).term;
+  const auto other = old == 1 ? 2 : 1;
+  c.give(other, LinkLost{node(old)});
+  c.run(1s);
+  EXPECT_EQ(c.leader(), old);
+  EXPECT_EQ(c.status(old).term, term);
+  EXPECT_EQ(c.status(other).counters.elections_started, 0u);
+  EXPECT_EQ(c.status(other).leader, node(old));
+}
+
+TEST(Election, AMemberThatWasCutOffDoesNotDisturbWhenItReturns) {
+  Cluster c(3);
+  const auto old = c.elect();
+  const auto term = c.status(old).term;
+  const auto other = old == 1 ? 2 : 1;
+  c.isolate(other);
+  c.run(5s);
+  c.heal();
+  c.run(1s);
+  EXPECT_EQ(c.leader(), old);
+  EXPECT_EQ(c.status(old).term, term);
+}
+
+TEST(Election, ALeaderWithoutAMajorityStepsDownAndStopsAssigning) {
+  Cluster c(3);
+  const auto old = c.elect();
+  c.run(100ms);
+  EXPECT_GT(c.member(old).assign_until, c.now);
+  const auto cut_at = c.now;
+  c.isolate(old);
+  c.run(200ms);
+  EXPECT_NE(c.status(old).role, Role::leader);
+  EXPECT_LE(c.member(old).assign_until, cut_at + 110ms);
+  EXPECT_THAT(c.member(old).leaderships.back(), HasSubstr("no majority answered"));
+}
+
+TEST(Election, AOneWayCutLeaderIsReplaced) {
+  Cluster c(3);
+  const auto old = c.elect();
+  for (std::uint64_t n = 1; n <= 3; ++n) {
+    if (n != old) c.cut_one_way(n, old);  // it speaks, but hears nobody
+  }
+  ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != old && c.status(old).role != Role::leader; }));
+}
+
+TEST(Election, AMemberCutOffFromTheLeaderAloneDoesNotUnseatIt) {
+  Cluster c(3);
+  const auto old = c.elect();
+  const auto other = old == 1 ? 2 : 1;
+  c.cut(old, other);
+  c.run(3s);
+  EXPECT_EQ(c.leader(), old);
+}
+
+TEST(Election, TheVoteLeavesOnlyAfterTheSync) {
+  Cluster c(3);
+  c.member(2).disk_stuck = c.member(3).disk_stuck = true;
+  c.run(500ms);
+  EXPECT_FALSE(c.leader());
+}
+
+TEST(Election, TheOwnVoteCountsOnlyWhenItIsOnDisk) {
+  Cluster c(1);
+  c.kill(1);
+  c.start(1);
+  c.member(1).disk_stuck = true;
+  c.run(500ms);
+  EXPECT_FALSE(c.leader());
+}
+
+TEST(Election, AVoteIsRememberedAcrossARestart) {
+  Cluster c(3);
+  c.elect();
+  c.kill(3);
+  c.start(3);
+  Message ask{.term = Term(9), .incarnation = Incarnation(1), .body = VoteRequest{.last = {Term(9), Index(99)}}};
+  c.isolate(3);
+  c.deliver(1, 3, ask);
+  c.run(1ms);
+  EXPECT_EQ(c.member(3).disk.hard_state.vote, node(1));
+  c.kill(3);
+  c.start(3);
+  c.deliver(2, 3, ask);
+  c.run(1ms);
+  EXPECT_EQ(c.member(3).disk.hard_state.vote, node(1));
+}
+
+TEST(Election, AVoteAskedForBeforeACrashDoesNotCountAfterIt) {
+  Cluster c(3);
+  c.elect();
+  const auto l = *c.leader();
+  const auto other = l == 1 ? 2 : 1;
+  c.isolate(other);
+  c.kill(other);
+  c.start(other);
+  // Its own pre-vote cannot succeed; a reply to an older self arrives for the term it would stand in.
+  const auto term = c.status(other).term;
+  c.deliver(3, other,
+            Message{.term = term, .incarnation = Incarnation(1),
+                    .body = VoteReply{.granted = true, .request_term = term, .candidate_incarnation = Incarnation(1)}});
+  EXPECT_NE(c.status(other).role, Role::leader);
+}
+
+TEST(Election, AShorterLogGetsNoVote) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto late = l == 1 ? 2 : 1;
+  c.isolate(late);
+  const auto tag = c.propose(l, "kept");
+  c.run(50ms);
+  ASSERT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
+  c.heal();
+  c.kill(l);
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+  EXPECT_NE(c.leader(), late);
+  c.run(100ms);
+  EXPECT_THAT(c.commands(late), ElementsAre("kept"));
+}
+
+TEST(Election, AWrongSuspicionIsCounted) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.run(1s);
+  const auto other = l == 1 ? 2 : 1;
+  c.cut(l, other);
+  c.run(300ms);
+  c.heal();
+  c.run(100ms);
+  EXPECT_EQ(c.status(other).counters.wrong_suspicions, 1u);
+  EXPECT_EQ(c.status(other).leader, node(l));
+}
+
+TEST(Election, AFixedTimeoutStaysFixed) {
+  Cluster c(3, [](Options& o) {
+    o.silence_fixed = true;
+    o.silence_default = 400ms;
+  });
+  const auto l = c.elect();
+  c.run(1s);
+  EXPECT_EQ(c.status(l).silence_timeout, 400ms);
+  EXPECT_EQ(c.status(l == 1 ? 2 : 1).silence_timeout, 400ms);
+}
+
+TEST(Election, SecondDeathOneSecondAfterAReturnIsNoSlower) {
+  Cluster c(3);
+  const auto first = c.elect();
+  c.run(1s);
+  c.kill_and_break_links(first);
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+  const auto second = *c.leader();
+  c.run(500ms);
+  c.start(first);
+  c.run(1s);
+  const auto before = c.now;
+  c.kill_and_break_links(second);
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+  EXPECT_LE(c.now - before, 12ms);
+}
+
+// ----------------------------------------------------------------------------------------------- replication
+
+TEST(Replication, ACommandIsCommittedInOneRoundAndApplyEverywhere) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto before = c.now;
+  const auto tag = c.propose(l, "hello");
+  ASSERT_TRUE(c.run_until([&] { return c.member(l).proposals.contains(tag); }));
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
+  EXPECT_LE(c.now - before, 3ms);
+  c.run(5ms);
+  for (std::uint64_t n = 1; n <= 3; ++n) EXPECT_THAT(c.commands(n), ElementsAre("hello"));
+}
+
+TEST(Replication, AFollowerRefusesACommandAndNamesTheLeader) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto other = l == 1 ? 2 : 1;
+  const auto tag = c.propose(other, "x");
+  EXPECT_EQ(c.member(other).proposals[tag].outcome, ProposalOutcome::not_leader);
+  EXPECT_EQ(c.status(other).leader, node(l));
+}
+
+TEST(Replication, WhatWasUnderWayWhenLeadershipEndsIsUnknownAtOnce) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.isolate(l);
+  const auto tag = c.propose(l, "lost?");
+  c.run(300ms);
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::unknown);
+}
+
+TEST(Replication, AnUncommittedSuffixIsReplacedByTheNextLeaders) {
+  Cluster c(3);
+  const auto old = c.elect();
+  c.isolate(old);
+  c.propose(old, "never");
+  ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != old; }));
+  const auto next = *c.leader();
+  c.propose(next, "instead");
+  c.run(50ms);
+  c.heal();
+  c.run(500ms);
+  for (std::uint64_t n = 1; n <= 3; ++n) EXPECT_THAT(c.commands(n), ElementsAre("instead"));
+  EXPECT_EQ(c.status(old).counters.truncations, 1u);
+}
+
+TEST(Replication, AFollowerThatLostMessagesCatchesUp) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto late = l == 1 ? 2 : 1;
+  int lost = 0;
+  c.drop = [&](const Message& m) {
+    return std::holds_alternative<Append>(m.body) && m.to == node(late) && lost++ < 3;
+  };
+  for (int i = 0; i < 10; ++i) c.propose(l, std::to_string(i));
+  c.run(500ms);
+  EXPECT_EQ(c.commands(late).size(), 10u);
+}
+
+TEST(Replication, AMajorityIsEnoughWithOneDiskStuck) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.member(l == 1 ? 2 : 1).disk_stuck = true;
+  const auto tag = c.propose(l, "x");
+  c.run(20ms);
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
+}
+
+TEST(Replication, NothingIsCommittedWhileOnlyTheLeaderHasItOnDisk) {
+  Cluster c(3);
+  const auto l = c.elect();
+  for (std::uint64_t n = 1; n <= 3; ++n) c.member(n).disk_stuck = n != l;
+  const auto tag = c.propose(l, "x");
+  c.run(50ms);
+  EXPECT_FALSE(c.member(l).proposals.contains(tag));
+}
+
+TEST(Replication, TheLeaderMayCommitWhatTheOthersHaveBeforeItsOwnDiskHasIt) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.member(l).disk_stuck = true;
+  const auto tag = c.propose(l, "x");
+  c.run(20ms);
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
+}
+
+// The paper's figure 8: an entry of an earlier term on a majority is not committed by counting.
+TEST(Replication, AnEntryOfAnEarlierTermIsNotCommittedByCountingAlone) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto other = l == 1 ? 2 : 1;
+  const auto third = 6 - l - other;
+  c.isolate(l);
+  c.propose(l, "old");  // only on l
+  c.run(5ms);
+  const auto index = c.status(l).last;
+  c.kill(l);
+  c.start(l);
+  c.heal();
+  c.kill(third);
+  // Let l win again, but lose every Append that carries an entry of its new term.
+  c.drop = [&](const Message& m) {
+    const auto* a = std::get_if<Append>(&m.body);
+    return a != nullptr && m.from == node(l) && !a->entries.empty() && a->entries.back().term == m.term &&
+           a->entries.size() == 1;
+  };
+  ASSERT_TRUE(c.run_until([&] { return c.leader() == l; }));
+  c.deliver(other, l,
+            Message{.term = c.status(l).term, .incarnation = Incarnation(1),
+                    .body = BeatReply{.sent = c.now, .last = index, .durable = index}});
+  EXPECT_LT(c.status(l).commit, index);
+}
+
+TEST(Replication, ABusyLeaderRefusesBeyondItsBounds) {
+  Cluster c(3, [](Options& o) { o.proposals_in_flight_max = 4; });
+  const auto l = c.elect();
+  c.isolate(l);
+  std::vector<Tag> tags;
+  for (int i = 0; i < 5; ++i) tags.push_back(c.propose(l, "x"));
+  EXPECT_EQ(c.member(l).proposals[tags[4]].outcome, ProposalOutcome::busy);
+  const auto big = c.propose(l, std::string(kEntryBytesMax + 1, 'x'));
+  EXPECT_EQ(c.member(l).proposals[big].outcome, ProposalOutcome::too_large);
+}
+
+TEST(Replication, EntriesThatLeftMemoryAreReadFromDisk) {
+  Cluster c(3, [](Options& o) { o.log_tail_bytes_max = 100; });
+  const auto l = c.elect();
+  const auto late = l == 1 ? 2 : 1;
+  c.isolate(late);
+  for (int i = 0; i < 50; ++i) {
+    c.propose(l, std::to_string(i));
+    c.run(3ms);
+  }
+  c.heal();
+  c.run(500ms);
+  EXPECT_EQ(c.commands(late).size(), 50u);
+}
+
+TEST(Replication, AFullDiskVotesButDoesNotAck) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto full = l == 1 ? 2 : 1;
+  const auto third = 6 - l - full;
+  c.give(full, DiskChanged{DiskCondition::full});
+  c.kill(third);
+  const auto tag = c.propose(l, "x");
+  c.run(300ms);
+  EXPECT_FALSE(c.member(l).proposals.contains(tag));
+  c.give(full, DiskChanged{DiskCondition::good});
+  c.run(300ms);
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
+}
+
+TEST(Replication, ALeaderWithAFullDiskHandsOver) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.give(l, DiskChanged{DiskCondition::full});
+  ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != l; }));
+  EXPECT_EQ(c.status(l).counters.transfers_started, 1u);
+}
+
+TEST(Replication, AnEntryOfALaterFormatStopsTheMemberInWords) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto other = l == 1 ? 2 : 1;
+  const auto s = c.status(other);
+  c.deliver(l, other,
+            Message{.term = s.term, .incarnation = Incarnation(1),
+                    .body = Append{.previous = {s.term, s.last},
+                                   .entries = {Entry{.term = s.term, .index = s.last.next(), .format = 99}}}});
+  ASSERT_TRUE(c.member(other).halted);
+  EXPECT_THAT(*c.member(other).halted, HasSubstr("format 99"));
+}
+
+// --------------------------------------------------------------------------------------------------- restart
+
+TEST(Restart, EverythingCommittedIsThereAgain) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.propose(l, "a");
+  c.propose(l, "b");
+  c.run(50ms);
+  for (std::uint64_t n = 1; n <= 3; ++n) c.kill(n);
+  for (std::uint64_t n = 1; n <= 3; ++n) c.start(n);
+  c.elect();
+  for (std::uint64_t n = 1; n <= 3; ++n) EXPECT_THAT(c.commands(n), ElementsAre("a", "b"));
+}
+
+TEST(Restart, ADamagedMiddleIsSentAgainAndNeverLeadsBefore) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto hurt = l == 1 ? 2 : 1;
+  for (int i = 0; i < 5; ++i) c.propose(l, std::to_string(i));
+  c.run(50ms);
+  c.kill(hurt);
+  const auto last = c.member(hurt).disk.entries.back();
+  c.start(hurt, Damage{.first = Index(3), .last = {last.term, last.index}});
+  EXPECT_EQ(c.status(hurt).last, Index(2));
+  c.run(300ms);
+  EXPECT_EQ(c.status(hurt).counters.damage_repaired, 1u);
+  EXPECT_EQ(c.commands(hurt).size(), 5u);
+}
+
+TEST(Restart, ADamagedMemberDoesNotVoteForALogThatMayLackWhatItLost) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto hurt = l == 1 ? 2 : 1;
+  const auto late = 6 - l - hurt;
+  c.isolate(late);
+  const auto tag = c.propose(l, "kept");
+  c.run(50ms);
+  ASSERT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
+  c.kill(l);
+  c.kill(hurt);
+  const auto last = c.member(hurt).disk.entries.back();
+  c.heal();
+  c.start(hurt, Damage{.first = last.index, .last = {last.term, last.index}});
+  c.run(3s);
+  EXPECT_FALSE(c.leader());  // unavailable rather than wrong
+  c.start(l);
+  c.elect();
+  c.run(100ms);
+  EXPECT_THAT(c.commands(late), ElementsAre("kept"));
+}
+
+TEST(Restart, AMemberThatLostAcknowledgedEntriesIsRefusedInWords) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto back = l == 1 ? 2 : 1;
+  const auto copy = c.member(back).disk;
+  for (int i = 0; i < 5; ++i) c.propose(l, std::to_string(i));
+  c.run(50ms);
+  c.kill(back);
+  c.member(back).disk = copy;
+  c.start(back);
+  c.run(100ms);
+  ASSERT_EQ(c.member(back).notices.size(), 1u);
+  EXPECT_EQ(c.member(back).notices[0].kind, NoticeKind::regressed);
+  EXPECT_EQ(c.status(l).counters.members_refused, 1u);
+}
+
+// -------------------------------------------------------------------------------------------------- transfer
+
+TEST(Transfer, LeadershipMovesInAFewMillisecondsWithoutAPreVote) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.run(200ms);
+  const auto before = c.now;
+  c.give(l, TransferRequested{});
+  ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != l; }));
+  EXPECT_LE(c.now - before, 5ms);
+  c.run(50ms);
+  ASSERT_TRUE(c.member(l).transfer_done);
+  EXPECT_TRUE(c.member(l).transfer_done->ok);
+  EXPECT_EQ(c.status(*c.leader()).counters.prevotes_started, 0u);
+}
+
+TEST(Transfer, WritesAreHeldMeanwhileAndGoOnWhenItFails) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto target = l == 1 ? 2 : 1;
+  c.run(100ms);
+  c.drop = [&](const Message& m) { return std::holds_alternative<TimeoutNow>(m.body); };
+  c.give(l, TransferRequested{node(target)});
+  const auto held = c.propose(l, "x");
+  EXPECT_EQ(c.member(l).proposals[held].outcome, ProposalOutcome::held);
+  c.run(1100ms);
+  ASSERT_TRUE(c.member(l).transfer_done);
+  EXPECT_FALSE(c.member(l).transfer_done->ok);
+  const auto tag = c.propose(l, "y");
+  c.run(50ms);
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
+}
+
+TEST(Transfer, AloneThereIsNobodyToHandOverTo) {
+  Cluster c(1);
+  c.elect();
+  c.give(1, TransferRequested{});
+  ASSERT_TRUE(c.member(1).transfer_done);
+  EXPECT_FALSE(c.member(1).transfer_done->ok);
+  EXPECT_EQ(c.leader(), 1);
+}
+
+// ----------------------------------------------------------------------------------------------- membership
+
+TEST(Membership, ALearnerCatchesUpAndBecomesAVoter) {
+  Cluster c(3);
+  const auto l = c.elect();
+  for (int i = 0; i < 20; ++i) c.propose(l, std::to_string(i));
+  c.start_empty(4);
+  c.change(l, AddMember{{.id = node(4), .address = "m4", .promote = true}});
+  c.run(500ms);
+  EXPECT_EQ(c.core(l).configuration().voter_count(), 4u);
+  EXPECT_EQ(c.commands(4).size(), 20u);
+}
+
+TEST(Membership, AWipedMemberIsReplacedByItsNewSelf) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto gone = l == 1 ? 2 : 1;
+  c.kill(gone);
+  c.start_empty(9);
+  c.change(l, AddMember{{.id = node(9), .address = "m9", .promote = true, .replaces = node(gone)}});
+  c.run(500ms);
+  const auto& now = c.core(l).configuration();
+  EXPECT_EQ(now.voter_count(), 3u);
+  EXPECT_TRUE(now.is_voter(node(9)));
+  EXPECT_EQ(now.find(node(gone)), nullptr);
+}
+
+TEST(Membership, OneChangeAtATime) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto first = c.change(l, SetAddress{node(1), "elsewhere"});
+  const auto second = c.change(l, SetAddress{node(2), "elsewhere too"});
+  EXPECT_EQ(c.member(l).proposals[second].outcome, ProposalOutcome::busy);
+  c.run(50ms);
+  EXPECT_EQ(c.member(l).proposals[first].outcome, ProposalOutcome::committed);
+  EXPECT_EQ(c.core(3).configuration().find(node(1))->address, "elsewhere");
+}
+
+TEST(Membership, ARemovedMemberIsToldAndStaysQuiet) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto gone = l == 1 ? 2 : 1;
+  c.change(l, RemoveMember{node(gone)});
+  c.run(300ms);
+  ASSERT_EQ(c.member(gone).notices.size(), 1u);
+  EXPECT_EQ(c.member(gone).notices[0].kind, NoticeKind::removed);
+  c.run(2s);
+  EXPECT_EQ(c.leader(), l);
+}
+
+TEST(Membership, AMemberRemovedWhileAwayIsToldWhenItReturns) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto gone = l == 1 ? 2 : 1;
+  c.kill(gone);
+  c.change(l, RemoveMember{node(gone)});
+  c.run(300ms);
+  c.start(gone);
+  c.run(500ms);
+  ASSERT_GE(c.member(gone).notices.size(), 1u);
+  EXPECT_EQ(c.leader(), l);
+}
+
+TEST(Membership, ARemovalThatWouldStopTheClusterIsRefusedInWords) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto dead = l == 1 ? 2 : 1;
+  const auto alive = 6 - l - dead;
+  c.kill(dead);
+  c.run(300ms);
+  const auto tag = c.change(l, RemoveMember{node(alive)});
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::refused);
+  EXPECT_THAT(c.member(l).proposals[tag].text, HasSubstr("no majority would be alive"));
+}
+
+TEST(Membership, TheLeaderHandsOverBeforeItIsRemoved) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.run(100ms);
+  const auto tag = c.change(l, RemoveMember{node(l)});
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::refused);
+  ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != l; }));
+  c.run(50ms);
+  const auto next = *c.leader();
+  c.change(next, RemoveMember{node(l)});
+  c.run(300ms);
+  EXPECT_EQ(c.core(next).configuration().voter_count(), 2u);
+  EXPECT_EQ(c.leader(), next);
+}
+
+// ------------------------------------------------------------------------------------------------- snapshots
+
+TEST(Snapshot, AMemberThatIsFarBehindGetsTheStateInPieces) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto late = l == 1 ? 2 : 1;
+  c.kill(late);
+  for (int i = 0; i < 20; ++i) c.propose(l, std::to_string(i));
+  c.run(100ms);
+  const auto index = c.status(l).commit;
+  auto& disk = c.member(l).disk;
+  SnapshotMeta meta;
+  meta.last = {disk.entries.back().term, index};
+  meta.configuration = c.core(l).configuration_at(index);
+  meta.configuration_index = Index(1);
+  disk.snapshot = meta;
+  disk.entries.clear();
+  disk.disk_first = index.next();
+  c.give(l, SnapshotTaken{.index = index, .disk_first = index.next(), .term = meta.last.term});
+  c.start(late);
+  // The log is still in memory; a snapshot is needed only once the tail is gone.
+  c.run(300ms);
+  EXPECT_EQ(c.status(late).last, index);
+  for (std::uint64_t n = 1; n <= 3; ++n) {
+    if (n != l) c.kill(n);
+  }
+  c.kill(l);
+  c.start(l);
+  c.start_empty(4);
+  for (std::uint64_t n = 1; n <= 3; ++n) {
+    if (n != l) c.start(n);
+  }
+  c.cut(1, 2);
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+  c.heal();
+  c.give(*c.leader(), TransferRequested{node(l)});
+  ASSERT_TRUE(c.run_until([&] { return c.leader() == l; }));
+  c.run(50ms);
+  c.change(l, AddMember{{.id = node(4), .address = "m4", .promote = true}});
+  c.run(500ms);
+  EXPECT_EQ(c.status(4).counters.snapshots_installed, 1u);
+  EXPECT_GE(c.status(4).last, index);
+  EXPECT_TRUE(c.core(l).configuration().is_voter(node(4)));
+}
+
+// ----------------------------------------------------------------------------------------------------- reads
+
+TEST(Read, TheLeaderConfirmsItselfBeforeItAnswers) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.propose(l, "x");
+  c.run(20ms);
+  const auto tag = c.read(l);
+  EXPECT_FALSE(c.member(l).reads.contains(tag));
+  c.run(3ms);
+  ASSERT_TRUE(c.member(l).reads[tag].ok);
+  EXPECT_EQ(c.member(l).reads[tag].index, c.status(l).commit);
+}
+
+TEST(Read, AFollowerAsksTheLeader) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.propose(l, "x");
+  c.run(20ms);
+  const auto other = l == 1 ? 2 : 1;
+  const auto tag = c.read(other);
+  c.run(20ms);
+  ASSERT_TRUE(c.member(other).reads[tag].ok);
+  EXPECT_EQ(c.member(other).reads[tag].index, c.status(l).commit);
+}
+
+TEST(Read, ALeaderThatWasReplacedAnswersNothing) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.isolate(l);
+  const auto tag = c.read(l);
+  c.run(3s);
+  EXPECT_FALSE(c.member(l).reads[tag].ok);
+}
+
+TEST(Read, ALateAnswerToAnOldRoundConfirmsNothing) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto other = l == 1 ? 2 : 1;
+  c.read(l);
+  c.run(5ms);
+  c.isolate(l);
+  const auto tag = c.read(l);
+  c.deliver(other, l,
+            Message{.term = c.status(l).term, .incarnation = Incarnation(1),
+                    .body = BeatReply{.sent = c.now, .round = Round(1)}});
+  EXPECT_FALSE(c.member(l).reads.contains(tag));
+}
+
+// ---------------------------------------------------------------------------------------------------- traces
+
+// One event a line: what a hand-over looks like on the wire.
+TEST(Story, HandOver) {
+  Cluster c(3);
+  ASSERT_EQ(c.elect(), 1u);
+  c.run(100ms);
+  c.start_trace();
+  c.give(1, TransferRequested{node(2)});
+  c.run(6ms);
+  EXPECT_THAT(c.trace, ElementsAre("1 n1->n2 t2 timeout-now",            //
+                                   "2 n2->n1 t3 vote? transfer last 2.2",  //
+                                   "2 n2->n3 t3 vote? transfer last 2.2",  //
+                                   "3 n1->n2 t3 vote yes for t3",          //
+                                   "3 n3->n2 t3 vote yes for t3",          //
+                                   "4 n2->n1 t3 append after 2.2 +1 commit 2",
+                                   "4 n2->n3 t3 append after 2.2 +1 commit 2",  //
+                                   "5 n1->n2 t3 ack 3", "5 n3->n2 t3 ack 3"));
+}
+
+}  // namespace
+}  // namespace holdfast::raft

@@ -1,0 +1,36 @@
+// Mutation: a rule of the core taken out, so that the simulator can show that it would notice.
+//
+// Each must be caught by test/sim within its budget (test/sim/mutants.cc); always `none` elsewhere. Numbers are stable:
+// test/sim/seeds.txt names them.
+#pragma once
+
+#include <cstdint>
+
+namespace holdfast::raft {
+
+enum class Mutation : std::uint8_t {
+  none = 0,
+  vote_before_sync = 1,           // I6: says a vote before it is on disk
+  ack_before_sync = 2,            // I6: acknowledges entries before they are on disk
+  vote_twice = 3,                 // I5: forgets whom it voted for in this term
+  vote_without_log_check = 4,     // I4: votes for a log that ends before its own
+  commit_older_term = 5,          // I7: commits entries of earlier terms by counting
+  commit_without_majority = 6,    // I3: one ack less than a majority is enough
+  truncate_always = 7,            // I3: a late Append cuts off what followed it
+  count_self_before_sync = 8,     // I6: the leader counts its own unsynced entries
+  read_without_round = 9,         // reads are answered without asking whether one still leads
+  read_before_own_commit = 10,    // reads are answered before an entry of the own term is committed
+  round_not_counted = 11,         // answers to an old round confirm a new one (etcd #20418)
+  change_before_own_commit = 12,  // 4.1: changes members before an entry of the own term is committed
+  change_two_at_once = 13,        // 4.1: a second change before the first is committed
+  vote_of_other_incarnation = 14, // counts votes asked for before a crash
+  commit_unmatched = 15,          // a follower commits what it has not compared with this leader
+  commit_hint_unsynced = 16,      // the commit index on disk runs ahead of the log on disk
+  damage_forgotten = 17,          // a log with a hole votes as if it ended at the hole
+  no_check_quorum = 18,           // a leader without a majority goes on assigning
+  self_vote_before_sync = 19,     // I6: the candidate counts its own unsynced vote
+  snapshot_keeps_suffix = 20,     // an installed snapshot leaves a log that does not contain its last entry
+};
+inline constexpr std::uint8_t kMutationLast = 20;
+
+}  // namespace holdfast::raft

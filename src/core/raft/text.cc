@@ -1,0 +1,113 @@
+// One line per message, stable: golden stories and logs are made of these.
+#include <fmt/format.h>
+
+#include "core/raft/core.h"
+#include "core/raft/messages.h"
+
+namespace holdfast::raft {
+namespace {
+
+// Members of tests have small numbers and are called n1, n2; real ones by the head of their UUID.
+std::string name(NodeId id) {
+  if (id.value().high == 0) return fmt::format("n{}", id.value().low);
+  return text(id).substr(0, 8);
+}
+
+std::string position(LogPosition p) { return fmt::format("{}.{}", p.term.value(), p.index.value()); }
+
+struct BodyText {
+  std::string operator()(const VoteRequest& m) const {
+    return fmt::format("{}{}{} last {}", m.pre ? "pre-vote?" : "vote?", m.transfer ? " transfer" : "",
+                       m.link_lost ? " link-lost" : "", position(m.last));
+  }
+  std::string operator()(const VoteReply& m) const {
+    return fmt::format("{} {} for t{}", m.pre ? "pre-vote" : "vote", m.granted ? "yes" : "no",
+                       m.request_term.value());
+  }
+  std::string operator()(const Append& m) const {
+    return fmt::format("append after {} +{} commit {}", position(m.previous), m.entries.size(),
+                       m.commit.value());
+  }
+  std::string operator()(const AppendReply& m) const {
+    switch (m.result) {
+      case AppendResult::accepted:
+        return fmt::format("ack {}", m.match.value());
+      case AppendResult::conflict:
+        return fmt::format("conflict hint {}.{}", m.hint_term.value(), m.hint_index.value());
+      case AppendResult::disk_full:
+        return "disk full";
+    }
+    return "?";
+  }
+  std::string operator()(const Beat& m) const {
+    return fmt::format("beat commit {} round {}", m.commit.value(), m.round.value());
+  }
+  std::string operator()(const BeatReply& m) const {
+    return fmt::format("heard last {} durable {} round {}{}{}", m.last.value(), m.durable.value(),
+                       m.round.value(), m.disk_full ? " full" : "", m.damaged ? " damaged" : "");
+  }
+  std::string operator()(const TimeoutNow&) const { return "timeout-now"; }
+  std::string operator()(const SnapshotPiece& m) const {
+    return fmt::format("snapshot {} at {} +{}{}", position(m.meta.last), m.offset, m.data.size(),
+                       m.last ? " last" : "");
+  }
+  std::string operator()(const SnapshotReply& m) const {
+    return fmt::format("snapshot {} {}", position(m.snapshot),
+                       m.stored ? std::string("stored") : fmt::format("next {}", m.next_offset));
+  }
+  std::string operator()(const ReadQuery& m) const { return fmt::format("read? {}", m.request); }
+  std::string operator()(const ReadAnswer& m) const {
+    return m.ok ? fmt::format("read {} at {}", m.request, m.index.value())
+                : fmt::format("read {} no", m.request);
+  }
+  std::string operator()(const Notice& m) const { return "notice: " + m.text; }
+};
+
+}  // namespace
+
+std::string text(const Message& message) {
+  return fmt::format("{}->{} t{} {}", name(message.from), name(message.to), message.term.value(),
+                     std::visit(BodyText{}, message.body));
+}
+
+std::size_t bytes_of(const Message& message) {
+  constexpr std::size_t kHead = 96;
+  constexpr std::size_t kEntryHead = 32;
+  std::size_t bytes = kHead;
+  if (const auto* append = std::get_if<Append>(&message.body)) {
+    for (const auto& entry : append->entries) bytes += entry.data.size() + kEntryHead;
+  } else if (const auto* piece = std::get_if<SnapshotPiece>(&message.body)) {
+    bytes += piece->data.size() + encode(piece->meta.configuration).size();
+  }
+  return bytes;
+}
+
+const char* text(Role role) {
+  switch (role) {
+    case Role::learner:
+      return "learner";
+    case Role::follower:
+      return "follower";
+    case Role::candidate:
+      return "candidate";
+    case Role::leader:
+      return "leader";
+  }
+  return "?";
+}
+
+const char* text(PeerState state) {
+  switch (state) {
+    case PeerState::probe:
+      return "probe";
+    case PeerState::replicate:
+      return "replicate";
+    case PeerState::snapshot:
+      return "snapshot";
+    case PeerState::refused:
+      return "refused";
+  }
+  return "?";
+}
+
+}  // namespace holdfast::raft
