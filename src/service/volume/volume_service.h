@@ -27,82 +27,14 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
-#include "core/volume/needle.h"
 #include "model/address.h"
 #include "model/fence.h"
 #include "model/file_id.h"
 #include "model/volume_info.h"
+#include "storage/volume/reading.h"
+#include "storage/volume/spool.h"
 
 namespace holdfast::volume {
-
-// A body up to this many bytes comes whole, in one pread with its header; larger ones as a Body. 256 KiB is read from
-// the page cache in about 30 us, the longest a loop should be busy with one request.
-inline constexpr std::uint64_t kInlineBytesMax = 256_KiB;
-
-// Room for one record, kept by each loop and used for one read after the other.
-class ReadBuffer {
- public:
-  // At least `bytes` bytes; earlier contents are lost. Never shrinks; at most about kInlineBytesMax.
-  std::uint8_t* room(std::size_t bytes);
-
- private:
-  std::unique_ptr<std::uint8_t[]> bytes_;
-  std::size_t capacity_ = 0;
-};
-
-// The data of a file too large to be read whole. Keeps its volume's file open, also when the volume is deleted
-// meanwhile. Thread-safe.
-class Body {
- public:
-  virtual ~Body() = default;
-
-  virtual std::uint64_t size() const = 0;
-
-  // Fills `out` from `offset` on. *pool*; offset + out.size() must be within size().
-  virtual Status read(std::uint64_t offset, std::span<std::uint8_t> out) const = 0;
-
-  // As read, but only from the page cache: false when it would have to wait. *loop*.
-  virtual bool read_now(std::uint64_t offset, std::span<std::uint8_t> out) const = 0;
-
-  // A descriptor and the place of byte 0 in it, for sendfile; -1 when there is none (simulated disks).
-  virtual int descriptor() const = 0;
-  virtual std::uint64_t descriptor_offset() const = 0;
-};
-
-struct Found {
-  // The views point into the ReadBuffer given (read_now) or into `owned` (read).
-  NeedleView needle;             // needle.data is empty when `body` is set
-  // Set: the data is to be read from here, and whoever sends it whole holds its crc against needle.stored_crc with
-  // crc_matches() before the last piece goes out.
-  std::shared_ptr<const Body> body;
-  std::unique_ptr<std::uint8_t[]> owned;
-
-  // The ETag's number: the crc of the data as stored.
-  std::uint32_t etag = 0;
-};
-
-struct ReadOptions {
-  bool read_deleted = false;  // serve a deleted needle that is still in the file
-};
-
-enum class ReadNow {
-  found,
-  not_found,    // also deleted, expired, wrong cookie
-  no_volume,    // not here: readMode decides (locate() tells who has it)
-  would_block,  // not in the page cache, or its disk was slow lately: use read()
-  failed,       // corrupt or unreadable: 500; logged already
-};
-
-// Bytes of an upload too large for memory, in an unlinked file on one of the data disks. Made by make_spool(). Append
-// from one thread at a time; reading may go on from several when all is appended.
-class Spool {
- public:
-  virtual ~Spool() = default;
-  virtual Status append(BytesView bytes) = 0;  // *pool*
-  virtual Status read(std::uint64_t offset, std::span<std::uint8_t> out) const = 0;  // *pool*
-  virtual std::uint64_t size() const = 0;
-  virtual std::uint32_t crc() const = 0;  // of all that was appended
-};
 
 struct WriteRequest {
   FileId id;  // with the _N suffix already added to the key

@@ -1,0 +1,321 @@
+#include "storage/volume/volume.h"
+
+#include <algorithm>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+
+namespace holdfast::volume {
+namespace {
+
+// The most a record's parts behind its data can take: flags, name, mime, time, ttl, pairs, crc, appendAtNs, padding.
+constexpr std::size_t kTailBytesMax = 1 + 256 + 256 + 5 + 2 + 65537 + 4 + 8 + 8;
+constexpr std::size_t kFrontBytes = kHeaderBytes + 4;  // with the data's length
+
+Error not_found() { return Error(Code::not_found, "not found"); }
+
+}  // namespace
+
+std::string VolumePlace::base_name() const { return collection.empty() ? text(id) : collection + "_" + text(id); }
+std::string VolumePlace::dat() const { return io::join(data_folder, base_name() + ".dat"); }
+std::string VolumePlace::idx() const { return io::join(index_folder, base_name() + ".idx"); }
+std::string VolumePlace::vif() const { return io::join(data_folder, base_name() + ".vif"); }
+
+// A large needle's data. Holds the volume, and so its file.
+class Volume::FileBody final : public Body {
+ public:
+  FileBody(std::shared_ptr<const Volume> volume, std::uint64_t begin, std::uint64_t bytes)
+      : volume_(std::move(volume)), begin_(begin), bytes_(bytes) {}
+
+  std::uint64_t size() const override { return bytes_; }
+  Status read(std::uint64_t offset, std::span<std::uint8_t> out) const override {
+    const auto got = volume_->dat_->read(begin_ + offset, out);
+    if (!got) return got.error();
+    if (*got != out.size()) return Error(Code::corrupt, volume_->dat_->path() + ": ends early");
+    return {};
+  }
+  bool read_now(std::uint64_t offset, std::span<std::uint8_t> out) const override {
+    const auto got = volume_->dat_->read_cached(begin_ + offset, out);
+    return got.ok() && *got == out.size();
+  }
+  int descriptor() const override { return volume_->dat_->descriptor(); }
+  std::uint64_t descriptor_offset() const override { return begin_; }
+
+ private:
+  const std::shared_ptr<const Volume> volume_;
+  const std::uint64_t begin_;
+  const std::uint64_t bytes_;
+};
+
+Volume::Volume(const Surroundings& around, VolumePlace place) : around_(around), place_(std::move(place)) {}
+Volume::~Volume() = default;
+
+std::uint64_t Volume::wall_ns() const {
+  return static_cast<std::uint64_t>(around_.clock.wall().time_since_epoch().count());
+}
+
+std::optional<Slot> Volume::find(NeedleId key) const {
+  Guard guard(map_mutex_);
+  return map_.find(key);
+}
+
+// --- reading ---
+
+Result<NeedleView> Volume::read_record(const Slot& slot, std::uint8_t* room, std::size_t room_bytes, bool cached_only,
+                                       NeedleId key) {
+  const std::uint64_t at = std::uint64_t{slot.offset} * kAlignment;
+  // The padding is not needed, and may be missing behind the last record.
+  const auto wanted = room_bytes - padding_bytes(slot.size, version());
+  const std::span<std::uint8_t> out(room, wanted);
+  const auto got = cached_only ? dat_->read_cached(at, out) : dat_->read(at, out);
+  if (!got) return got.error();
+  if (*got < wanted) {
+    if (cached_only) return Error(Code::busy, "not all in the page cache");
+    return Error(Code::corrupt, "the record ends early");
+  }
+  auto needle = parse(out, slot.size, version());
+  if (!needle) return needle;
+  if (needle->id != key) return Error(Code::corrupt, "another needle lies there");
+  return needle;
+}
+
+ReadNow Volume::read_now(NeedleId key, Cookie cookie, ReadOptions options, ReadBuffer& buffer, Found& out) {
+  auto slot = find(key);
+  if (!slot) return ReadNow::not_found;
+  if (!slot->is_live()) {
+    if (!options.read_deleted || slot->size == kTombstoneSize) return ReadNow::not_found;
+    slot->size = -slot->size;
+  }
+  out.body = nullptr;
+  if (slot->size == 0) {  // an empty file: all there is to know stands in the index
+    out.needle = NeedleView{};
+    out.needle.id = key;
+    out.needle.cookie = cookie;
+    out.etag = 0;
+    return ReadNow::found;
+  }
+  if (static_cast<std::uint64_t>(slot->size) > kInlineBytesMax) return ReadNow::would_block;
+  const auto bytes = record_bytes(slot->size, version());
+  auto needle = read_record(*slot, buffer.room(bytes), bytes, true, key);
+  // What is wrong is looked into where there is time for it.
+  if (!needle) return ReadNow::would_block;
+  if (needle->cookie != cookie) return ReadNow::not_found;
+  if (needle->has(kFlagTtl) && needle->is_expired(wall_ns())) return ReadNow::not_found;
+  const auto crc = crc32c(needle->data);
+  if (!crc_matches(crc, needle->stored_crc) && !needle->data.empty()) return ReadNow::would_block;
+  if (io_errors_.load(std::memory_order_relaxed) != 0 && !is_quarantined()) io_errors_ = 0;
+  out.needle = *needle;
+  out.etag = crc;
+  return ReadNow::found;
+}
+
+Result<Found> Volume::read(NeedleId key, Cookie cookie, ReadOptions options) {
+  auto slot = find(key);
+  if (!slot) return not_found();
+  if (!slot->is_live()) {
+    if (!options.read_deleted || slot->size == kTombstoneSize) return not_found();
+    slot->size = -slot->size;
+  }
+  Found found;
+  if (slot->size == 0) {
+    found.needle.id = key;
+    found.needle.cookie = cookie;
+    return found;
+  }
+  if (static_cast<std::uint64_t>(slot->size) > kInlineBytesMax) {
+    auto large = read_large(*slot, key);
+    if (!large) {
+      note_read_error(large.error(), key);
+      return large;
+    }
+    found = std::move(*large);
+  } else {
+    const auto bytes = record_bytes(slot->size, version());
+    found.owned = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
+    const auto needle = read_record(*slot, found.owned.get(), bytes, false, key);
+    if (!needle) {
+      note_read_error(needle.error(), key);
+      return needle.error();
+    }
+    found.needle = *needle;
+    found.etag = crc32c(needle->data);
+    if (!check_data(*needle)) {
+      const Error error(Code::corrupt, "the data's crc is wrong");
+      note_read_error(error, key);
+      return error;
+    }
+  }
+  if (io_errors_.load(std::memory_order_relaxed) != 0 && !is_quarantined()) io_errors_ = 0;
+  if (found.needle.cookie != cookie) return not_found();
+  if (found.needle.is_expired(wall_ns())) return not_found();
+  return found;
+}
+
+Result<Found> Volume::read_large(const Slot& slot, NeedleId key) {
+  const std::uint64_t at = std::uint64_t{slot.offset} * kAlignment;
+  std::uint8_t front[kFrontBytes];
+  const auto got_front = dat_->read(at, front);
+  if (!got_front) return got_front.error();
+  if (*got_front != sizeof front) return Error(Code::corrupt, "the record ends early");
+  const auto header = NeedleHeader::parse(front);
+  if (header.id != key) return Error(Code::corrupt, "another needle lies there");
+  if (header.size != slot.size) return Error(Code::corrupt, "the record's size is not the index's");
+  const bool plain = version() == Version::v1;
+  const auto data_size = plain ? static_cast<std::uint32_t>(header.size) : load_be<std::uint32_t>(front + kHeaderBytes);
+  const std::uint64_t begin = at + kHeaderBytes + (plain ? 0 : 4);
+  const std::uint64_t end = at + record_bytes(slot.size, version()) - padding_bytes(slot.size, version());
+  if (begin + data_size > end) return Error(Code::corrupt, "the needle's data runs over its end");
+  const auto tail_bytes = end - begin - data_size;
+  if (tail_bytes > kTailBytesMax) return Error(Code::corrupt, "the needle's parts are too long");
+  Found found;
+  found.owned = std::make_unique_for_overwrite<std::uint8_t[]>(tail_bytes);
+  const std::span<std::uint8_t> tail(found.owned.get(), tail_bytes);
+  const auto got_tail = dat_->read(begin + data_size, tail);
+  if (!got_tail) return got_tail.error();
+  if (*got_tail != tail_bytes) return Error(Code::corrupt, "the record ends early");
+  const auto needle = parse_tail(header, data_size, tail, version());
+  if (!needle) return needle.error();
+  found.needle = *needle;
+  found.etag = needle->stored_crc;
+  found.body = std::make_shared<FileBody>(shared_from_this(), begin, data_size);
+  return found;
+}
+
+void Volume::note_read_error(const Error& error, NeedleId key) {
+  LOG_ERROR("volume {}: needle {:x}: {}", text(id()), key.value(), error.what());
+  if (error.code() != Code::io) return;
+  if (++io_errors_ == kIoErrorsMax) {
+    LOG_ERROR("volume {}: {} I/O errors in a row: it takes no more writes and is not reported to the masters; look at "
+              "the disk under {}", text(id()), kIoErrorsMax, place_.data_folder);
+  }
+}
+
+// --- state ---
+
+VolumeInfo Volume::info() const {
+  VolumeInfo out;
+  out.id = place_.id;
+  out.collection = place_.collection;
+  out.disk_type = place_.disk_type;
+  out.disk_id = place_.disk_id;
+  out.replica_placement = replica_placement_;
+  out.ttl = superblock_.ttl;
+  out.version = static_cast<std::uint32_t>(superblock_.version);
+  out.compact_revision = superblock_.compact_revision;
+  out.size = dat_bytes();
+  out.read_only = is_read_only();
+  out.modified_at_second = modified_at_second_.load(std::memory_order_relaxed);
+  Guard guard(map_mutex_);
+  const auto& counts = map_.counts();
+  out.content_size = counts.file_bytes;
+  out.file_count = counts.files;
+  out.delete_count = counts.deletions;
+  out.deleted_byte_count = counts.deleted_bytes;
+  out.max_key = counts.max_key;
+  return out;
+}
+
+std::size_t Volume::live_needles() const {
+  Guard guard(map_mutex_);
+  return map_.live_keys();
+}
+
+std::size_t Volume::index_memory_bytes() const {
+  Guard guard(map_mutex_);
+  return map_.memory_bytes();
+}
+
+// --- marks ---
+
+std::string Volume::read_only_reason() const {
+  if (marked_read_only_) return "marked read-only";
+  if (unwritable_) return "its file cannot be written";
+  if (damaged_) return "damaged or after an I/O error";
+  if (is_quarantined()) return "in quarantine after I/O errors";
+  if (low_space_) return "low space";
+  return "";
+}
+
+Status Volume::save_settings() {
+  std::string json;
+  {
+    Guard guard(settings_mutex_);
+    if (!settings_are_ours_) return Error(Code::unsupported, place_.vif() + " cannot be parsed, so it is left alone");
+    json = settings_.json();
+  }
+  return around_.disk.replace_file(place_.vif(), json);
+}
+
+Status Volume::mark_read_only(bool persist) {
+  marked_read_only_ = true;
+  if (!persist) return {};
+  {
+    Guard guard(settings_mutex_);
+    settings_.read_only = true;
+  }
+  return save_settings();
+}
+
+Status Volume::mark_writable() {
+  bool was_persisted = false;
+  {
+    Guard guard(settings_mutex_);
+    was_persisted = settings_.read_only;
+    settings_.read_only = false;
+    settings_.read_only_can_delete = false;
+  }
+  if (was_persisted) {
+    if (auto saved = save_settings(); !saved) return saved;
+  }
+  marked_read_only_ = false;
+  damaged_ = false;
+  io_errors_ = 0;
+  return {};
+}
+
+bool Volume::has_vanished() const {
+  const auto info = around_.disk.info(place_.dat());
+  return !info.ok() && info.error().code() == Code::not_found && live_needles() > 0;
+}
+
+bool Volume::is_expired(std::uint64_t now_seconds, bool with_grace) const {
+  const auto minutes = ttl().minutes();
+  if (minutes == 0 || dat_bytes() <= kSuperblockBytes) return false;
+  const auto grace = with_grace ? std::min<std::uint64_t>(minutes / 10, 10) : 0;
+  const auto modified = static_cast<std::uint64_t>(modified_at_second_.load(std::memory_order_relaxed));
+  return now_seconds > modified + (minutes + grace) * 60;
+}
+
+void Volume::retire() HOLDFAST_NO_ANALYSIS {
+  std::deque<OperationPtr> dropped;
+  {
+    Guard guard(queue_mutex_);
+    retired_ = true;
+    dropped.swap(queue_);
+    writer_gone_.wait(queue_mutex_, [&] { return !writer_at_work_; });
+  }
+  for (auto& operation : dropped) operation->finish(Error(Code::not_found, "volume " + text(id()) + " not found"));
+}
+
+Status Volume::remove_files() {
+  Status worst;
+  const auto base = place_.base_name();
+  const auto drop = [&](const std::string& folder, const char* ext) {
+    const auto removed = around_.disk.remove(io::join(folder, base + ext));
+    if (!removed && removed.error().code() != Code::not_found) worst = removed;
+  };
+  for (const auto* ext : {".dat", ".idx", ".sdx", ".cpd", ".cpx", ".cpc", ".note", ".vif"}) {
+    drop(place_.data_folder, ext);
+    if (place_.index_folder != place_.data_folder) drop(place_.index_folder, ext);
+  }
+  if (auto synced = around_.disk.sync_dir(place_.data_folder); !synced && worst.ok()) worst = synced;
+  return worst;
+}
+
+Status Volume::sync() {
+  if (unwritable_) return {};
+  if (auto synced = dat_->sync(); !synced) return synced;
+  return idx_->sync();
+}
+
+}  // namespace holdfast::volume

@@ -1,0 +1,84 @@
+// VolumeLoader: makes a Volume of what a crash, a copy or an upstream server left in a folder.
+//
+// What is acknowledged is found again: the .idx is replayed, and the .dat is scanned on from its last indexed record.
+// Every whole record with a valid crc found there is indexed again (size 0: a deletion if the key is live, else an
+// empty file); only the invalid rest behind them is cut off. Damage within the scanned part whose length is intact is
+// passed over, so that one rotten file does not take those behind it along.
+//
+// What is met, and what is done (spec/volume-format 8 has upstream's answers; we never stop the process and never
+// remove data that might be somebody's):
+//   .dat shorter than its superblock, version not 1..3,     the volume is not loaded, its files stay
+//     data in a remote tier, 5-byte offsets
+//   .idx missing or empty beside a filled .dat              rebuilt from the .dat
+//   .idx ends in a part of a row, or in rows of zeros       those bytes are cut off
+//   last rows of the .idx point behind the .dat's end       cut off: the power went before their data was on disk
+//   other rows do, or the last record is not the indexed    read-only; what can be read is served
+//   the invalid rest is longer than one crash can leave     read-only, nothing is cut
+//   .idx begins with deletions without an offset            the records they stand for are indexed again
+//   .vif missing or empty                                   written; unparsable: left alone, as if empty
+//   the files cannot be written                             read-only, nothing is mended on disk
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "storage/volume/volume.h"
+
+namespace holdfast::volume {
+
+class VolumeLoader {
+ public:
+  // The most that one crash can leave behind the last whole record: a file of the largest size ever allowed, or a
+  // batch. Zeros (room taken ahead) are cut whatever their length.
+  static constexpr std::uint64_t kTornBytesMax = 1_GiB;
+
+  VolumeLoader(const Surroundings& around, const VolumePlace& place) : around_(around), place_(place) {}
+
+  Result<std::shared_ptr<Volume>> load();
+
+ private:
+  struct Last {
+    IndexRow row;
+    std::uint64_t end = 0;  // of its record
+    bool any = false;
+  };
+  struct Scanned {
+    std::vector<IndexRow> rows;
+    std::uint64_t end = 0;              // behind the last whole record
+    std::uint64_t last_append_at_ns = 0;
+    std::uint64_t passed_over = 0;      // damaged records with good ones behind them
+  };
+
+  Status open_files();
+  Status read_settings();
+  Status read_superblock();
+  Status replay_index();
+  Status trim_index(std::uint64_t rows_kept, const char* why);
+  Status restore_lost_head(std::size_t head_rows);
+  void check_last_record();
+  Result<Scanned> scan(std::uint64_t from, std::uint64_t records_max);
+  // The record at `at` is whole and its crc right; fills its time. Needs all but the padding to be there.
+  bool is_valid(std::uint64_t at, const NeedleHeader& header, std::uint64_t& append_at_ns);
+  bool is_whole(std::uint64_t at, const NeedleHeader& header) const;
+  Result<NeedleHeader> header_at(std::uint64_t at);
+  Status index_again();
+  Status cut_rest(std::uint64_t end);
+  Result<bool> is_zero(std::uint64_t from, std::uint64_t to);
+  Status append_rows(const std::vector<IndexRow>& rows);
+  bool may_mend() const;
+  void apply(const IndexRow& row);
+  void damaged(const std::string& why);
+
+  const Surroundings around_;
+  const VolumePlace place_;
+  std::shared_ptr<Volume> volume_;
+  std::uint64_t dat_size_ = 0;
+  std::uint64_t idx_size_ = 0;
+  bool idx_was_missing_ = false;
+  Last last_;
+};
+
+}  // namespace holdfast::volume
