@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "base/check.h"
+#include "front/http/answers.h"
 
 namespace holdfast::front {
 namespace {
@@ -96,6 +97,17 @@ std::string metrics_text(const metrics::Registry& registry) {
     out.push_back(std::move(one));
   }
   return prometheus::TextSerializer().Serialize(out);
+}
+
+void answer_metrics(http::Exchange& exchange, const metrics::Registry& registry) {
+  const auto body = metrics_text(registry);
+  exchange.head(200).add("Content-Type", kMetricsContentType);
+  exchange.finish(body);
+}
+
+void MetricsRoutes::serve(http::Exchange& exchange) {
+  if (exchange.request().path == "/metrics") return answer_metrics(exchange, registry_);
+  answer_no_such_page(exchange);
 }
 
 RequestMetrics::RequestMetrics(metrics::Registry& registry, std::string_view subsystem,

@@ -14,6 +14,7 @@
 
 #include "base/metrics.h"
 #include "base/time.h"
+#include "front/http/server.h"
 
 namespace holdfast::front {
 
@@ -23,6 +24,19 @@ inline constexpr std::string_view kMetricsContentType =
 // The whole registry in Prometheus' text format, and what the kernel knows of this process (resident memory, CPU
 // time, open files, start time). Takes a few hundred microseconds: not for the hot path.
 std::string metrics_text(const metrics::Registry& registry);
+
+// Answers a scrape.
+void answer_metrics(http::Exchange& exchange, const metrics::Registry& registry);
+
+// The server on -metricsPort: /metrics, and 404 for the rest.
+class MetricsRoutes : public http::Handler {
+ public:
+  explicit MetricsRoutes(const metrics::Registry& registry) : registry_(registry) {}
+  void serve(http::Exchange& exchange) override;
+
+ private:
+  const metrics::Registry& registry_;
+};
 
 // Counts the requests of one role by kind and status, and their latencies by kind:
 //   SeaweedFS_<subsystem>_request_total{type="assign",code="200"}
