@@ -1,0 +1,65 @@
+// The HTTP routes of a master: spec/weed-cluster section 2. Where they differ on purpose from upstream's, see
+// docs/compatibility.md.
+//
+// Answered by every master itself: lookups, /{fileId}, the page, status, health, statics. Passed on to the leader by
+// the others: assign, growth, deletion, /dir/status, /vol/status (leader_forward.h). An assign on the leader takes the
+// fast way: parameters read in place, one call of Master::try_assign, the answer written straight into the
+// connection's buffer.
+//
+// Decides nothing: parses, asks the Master, translates its answer. One table turns a refusal into a status.
+//
+// Threads: serve() on any loop at once; everything shared is constant or thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "client/http_pool.h"
+#include "front/http/leader_forward.h"
+#include "front/http/metrics.h"
+#include "front/http/server.h"
+#include "front/http/white_list.h"
+#include "io/clock.h"
+#include "io/event_loop.h"
+#include "io/random.h"
+#include "service/master/master.h"
+
+namespace holdfast::front {
+
+class MasterRoutes : public http::Handler {
+ public:
+  struct Options {
+    std::string version = "30GB 4.44 ";  // the value of "Version" in bodies: upstream's form, then who we are
+    bool disable_http = false;           // -disableHttp: no data routes, no /{fileId}
+    std::uint64_t submit_bytes_max = 256ull << 20;
+    LeaderForward::Options forward;
+  };
+
+  // All references outlive this; the server that uses it is stopped before it goes.
+  struct Parts {
+    master::Master& master;
+    client::HttpPool& pool;
+    io::EventLoops& loops;
+    io::Clock& clock;
+    io::Random& random;
+    const WhiteList& white_list;
+    metrics::Registry& metrics = metrics::process();
+  };
+
+  MasterRoutes(Parts parts, Options options);
+  ~MasterRoutes() override;
+
+  void serve(http::Exchange& exchange) override;
+
+  // Give this to the server's options: counts requests by route and status.
+  http::Observer& observer();
+
+ private:
+  struct Inside;
+  std::unique_ptr<Inside> inside_;
+};
+
+// The status of a refusal.
+int http_status(master::Refusal::Kind kind);
+
+}  // namespace holdfast::front

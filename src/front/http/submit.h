@@ -1,0 +1,33 @@
+// POST /submit: uploads through the master, which assigns, stores and answers in one (spec/weed-cluster 2.3).
+//
+// The body is streamed to the volume server as it comes; it never sits in memory whole.
+#pragma once
+
+#include <cstdint>
+
+#include "client/http_pool.h"
+#include "front/http/leader_forward.h"
+#include "front/http/server.h"
+#include "io/clock.h"
+#include "service/master/master.h"
+
+namespace holdfast::front {
+
+class Submit {
+ public:
+  struct Parts {
+    master::Master& master;
+    client::HttpPool& pool;
+    io::Clock& clock;
+    LeaderForward& forward;
+    std::uint64_t bytes_max;
+  };
+  explicit Submit(Parts parts) : parts_(parts) {}
+
+  void serve(http::Exchange& exchange);
+
+ private:
+  const Parts parts_;
+};
+
+}  // namespace holdfast::front
