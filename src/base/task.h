@@ -34,6 +34,46 @@ struct Task {
   };
 };
 
+// A coroutine with a result, for another coroutine to await: it starts when awaited, on the awaiter's thread, and ends
+// by resuming the awaiter. Await it exactly once, at once.
+template <typename T>
+class [[nodiscard]] Async {
+ public:
+  struct promise_type {
+    Async get_return_object() { return Async(std::coroutine_handle<promise_type>::from_promise(*this)); }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    struct Final {
+      bool await_ready() noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
+        return ended.promise().awaiter;
+      }
+      void await_resume() noexcept {}
+    };
+    Final final_suspend() noexcept { return {}; }
+    void return_value(T v) { value.emplace(std::move(v)); }
+    void unhandled_exception() { CHECK(false && "an exception left an Async"); }
+
+    std::optional<T> value;
+    std::coroutine_handle<> awaiter;
+  };
+
+  Async(Async&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  ~Async() {
+    if (coroutine_) coroutine_.destroy();
+  }
+
+  bool await_ready() const { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
+    coroutine_.promise().awaiter = awaiter;
+    return coroutine_;
+  }
+  T await_resume() { return std::move(*coroutine_.promise().value); }
+
+ private:
+  explicit Async(std::coroutine_handle<promise_type> coroutine) : coroutine_(coroutine) {}
+  std::coroutine_handle<promise_type> coroutine_;
+};
+
 // Awaits the one call of the callback given to `start`. The callback may come from any thread, also from inside
 // `start`; the coroutine goes on through loop.post(), or straight away when the callback came before `start` returned.
 // `done` is a copyable function object taking a T; call it exactly once.
