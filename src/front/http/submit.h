@@ -1,10 +1,12 @@
 // POST /submit: uploads through the master, which assigns, stores and answers in one (spec/weed-cluster 2.3).
 //
-// The body is streamed to the volume server as it comes; it never sits in memory whole.
+// The body is streamed to the volume server as it comes, multipart or not (it knows both), and never sits in memory
+// whole. A follower gets the file id from the leader and does the rest itself.
 #pragma once
 
 #include <cstdint>
 
+#include "base/task.h"
 #include "client/http_pool.h"
 #include "front/http/leader_forward.h"
 #include "front/http/server.h"
@@ -27,6 +29,9 @@ class Submit {
   void serve(http::Exchange& exchange);
 
  private:
+  struct Answers;
+  Task run(http::Exchange& exchange);
+
   const Parts parts_;
 };
 
