@@ -143,7 +143,7 @@ def reads(folder, rounds, seconds, files):
     big = folder / "bare.dat"
     big.write_bytes(random.Random(2).randbytes(1024) * files)
     bare_port = free_port()
-    bare = Process("bare_loop", [str(BIN / "bare_loop"), str(bare_port), str(big)], folder, prefix=PIN).start()
+    bare = Process("bare_loop", [str(BIN / "bare_loop"), str(bare_port), str(big), str(files)], folder, prefix=PIN).start()
     bare_address = f"127.0.0.1:{bare_port}"
     wait_http(bare_address, names[0])
     (folder / "numbers").write_text("\n".join(f"/{i}" for i in range(files)) + "\n")
