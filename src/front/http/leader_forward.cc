@@ -208,6 +208,7 @@ LeaderForward::LeaderForward(master::Master& master, client::HttpPool& pool, io:
 LeaderForward::~LeaderForward() = default;
 
 void LeaderForward::on_leader_change() {
+  leader_changes_.fetch_add(1, std::memory_order_relaxed);
   for (std::size_t i = 0; i < inside_->loops.size(); ++i) {
     inside_->loops.at(i).post([weak = std::weak_ptr<Inside>(inside_), i] {
       if (const auto inside = weak.lock()) inside->leader_changed(i);

@@ -14,6 +14,8 @@
 // Threads: send() on a loop of `loops`; `done` comes on the same loop, exactly once, perhaps inside send().
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -59,10 +61,14 @@ class LeaderForward {
   // tells of a new leader. From any thread.
   void on_leader_change();
 
+  // How often the master told of a new leader.
+  std::uint64_t leader_changes() const { return leader_changes_.load(std::memory_order_relaxed); }
+
  private:
   struct Inside;
   struct Passed;
   std::shared_ptr<Inside> inside_;  // shared with timers that have nothing left to do
+  std::atomic<std::uint64_t> leader_changes_{0};
   std::unique_ptr<master::Subscription> subscription_;
 };
 

@@ -14,6 +14,7 @@
 #include "front/http/form.h"
 #include "front/http/json.h"
 #include "front/http/master_json.h"
+#include "front/http/master_metrics.h"
 #include "front/http/master_page.h"
 #include "front/http/page_assets.h"
 #include "front/http/submit.h"
@@ -287,6 +288,10 @@ struct MasterRoutes::Inside : http::Observer {
         options(std::move(o)),
         forward(p.master, p.pool, p.loops, p.clock, options.forward),
         requests(p.metrics, "master", kRouteNames),
+        collected(p.metrics.collector([this](std::vector<metrics::Family>& out) {
+          append_master_metrics(out, {cluster_status(), parts.master.topology_status(false), forward.leader_changes(),
+                                      options.version, parts.clock.wall()});
+        })),
         submit({p.master, p.pool, p.clock, forward, options.submit_bytes_max}) {}
 
   void finished(const Exchange& exchange, int status, Duration took, std::size_t) override {
@@ -488,6 +493,7 @@ struct MasterRoutes::Inside : http::Observer {
   const Options options;
   LeaderForward forward;
   RequestMetrics requests;
+  metrics::Registry::Collector collected;
   Submit submit;
 };
 

@@ -609,6 +609,21 @@ TEST_F(Routes, CountsRequestsByRouteAndStatus) {
   EXPECT_THAT(scraped.body, HasSubstr("SeaweedFS_master_request_total{type=\"other\",code=\"404\"} 1\n"));
 }
 
+TEST_F(Routes, ShowsItsStateToPrometheus) {
+  node.master.with([](auto& m) {
+    m.cluster.view = view_of_three(true);
+    m.cluster.servers = 4;
+    m.topology = topology_with_a_server();
+  });
+  const auto scraped = node.get("/metrics").body;
+  EXPECT_THAT(scraped, HasSubstr("SeaweedFS_master_is_leader 1\n"));
+  EXPECT_THAT(scraped, HasSubstr("SeaweedFS_master_leader_changes{type=\"127.0.0.1:9334\"} 1\n"));
+  EXPECT_THAT(scraped, HasSubstr("SeaweedFS_master_volume_layout_writable{collection=\"\",disk=\"hdd\",rp=\"000\",ttl=\"5h\"} 2\n"));
+  EXPECT_THAT(scraped, HasSubstr("holdfast_master_servers 4\n"));
+  EXPECT_THAT(scraped, HasSubstr("holdfast_master_member_connected{member=\"127.0.0.1:9333\"} 1\n"));
+  EXPECT_THAT(scraped, HasSubstr("holdfast_master_member_lag_entries{member=\"127.0.0.1:9333\"} 40\n"));
+}
+
 // ---- followers -----------------------------------------------------------------------------------------------------
 
 // `node` follows `other`, which leads.
