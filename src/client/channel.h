@@ -23,6 +23,9 @@ inline constexpr Duration kSilenceMax = std::chrono::seconds(2);
 std::shared_ptr<grpc::Channel> make_channel(const std::string& grpc_address);  // "host:grpcport"
 inline std::shared_ptr<grpc::Channel> make_channel(const Address& address) { return make_channel(address.grpc()); }
 
+// Whether no connection came about, so that the request never left.
+bool is_surely_unsent(const grpc::Status& status);
+
 // What a finished call says, as an Error: the code tells what the caller can do, the text is the peer's.
 // `sent` says whether the request may have taken effect: then a broken link is outcome_unknown instead of unavailable.
 Error error_of(const grpc::Status& status, bool sent = false);

@@ -19,15 +19,10 @@ namespace {
 
 using volume_server_pb::VolumeServer;
 
-// What the library says when no connection came about, so that the order never left (held by a test).
-constexpr const char* kNeverSent = "failed to connect to all addresses";
-
 // Upstream's volume servers put every trouble into UNKNOWN and words (spec/weed-grpc 2, 6).
 Status answer_of(const grpc::Status& status) {
   if (status.ok()) return {};
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_message().rfind(kNeverSent, 0) == 0) {
-    return Error(Code::unavailable, status.error_message());
-  }
+  if (is_surely_unsent(status)) return Error(Code::unavailable, status.error_message());
   Error error = error_of(status, /*sent=*/true);
   if (error.code() != Code::internal) return error;
   const auto says = [&](const char* words) { return error.what().find(words) != std::string::npos; };
