@@ -279,7 +279,9 @@ class PassageOf final : public Passage, public std::enable_shared_from_this<Pass
 PassOn::PassOn(Master& master, Duration leader_wait, Duration work_max)
     : impl_(std::make_shared<Impl>(master, leader_wait, work_max)) {}
 
-PassOn::~PassOn() { impl_->stop(); }
+PassOn::~PassOn() { stop(); }
+
+void PassOn::stop() { impl_->stop(); }
 
 void PassOn::assign(const master_pb::AssignRequest& request, Done<master_pb::AssignResponse> done) {
   using P = PassageOf<master_pb::AssignRequest, master_pb::AssignResponse>;

@@ -46,6 +46,9 @@ class PassOn {
   PassOn(const PassOn&) = delete;
   PassOn& operator=(const PassOn&) = delete;
 
+  // What the destructor does, ahead of it: answers all that waits, refuses what still comes. May be called twice.
+  void stop();
+
   void assign(const master_pb::AssignRequest& request, Done<master_pb::AssignResponse> done);
   void grow(const master_pb::VolumeGrowRequest& request, Done<master_pb::VolumeGrowResponse> done);
   void delete_collection(const master_pb::CollectionDeleteRequest& request,

@@ -1,0 +1,15 @@
+// One volume server's stream of reports (SendHeartbeat, spec/weed-grpc 5.1).
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include "api/master.pb.h"
+#include "service/master/master.h"
+
+namespace holdfast::front {
+
+grpc::ServerBidiReactor<master_pb::Heartbeat, master_pb::HeartbeatResponse>* take_reports(
+    master::Master& master, grpc::CallbackServerContext* context);
+
+}  // namespace holdfast::front

@@ -1,0 +1,79 @@
+#include "front/grpc/report.h"
+
+#include <bit>
+
+#include "api/convert.h"
+
+namespace holdfast::front {
+
+Result<topology::Report> read(const master_pb::Heartbeat& message) {
+  topology::Report report;
+  report.id = message.id();
+  report.ip = message.ip();
+  report.port = message.port();
+  report.grpc_port = message.grpc_port();
+  report.public_url = message.public_url();
+  report.data_center = message.data_center();
+  report.rack = message.rack();
+
+  for (const auto& [type, count] : message.max_volume_counts()) report.max_volume_counts.emplace(type, count);
+  for (const auto& [type, bytes] : message.disk_total_bytes()) report.disk_total_bytes.emplace(type, bytes);
+  for (const auto& [type, bytes] : message.disk_free_bytes()) report.disk_free_bytes.emplace(type, bytes);
+
+  report.full = message.volumes_size() > 0 || message.has_no_volumes();
+  for (const auto& volume : message.volumes()) report.volumes.push_back(api::read(volume));
+  for (const auto& volume : message.changed_volumes()) report.changed.push_back(api::read(volume));
+  for (const auto& volume : message.new_volumes()) report.added.push_back(api::read(volume));
+  for (const auto& volume : message.deleted_volumes()) report.removed.emplace_back(volume.id());
+  if (message.ec_shards_size() > 0 || message.has_no_ec_shards()) {
+    std::uint32_t shards = 0;
+    for (const auto& ec : message.ec_shards()) shards += static_cast<std::uint32_t>(std::popcount(ec.ec_index_bits()));
+    report.ec_shard_count = shards;
+  }
+  report.max_file_key = NeedleId(message.max_file_key());
+  report.location_uuids.assign(message.location_uuids().begin(), message.location_uuids().end());
+
+  if (!message.process_uuid().empty()) {
+    const auto process = Uuid::parse(message.process_uuid());
+    if (!process) return process.error().at("process_uuid");
+    report.process = *process;
+  }
+  if (!message.cluster_id().empty()) {
+    const auto cluster = Uuid::parse(message.cluster_id());
+    if (!cluster) return cluster.error().at("cluster_id");
+    report.cluster_id = ClusterId(*cluster);
+  }
+  report.generation = Generation(message.generation());
+  report.feature_level = message.feature_level();
+  if (message.pulse_ms() > 0) report.pulse = std::chrono::milliseconds(message.pulse_ms());
+  report.leaving = message.leaving();
+  return report;
+}
+
+void fill(const master::ReportReply& reply, master_pb::HeartbeatResponse* message) {
+  message->set_volume_size_limit(reply.volume_size_limit);
+  message->set_preallocate(reply.preallocate);
+  message->set_leader(api::utf8(reply.leader_hint));
+  message->set_resend_full_volume_list(reply.resend_full);
+  for (const auto& uuid : reply.duplicated_uuids) message->add_duplicated_uuids(api::utf8(uuid));
+
+  if (!reply.cluster_id.value().empty()) message->set_cluster_id(text(reply.cluster_id));
+  message->set_generation(reply.generation.value());
+  message->set_term(reply.term.value());
+  message->set_feature_level(reply.feature_level);
+  message->set_master_uuid(text(reply.self));
+  if (reply.leader) message->set_leader_uuid(text(*reply.leader));
+  for (const auto& member : reply.masters) {
+    auto* master = message->add_masters();
+    master->set_uuid(text(member.id));
+    master->set_http_address(api::utf8(member.http));
+    master->set_grpc_address(api::utf8(member.grpc));
+    master->set_voter(member.voter);
+  }
+  message->set_pulse_ms(static_cast<std::uint32_t>(milliseconds(reply.pulse)));
+  message->set_accepted(reply.accepted);
+  message->set_refusal(api::utf8(reply.refusal));
+  for (const auto& uuid : reply.adopted_dirs) message->add_adopted_dirs(api::utf8(uuid));
+}
+
+}  // namespace holdfast::front

@@ -1,0 +1,86 @@
+#include "front/grpc/server.h"
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <atomic>
+#include <utility>
+
+#include "model/address.h"
+
+namespace holdfast::front {
+
+namespace {
+
+constexpr int kMessageBytesMax = 1 << 30;
+constexpr int kMetadataBytesMax = 8 << 20;
+constexpr int kStreamsMax = 1000;            // of one connection
+constexpr int kClientPingMsMin = 5'000;      // upstream's clients ping every 20 s; more is no offence down to this
+constexpr int kOwnPingMs = 10'000;           // finds peers that vanished: 10 s + 5 s
+constexpr int kOwnPingTimeoutMs = 5'000;
+
+void configure(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMessageBytesMax);
+  builder.SetMaxSendMessageSize(kMessageBytesMax);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsMax);
+  // The library's default of 300 s answers upstream's pings with GOAWAY too_many_pings.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kClientPingMsMin);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kOwnPingMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kOwnPingTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+}
+
+class GrpcServerImpl final : public GrpcServer {
+ public:
+  GrpcServerImpl(std::vector<std::unique_ptr<grpc::Service>> services, std::unique_ptr<grpc::Server> server,
+                 std::uint16_t port)
+      : services_(std::move(services)), server_(std::move(server)), port_(port) {}
+
+  ~GrpcServerImpl() override { stop(Duration(0)); }
+
+  void stop(Duration grace) override {
+    if (stopped_.exchange(true)) return;
+    for (const auto& service : services_) {
+      if (auto* stops_early = dynamic_cast<StopsEarly*>(service.get())) stops_early->stop_early();
+    }
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(grace));
+    server_->Wait();
+  }
+
+  std::uint16_t port() const override { return port_; }
+
+ private:
+  const std::vector<std::unique_ptr<grpc::Service>> services_;  // outlive the server
+  const std::unique_ptr<grpc::Server> server_;
+  const std::uint16_t port_;
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::start(Options options) {
+  grpc::ServerBuilder builder;
+  configure(builder);
+  std::vector<std::string> places;
+  for (const std::string& host : options.hosts) places.push_back(host_port(host, options.port));
+  if (places.empty()) places.push_back(host_port("::", options.port));  // both IPv6 and IPv4
+  std::vector<int> ports(places.size(), 0);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    builder.AddListeningPort(places[i], grpc::InsecureServerCredentials(), &ports[i]);
+  }
+  for (const auto& service : options.services) builder.RegisterService(service.get());
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (server && ports[i] != 0) continue;
+    if (ports[i] == 0) return Error(Code::io, "cannot listen for gRPC on " + places[i] + ": is the port in use?");
+  }
+  if (!server) return Error(Code::io, "the gRPC server did not start");
+  return std::unique_ptr<GrpcServer>(std::make_unique<GrpcServerImpl>(std::move(options.services), std::move(server),
+                                                                      static_cast<std::uint16_t>(ports.front())));
+}
+
+}  // namespace holdfast::front

@@ -1,0 +1,53 @@
+// GrpcServer: the one gRPC server of a process' role, on its gRPC port, with all services of that role.
+//
+// It speaks plaintext HTTP/2 and is as patient with clients as upstream's (spec/weed-grpc 1): their keepalive pings come
+// every 20 s also without calls, messages go up to 1 GiB. A peer that vanished is found by pings of our own in about
+// 15 s. The port is bound exclusively: a second process is refused instead of sharing it unseen.
+//
+// Services use gRPC's callback interface, so the number of threads does not grow with the number of calls.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+
+namespace holdfast::front {
+
+// A service that keeps calls waiting for something else answers them all when this is called: after it no call stays
+// open for long.
+class StopsEarly {
+ public:
+  virtual ~StopsEarly() = default;
+  virtual void stop_early() = 0;
+};
+
+class GrpcServer {
+ public:
+  struct Options {
+    // Addresses to listen on, IPv4 or IPv6 without brackets, or names. Empty: all addresses of the machine.
+    std::vector<std::string> hosts;
+    std::uint16_t port = 0;  // 0: any free one (only with at most one host)
+    std::vector<std::unique_ptr<grpc::Service>> services;
+  };
+
+  // Listens when this returns. Code::io names the address that cannot be had.
+  static Result<std::unique_ptr<GrpcServer>> start(Options options);
+
+  // stop()s.
+  virtual ~GrpcServer() = default;
+
+  // Refuses new calls at once, lets those under way end for `grace`, cancels the rest, and returns when the last is
+  // answered. What answers calls (Master, VolumeService) must still work, or have answered all before. May be called
+  // twice.
+  virtual void stop(Duration grace = Duration(0)) = 0;
+
+  virtual std::uint16_t port() const = 0;
+};
+
+}  // namespace holdfast::front

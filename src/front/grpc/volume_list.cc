@@ -1,0 +1,153 @@
+#include "front/grpc/volume_list.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "api/convert.h"
+
+namespace holdfast::front {
+
+namespace {
+
+constexpr int kVolumesPerMessage = 10'000;  // as upstream cuts it: a few MB each
+
+bool is_wanted(const VolumeInfo& volume, const master_pb::VolumeListRequest& request) {
+  if (request.volume_id() != 0 && volume.id.value() != request.volume_id()) return false;
+  if (request.default_collection_only()) return volume.collection.empty();
+  return request.collection().empty() || volume.collection == request.collection();
+}
+
+void count_disk(const std::string& type, const master::DiskStatus& disk, std::int64_t active,
+                master_pb::DiskInfo* message) {
+  message->set_type(type);
+  message->set_volume_count(message->volume_count() + disk.volumes);
+  message->set_max_volume_count(message->max_volume_count() + disk.max);
+  message->set_free_volume_count(message->free_volume_count() + disk.free);
+  message->set_active_volume_count(message->active_volume_count() + active);
+  message->set_disk_total_bytes(message->disk_total_bytes() + disk.total_bytes);
+  message->set_disk_free_bytes(message->disk_free_bytes() + disk.free_bytes);
+}
+
+// Without volumes. Each level carries the sums of what lies below it.
+void fill_counters(const master::TopologyStatus& status, master_pb::TopologyInfo* topology) {
+  topology->set_id("topo");
+  for (const auto& data_center : status.data_centers) {
+    auto* center = topology->add_data_center_infos();
+    center->set_id(api::utf8(data_center.id));
+    for (const auto& rack_status : data_center.racks) {
+      auto* rack = center->add_rack_infos();
+      rack->set_id(api::utf8(rack_status.id));
+      for (const auto& server : rack_status.servers) {
+        auto* node = rack->add_data_node_infos();
+        node->set_id(api::utf8(server.id));
+        node->set_address(api::utf8(server.url));
+        node->set_grpc_port(server.grpc_port);
+        for (const auto& [type, disk] : server.disks) {
+          const auto active =
+              std::count_if(server.volume_infos.begin(), server.volume_infos.end(),
+                            [&, &type = type](const auto& volume) { return volume->disk_type == type && !volume->read_only; });
+          const std::string key = api::utf8(type);
+          for (auto* infos : {node->mutable_diskinfos(), rack->mutable_diskinfos(), center->mutable_diskinfos(),
+                              topology->mutable_diskinfos()}) {
+            count_disk(key, disk, active, &(*infos)[key]);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <typename Visit>  // visit(data center, rack, server, volume) for each wanted volume
+void each_volume(const master::TopologyStatus& status, const master_pb::VolumeListRequest& request, Visit visit) {
+  for (const auto& data_center : status.data_centers) {
+    for (const auto& rack : data_center.racks) {
+      for (const auto& server : rack.servers) {
+        for (const auto& volume : server.volume_infos) {
+          if (is_wanted(*volume, request)) visit(data_center, rack, server, *volume);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void fill(const master::TopologyStatus& status, const master_pb::VolumeListRequest& request,
+          master_pb::TopologyInfo* message) {
+  fill_counters(status, message);
+  int center_at = 0;
+  for (const auto& data_center : status.data_centers) {
+    auto* center = message->mutable_data_center_infos(center_at++);
+    int rack_at = 0;
+    for (const auto& rack_status : data_center.racks) {
+      auto* rack = center->mutable_rack_infos(rack_at++);
+      int node_at = 0;
+      for (const auto& server : rack_status.servers) {
+        auto* disks = rack->mutable_data_node_infos(node_at++)->mutable_diskinfos();
+        for (const auto& volume : server.volume_infos) {
+          if (!is_wanted(*volume, request)) continue;
+          auto& disk = (*disks)[api::utf8(volume->disk_type)];
+          disk.set_type(api::utf8(volume->disk_type));
+          api::fill(*volume, disk.add_volume_infos());
+        }
+      }
+    }
+  }
+}
+
+std::vector<master_pb::VolumeListStreamResponse> pieces(const master::TopologyStatus& status,
+                                                        const master_pb::VolumeListRequest& request,
+                                                        std::uint64_t volume_size_limit_mb) {
+  std::vector<master_pb::VolumeListStreamResponse> all(1);
+  auto* header = all.front().mutable_header();
+  fill_counters(status, header->mutable_topology_info());
+  header->set_volume_size_limit_mb(volume_size_limit_mb);
+  // Volumes of one server come sorted by id, not by disk: each disk has a message of its own that fills up.
+  std::map<std::pair<const master::ServerStatus*, std::string>, std::size_t> open;
+  each_volume(status, request, [&](const auto& center, const auto& rack, const auto& server, const VolumeInfo& volume) {
+    auto [place, is_new] = open.try_emplace({&server, volume.disk_type}, all.size());
+    if (!is_new && all[place->second].volume_infos_size() == kVolumesPerMessage) {
+      place->second = all.size();
+      is_new = true;
+    }
+    if (is_new) {
+      auto& piece = all.emplace_back();
+      piece.set_data_center(api::utf8(center.id));
+      piece.set_rack(api::utf8(rack.id));
+      piece.set_data_node(api::utf8(server.id));
+      piece.set_disk_type(api::utf8(volume.disk_type));
+    }
+    api::fill(volume, all[place->second].add_volume_infos());
+  });
+  return all;
+}
+
+void fill_collections(const master::TopologyStatus& status, master_pb::CollectionStatisticsResponse* message) {
+  struct Sums {
+    std::map<VolumeId, VolumeInfo> volumes;  // of the replicas of one volume the fullest
+    std::uint64_t physical_size = 0;
+  };
+  std::map<std::string, Sums> collections;
+  each_volume(status, {}, [&](const auto&, const auto&, const auto&, const VolumeInfo& volume) {
+    Sums& sums = collections[volume.collection];
+    sums.physical_size += volume.size;
+    const auto [place, is_new] = sums.volumes.try_emplace(volume.id, volume);
+    if (!is_new && place->second.size < volume.size) place->second = volume;
+  });
+  for (const auto& [name, sums] : collections) {
+    auto* one = message->add_collections();
+    one->set_collection(api::utf8(name));
+    one->set_physical_size(sums.physical_size);
+    one->set_volume_count(sums.volumes.size());
+    for (const auto& [id, volume] : sums.volumes) {
+      one->set_size(one->size() + volume.size);
+      one->set_file_count(one->file_count() + volume.file_count);
+      one->set_delete_count(one->delete_count() + volume.delete_count);
+      one->set_deleted_byte_count(one->deleted_byte_count() + volume.deleted_byte_count);
+    }
+  }
+}
+
+}  // namespace holdfast::front

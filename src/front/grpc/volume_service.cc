@@ -1,0 +1,399 @@
+#include "front/grpc/volume_service.h"
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "api/convert.h"
+#include "api/volume_server.grpc.pb.h"
+#include "front/grpc/status.h"
+#include "service/volume/volume_service.h"
+
+namespace holdfast::front {
+
+namespace {
+
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+using grpc::StatusCode;
+namespace pb = volume_server_pb;
+
+std::int64_t wall_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+grpc::Status status_of(const Status& status) { return status ? grpc::Status::OK : grpc_status(status.error()); }
+
+// Refuses a streaming call in a sentence.
+template <typename Response>
+class RefusedStream final : public grpc::ServerWriteReactor<Response> {
+ public:
+  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+// HTTP statuses of BatchDelete (spec/weed-grpc 6).
+std::int32_t delete_status(const Error& error) {
+  switch (error.code()) {
+    case Code::not_found: return 404;
+    case Code::invalid:
+    case Code::refused: return 400;  // a wrong cookie
+    case Code::unsupported: return 406;  // a chunk manifest
+    default: return 500;
+  }
+}
+
+// The deletes of one BatchDelete run side by side; the last to end finishes the call.
+class Batch final : public std::enable_shared_from_this<Batch> {
+ public:
+  Batch(volume::VolumeService& service, const pb::BatchDeleteRequest* request, pb::BatchDeleteResponse* response,
+        ServerUnaryReactor* reactor)
+      : service_(service), request_(request), response_(response), reactor_(reactor) {}
+
+  void run() {
+    waiting_ = request_->file_ids_size() + 1;  // one for this function itself
+    for (const std::string& text : request_->file_ids()) {
+      pb::DeleteResult* result = response_->add_results();
+      result->set_file_id(text);
+    }
+    for (int i = 0; i < request_->file_ids_size(); ++i) remove(request_->file_ids(i), response_->mutable_results(i));
+    ended();
+  }
+
+ private:
+  void remove(const std::string& text, pb::DeleteResult* result) {
+    const auto id = parse_file_id(text);
+    if (!id) {
+      result->set_status(400);
+      result->set_error(api::utf8(id.error().what()));
+      return ended();
+    }
+    // Callers go to every replica themselves: nothing is sent on.
+    service_.remove({.id = *id, .is_replica = true, .skip_cookie_check = request_->skip_cookie_check()},
+                    [self = shared_from_this(), result](const Result<volume::Removed>& removed) {
+                      if (!removed) {
+                        result->set_status(delete_status(removed.error()));
+                        result->set_error(api::utf8(removed.error().what()));
+                      } else if (removed->size == 0) {
+                        result->set_status(304);
+                      } else {
+                        result->set_status(202);
+                        result->set_size(static_cast<std::uint32_t>(removed->size));
+                      }
+                      self->ended();
+                    });
+  }
+
+  void ended() {
+    if (--waiting_ == 0) reactor_->Finish(grpc::Status::OK);
+  }
+
+  volume::VolumeService& service_;
+  const pb::BatchDeleteRequest* const request_;  // these live until the call is finished
+  pb::BatchDeleteResponse* const response_;
+  ServerUnaryReactor* const reactor_;
+  std::atomic<int> waiting_{0};
+};
+
+class VolumeServerService final : public pb::VolumeServer::CallbackService {
+ public:
+  VolumeServerService(VolumeServiceOptions options, volume::VolumeService& service)
+      : options_(std::move(options)), service_(service) {}
+
+  // ---- orders of masters
+
+  ServerUnaryReactor* AllocateVolume(CallbackServerContext* context, const pb::AllocateVolumeRequest* request,
+                                     pb::AllocateVolumeResponse*) override {
+    return order(context, request, [this, request](const volume::OrderFence& fence) -> Status {
+      auto placement = ReplicaPlacement::parse(request->replication());
+      if (!placement) return placement.error();
+      auto ttl = Ttl::parse(request->ttl());
+      if (!ttl) return ttl.error();
+      if (request->version() == 0) return Error(Code::invalid, "volume version 0 is not supported");
+      return service_.allocate({.id = VolumeId(request->volume_id()),
+                                .collection = request->collection(),
+                                .replica_placement = *placement,
+                                .ttl = *ttl,
+                                .disk_type = request->disk_type(),
+                                .preallocate_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(
+                                    request->preallocate(), 0)),
+                                .version = request->version()},
+                               fence);
+    });
+  }
+
+  ServerUnaryReactor* VolumeDelete(CallbackServerContext* context, const pb::VolumeDeleteRequest* request,
+                                   pb::VolumeDeleteResponse*) override {
+    return order(context, request, [this, request](const volume::OrderFence& fence) {
+      return service_.delete_volume(VolumeId(request->volume_id()), request->only_empty(), fence);
+    });
+  }
+
+  ServerUnaryReactor* DeleteCollection(CallbackServerContext* context, const pb::DeleteCollectionRequest* request,
+                                       pb::DeleteCollectionResponse*) override {
+    return order(context, request, [this, request](const volume::OrderFence& fence) {
+      return service_.delete_collection(request->collection(), fence);
+    });
+  }
+
+  ServerUnaryReactor* VolumeMarkReadonly(CallbackServerContext* context, const pb::VolumeMarkReadonlyRequest* request,
+                                         pb::VolumeMarkReadonlyResponse*) override {
+    return order(context, request, [this, request](const volume::OrderFence& fence) {
+      return service_.mark_read_only(VolumeId(request->volume_id()), request->persist(), fence);
+    });
+  }
+
+  ServerUnaryReactor* VolumeMarkWritable(CallbackServerContext* context, const pb::VolumeMarkWritableRequest* request,
+                                         pb::VolumeMarkWritableResponse*) override {
+    return order(context, request, [this, request](const volume::OrderFence& fence) {
+      return service_.mark_writable(VolumeId(request->volume_id()), fence);
+    });
+  }
+
+  ServerUnaryReactor* VolumeMount(CallbackServerContext* context, const pb::VolumeMountRequest* request,
+                                  pb::VolumeMountResponse*) override {
+    return order(context, request, [this, request](const volume::OrderFence&) {
+      return service_.mount(VolumeId(request->volume_id()));
+    });
+  }
+
+  ServerUnaryReactor* VolumeUnmount(CallbackServerContext* context, const pb::VolumeUnmountRequest* request,
+                                    pb::VolumeUnmountResponse*) override {
+    return order(context, request, [this, request](const volume::OrderFence&) {
+      return service_.unmount(VolumeId(request->volume_id()));
+    });
+  }
+
+  ServerUnaryReactor* VolumeServerLeave(CallbackServerContext* context, const pb::VolumeServerLeaveRequest* request,
+                                        pb::VolumeServerLeaveResponse*) override {
+    return order(context, request, [this](const volume::OrderFence&) -> Status {
+      service_.leave();
+      return {};
+    });
+  }
+
+  ServerUnaryReactor* BatchDelete(CallbackServerContext* context, const pb::BatchDeleteRequest* request,
+                                  pb::BatchDeleteResponse* response) override {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (const auto refused = refuse(context)) {
+      reactor->Finish(*refused);
+    } else {
+      std::make_shared<Batch>(service_, request, response, reactor)->run();
+    }
+    return reactor;
+  }
+
+  // ---- what is told
+
+  ServerUnaryReactor* VolumeStatus(CallbackServerContext* context, const pb::VolumeStatusRequest* request,
+                                   pb::VolumeStatusResponse* response) override {
+    return about_volume(context, request->volume_id(), [response](const volume::VolumeFileStatus& status) {
+      response->set_is_read_only(status.info.read_only);
+      response->set_volume_size(status.dat_bytes);
+      response->set_file_count(status.info.file_count);
+      response->set_file_deleted_count(status.info.delete_count);
+    });
+  }
+
+  ServerUnaryReactor* VolumeSyncStatus(CallbackServerContext* context, const pb::VolumeSyncStatusRequest* request,
+                                       pb::VolumeSyncStatusResponse* response) override {
+    return about_volume(context, request->volume_id(), [response](const volume::VolumeFileStatus& status) {
+      response->set_volume_id(status.info.id.value());
+      response->set_collection(api::utf8(status.info.collection));
+      response->set_replication(text(status.info.replica_placement));
+      response->set_ttl(text(status.info.ttl));
+      response->set_tail_offset(status.dat_bytes);
+      response->set_compact_revision(status.info.compact_revision);
+      response->set_idx_file_size(status.idx_bytes);
+      response->set_version(status.info.version);
+    });
+  }
+
+  ServerUnaryReactor* ReadVolumeFileStatus(CallbackServerContext* context,
+                                           const pb::ReadVolumeFileStatusRequest* request,
+                                           pb::ReadVolumeFileStatusResponse* response) override {
+    return about_volume(context, request->volume_id(), [response](const volume::VolumeFileStatus& status) {
+      response->set_volume_id(status.info.id.value());
+      response->set_idx_file_timestamp_seconds(status.idx_modified_seconds);
+      response->set_idx_file_size(status.idx_bytes);
+      response->set_dat_file_timestamp_seconds(status.dat_modified_seconds);
+      response->set_dat_file_size(status.dat_bytes);
+      response->set_file_count(status.info.file_count);
+      response->set_compaction_revision(status.info.compact_revision);
+      response->set_collection(api::utf8(status.info.collection));
+      response->set_disk_type(api::utf8(status.info.disk_type));
+      response->set_version(status.info.version);
+      pb::VolumeInfo* info = response->mutable_volume_info();
+      info->set_version(status.info.version);
+      info->set_replication(text(status.info.replica_placement));
+      info->set_bytes_offset(4);
+      info->set_read_only(status.info.read_only);
+    });
+  }
+
+  ServerUnaryReactor* VolumeServerStatus(CallbackServerContext* context, const pb::VolumeServerStatusRequest*,
+                                         pb::VolumeServerStatusResponse* response) override {
+    return on_pool(context, [this, response]() -> Status {
+      for (const volume::DiskStatus& disk : service_.disks()) {
+        pb::DiskStatus* status = response->add_disk_statuses();
+        status->set_dir(api::utf8(disk.directory));
+        status->set_disk_type(api::utf8(disk.disk_type));
+        status->set_all(disk.all);
+        status->set_used(disk.used);
+        status->set_free(disk.free);
+        status->set_percent_free(static_cast<float>(disk.percent_free));
+        status->set_percent_used(static_cast<float>(disk.percent_used));
+        status->set_error(api::utf8(disk.error));
+      }
+      response->mutable_memory_status();
+      response->mutable_state();
+      response->set_version(options_.version);
+      response->set_data_center(api::utf8(options_.data_center));
+      response->set_rack(api::utf8(options_.rack));
+      return {};
+    });
+  }
+
+  // Maintenance mode is not built yet, so it is never on.
+  ServerUnaryReactor* GetState(CallbackServerContext* context, const pb::GetStateRequest*,
+                               pb::GetStateResponse* response) override {
+    response->mutable_state();
+    return answered(context, grpc::Status::OK);
+  }
+
+  ServerUnaryReactor* Ping(CallbackServerContext* context, const pb::PingRequest* request,
+                           pb::PingResponse* response) override {
+    if (!request->target().empty()) {
+      return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, "unknown ping target " + request->target() +
+                                                                              " of type " + request->target_type()));
+    }
+    const std::int64_t now = wall_ns();
+    response->set_start_time_ns(now);
+    response->set_remote_time_ns(now);
+    response->set_stop_time_ns(wall_ns());
+    return answered(context, grpc::Status::OK);
+  }
+
+  // ---- what later issues bring
+
+#define HOLDFAST_LATER(rpc)                                                                                  \
+  ServerUnaryReactor* rpc(CallbackServerContext* context, const pb::rpc##Request*, pb::rpc##Response*) override { \
+    return answered(context, not_yet(#rpc));                                                                 \
+  }
+  HOLDFAST_LATER(VacuumVolumeCheck)
+  HOLDFAST_LATER(VacuumVolumeCommit)
+  HOLDFAST_LATER(VacuumVolumeCleanup)
+  HOLDFAST_LATER(VolumeConsolidateIndex)
+  HOLDFAST_LATER(VolumeConfigure)
+  HOLDFAST_LATER(SetState)
+  HOLDFAST_LATER(ReadNeedleBlob)
+  HOLDFAST_LATER(ReadNeedleMeta)
+  HOLDFAST_LATER(WriteNeedleBlob)
+  HOLDFAST_LATER(VolumeTailReceiver)
+  HOLDFAST_LATER(VolumeEcShardsGenerate)
+  HOLDFAST_LATER(VolumeEcShardsRebuild)
+  HOLDFAST_LATER(VolumeEcShardsCopy)
+  HOLDFAST_LATER(VolumeEcShardsDelete)
+  HOLDFAST_LATER(VolumeEcShardsMount)
+  HOLDFAST_LATER(VolumeEcShardsUnmount)
+  HOLDFAST_LATER(VolumeEcBlobDelete)
+  HOLDFAST_LATER(VolumeEcShardsToVolume)
+  HOLDFAST_LATER(VolumeEcShardsInfo)
+  HOLDFAST_LATER(FetchAndWriteNeedle)
+  HOLDFAST_LATER(ScrubVolume)
+  HOLDFAST_LATER(ScrubEcVolume)
+  HOLDFAST_LATER(VolumeNeedleStatus)
+#undef HOLDFAST_LATER
+
+#define HOLDFAST_LATER(rpc, Answer)                                                                    \
+  grpc::ServerWriteReactor<pb::Answer>* rpc(CallbackServerContext*, const pb::rpc##Request*) override { \
+    return new RefusedStream<pb::Answer>(not_yet(#rpc));                                               \
+  }
+  HOLDFAST_LATER(VacuumVolumeCompact, VacuumVolumeCompactResponse)
+  HOLDFAST_LATER(VolumeIncrementalCopy, VolumeIncrementalCopyResponse)
+  HOLDFAST_LATER(VolumeCopy, VolumeCopyResponse)
+  HOLDFAST_LATER(CopyFile, CopyFileResponse)
+  HOLDFAST_LATER(ReadAllNeedles, ReadAllNeedlesResponse)
+  HOLDFAST_LATER(VolumeTailSender, VolumeTailSenderResponse)
+  HOLDFAST_LATER(VolumeEcShardRead, VolumeEcShardReadResponse)
+  HOLDFAST_LATER(VolumeTierMoveDatToRemote, VolumeTierMoveDatToRemoteResponse)
+  HOLDFAST_LATER(VolumeTierMoveDatFromRemote, VolumeTierMoveDatFromRemoteResponse)
+  HOLDFAST_LATER(Query, QueriedStripe)
+#undef HOLDFAST_LATER
+
+  grpc::ServerReadReactor<pb::ReceiveFileRequest>* ReceiveFile(CallbackServerContext*,
+                                                               pb::ReceiveFileResponse*) override {
+    class Refused final : public grpc::ServerReadReactor<pb::ReceiveFileRequest> {
+     public:
+      Refused() { Finish(not_yet("ReceiveFile")); }
+      void OnDone() override { delete this; }
+    };
+    return new Refused;
+  }
+
+ private:
+  static ServerUnaryReactor* answered(CallbackServerContext* context, const grpc::Status& status) {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(status);
+    return reactor;
+  }
+
+  std::optional<grpc::Status> refuse(CallbackServerContext* context) const {
+    if (!options_.allows) return std::nullopt;
+    const std::string ip = peer_ip(context->peer());
+    if (options_.allows(ip)) return std::nullopt;
+    return not_authorized(ip);
+  }
+
+  // Runs `work` where it may wait for the disk, and finishes with what it says. Request and response live until then.
+  template <typename Work>
+  ServerUnaryReactor* on_pool(CallbackServerContext* context, Work work) {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (!service_.post([reactor, work = std::move(work)] { reactor->Finish(status_of(work())); })) {
+      reactor->Finish(grpc::Status(StatusCode::UNAVAILABLE, "the volume server stops"));
+    }
+    return reactor;
+  }
+
+  // An order changes something: it must come from who may give it, and its fence, if any, must be readable.
+  template <typename Request, typename Work>
+  ServerUnaryReactor* order(CallbackServerContext* context, const Request* request, Work work) {
+    if (const auto refused = refuse(context)) return answered(context, *refused);
+    volume::OrderFence fence;
+    if (request->has_fence()) {
+      auto read = api::read(request->fence());
+      if (!read) return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, read.error().what()));
+      fence = *read;
+    }
+    return on_pool(context, [work = std::move(work), fence] { return work(fence); });
+  }
+
+  template <typename Fill>
+  ServerUnaryReactor* about_volume(CallbackServerContext* context, std::uint32_t id, Fill fill) {
+    return on_pool(context, [this, id, fill]() -> Status {
+      const auto status = service_.volume_status(VolumeId(id));
+      if (!status && status.error().code() == Code::not_found) {
+        return Error(Code::not_found, "not found volume id " + std::to_string(id));
+      }
+      if (!status) return status.error();
+      fill(*status);
+      return {};
+    });
+  }
+
+  const VolumeServiceOptions options_;
+  volume::VolumeService& service_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_volume_service(VolumeServiceOptions options, volume::VolumeService& service) {
+  return std::make_unique<VolumeServerService>(std::move(options), service);
+}
+
+}  // namespace holdfast::front
