@@ -45,6 +45,9 @@ class VolumeServer : public VolumeService {
 
   virtual void start() = 0;
   virtual void stop() = 0;
+
+  // Loads volumes whose files have appeared since (SIGHUP); how many. May wait for the disk.
+  virtual std::size_t load_new_volumes() = 0;
 };
 
 }  // namespace holdfast::volume

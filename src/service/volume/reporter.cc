@@ -1,0 +1,519 @@
+#include "service/volume/reporter.h"
+
+#include <algorithm>
+
+#include "api/convert.h"
+#include "api/master.pb.h"
+#include "base/log.h"
+#include "model/master_member.h"
+
+namespace holdfast::volume {
+namespace {
+
+constexpr Duration kStockFor = 100ms;       // holdings younger than this are told again as they are
+constexpr int kPulsesPerRoom = 20;          // every so many pulses the room on the disks is told anew
+constexpr Duration kClusterSettles = 3s;    // after a start, before masters of another cluster may take over
+constexpr Duration kForeignPause = 5s;
+
+bool same_for_masters(const VolumeInfo& a, const VolumeInfo& b) {
+  // The time of the last write alone is no news: sizes tell of writes, and one a minute tells of idle volumes.
+  auto c = b;
+  if (a.modified_at_second / 60 == b.modified_at_second / 60) c.modified_at_second = a.modified_at_second;
+  return a == c;
+}
+
+}  // namespace
+
+// One master.
+struct Reporter::Link {
+  Address address;
+  bool seed = false;
+  NodeId member;  // empty until known
+
+  std::unique_ptr<client::HeartbeatStream> stream;
+  std::uint64_t number = 0;  // of the stream; events of earlier ones are dropped
+  Instant dial_at = kDistantPast;
+  Duration backoff = kBackoffMin;
+  Instant away_since = kDistantPast;
+
+  // Of the present stream.
+  Instant opened = kDistantPast;
+  bool answered = false;
+  bool accepted = false;
+  bool upstream = false;
+  bool full_wanted = false;
+  ClusterId cluster;
+  std::uint64_t sent_version = 0;
+  Instant sent = kDistantPast;
+  int pulses = 0;
+
+  std::string last_trouble;  // as logged, so that each is told once
+};
+
+Reporter::Reporter(const VolumeConfig& config, World world) : config_(config), world_(std::move(world)) {
+  for (const auto& seed : config_.masters) {
+    auto link = std::make_unique<Link>();
+    link->address = seed;
+    link->seed = true;
+    links_.push_back(std::move(link));
+  }
+  refresh_links();
+}
+
+Reporter::~Reporter() {
+  leave(0s);
+  links_.clear();
+}
+
+void Reporter::start() { thread_ = std::thread([this] { run(); }); }
+
+void Reporter::changed() {
+  {
+    Guard guard(mutex_);
+    changed_ = true;
+  }
+  wake_.notify_all();
+}
+
+void Reporter::leave(Duration patience) {
+  {
+    Guard guard(mutex_);
+    leaving_ = true;
+    leave_patience_ = patience;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  left_ = true;
+}
+
+std::vector<Address> Reporter::masters() const {
+  Guard guard(mutex_);
+  return masters_;
+}
+
+void Reporter::publish_masters() {
+  std::vector<Address> all;
+  for (const auto& link : links_) {
+    const bool leads = !link->member.value().empty() && link->member == leader_;
+    if (std::find(all.begin(), all.end(), link->address) != all.end()) continue;
+    all.insert(leads ? all.begin() : all.end(), link->address);
+  }
+  Guard guard(mutex_);
+  masters_ = std::move(all);
+}
+
+// --- the thread ---
+
+void Reporter::run() HOLDFAST_NO_ANALYSIS {
+  while (true) {
+    Instant next = world_.clock.now() + kUpstreamPulse;
+    for (const auto& link : links_) {
+      auto due = link->stream ? link->sent + pulse_of(*link) : link->dial_at;
+      if (link->stream && !link->answered) due = std::min(due, link->opened + kFirstAnswerMax);
+      next = std::min(next, due);
+    }
+    std::vector<Event> events;
+    bool changed = false;
+    {
+      Guard guard(mutex_);
+      const auto wait = next - world_.clock.now();
+      if (wait > 0ns) wake_.wait_for(mutex_, wait, [&] { return leaving_ || changed_ || !events_.empty(); });
+      if (leaving_) break;
+      events.swap(events_);
+      changed = std::exchange(changed_, false);
+    }
+    for (auto& event : events) handle(event);
+    if (changed) stock_taken_ = kDistantPast;
+
+    const auto now = world_.clock.now();
+    // By index: an answer may have added links.
+    for (std::size_t i = 0; i < links_.size(); i++) {
+      auto& link = *links_[i];
+      if (!link.stream) {
+        if (now >= link.dial_at) dial(link, now);
+      } else if (!link.answered && now >= link.opened + kFirstAnswerMax) {
+        on_closed(link, "connected, but it says nothing");
+      } else if (changed || link.full_wanted || now >= link.sent + pulse_of(link) * 9 / 10) {
+        pulse(link, now);
+      }
+    }
+  }
+  say_goodbye();
+}
+
+Duration Reporter::pulse_of(const Link& link) const { return link.upstream ? kUpstreamPulse : pulse_; }
+
+Reporter::Link* Reporter::find(std::uint64_t number) {
+  for (const auto& link : links_) {
+    if (link->stream && link->number == number) return link.get();
+  }
+  return nullptr;
+}
+
+void Reporter::handle(Event& event) {
+  Link* link = find(event.link);
+  if (link == nullptr) return;  // of a stream that is no more
+  if (event.response) {
+    on_response(*link, *event.response);
+  } else {
+    on_closed(*link, event.error);
+  }
+}
+
+// --- streams ---
+
+void Reporter::dial(Link& link, Instant now) {
+  for (const auto& other : links_) {
+    // One stream per master: a second one would push the first aside.
+    if (other.get() != &link && other->stream && !link.member.value().empty() && other->member == link.member) {
+      link.dial_at = now + kBackoffLongMax;
+      return;
+    }
+  }
+  link.number = ++last_link_;
+  link.opened = now;
+  link.answered = link.accepted = link.upstream = link.full_wanted = false;
+  link.cluster = ClusterId();
+  link.pulses = 0;
+  const auto post = [this, number = link.number](std::unique_ptr<master_pb::HeartbeatResponse> response,
+                                                 std::string error) {
+    {
+      Guard guard(mutex_);
+      events_.push_back({number, std::move(response), std::move(error)});
+    }
+    wake_.notify_all();
+  };
+  link.stream = std::make_unique<client::HeartbeatStream>(
+      link.address,
+      client::HeartbeatStream::Events{
+          .on_response = [post](const master_pb::HeartbeatResponse& r) {
+            post(std::make_unique<master_pb::HeartbeatResponse>(r), "");
+          },
+          .on_closed = [post](const Error& error) { post(nullptr, error.what()); }});
+  master_pb::Heartbeat report;
+  take_stock();
+  fill_full(report);
+  link.stream->send(report);
+  link.sent = now;
+  link.sent_version = version_;
+}
+
+void Reporter::on_closed(Link& link, const std::string& error) {
+  const auto now = world_.clock.now();
+  if (link.accepted) {
+    connected_--;
+    link.away_since = now;
+    link.backoff = kBackoffMin;
+    LOG_INFO("master {}: reports are broken off: {}", text(link.address), error);
+  } else {
+    if (link.away_since == kDistantPast) link.away_since = now;
+    if (error != link.last_trouble) LOG_V(1, "master {}: not reached: {}", text(link.address), error);
+  }
+  link.last_trouble = error;
+  link.accepted = false;
+  link.stream.reset();
+  link.dial_at = now + link.backoff;
+  const auto longest = now - link.away_since > kLongAway ? kBackoffLongMax : kBackoffMax;
+  link.backoff = std::min(link.backoff * 2, longest);
+  // Another name of the same master may still be good.
+  for (const auto& other : links_) {
+    if (other.get() != &link && !other->stream && !link.member.value().empty() && other->member == link.member) {
+      other->dial_at = now;
+    }
+  }
+}
+
+void Reporter::on_response(Link& link, const master_pb::HeartbeatResponse& response) {
+  const auto now = world_.clock.now();
+  const auto turn_away = [&](const std::string& why, Duration pause) {
+    if (why != link.last_trouble) LOG_WARNING("master {}: {}", text(link.address), why);
+    const auto told = why;
+    on_closed(link, told);
+    link.last_trouble = told;
+    link.dial_at = now + pause;
+  };
+  link.answered = true;
+  if (response.volume_size_limit() > 0) world_.settings(response.volume_size_limit(), response.preallocate());
+  if (response.duplicated_uuids_size() > 0) {
+    return turn_away(response.refusal().empty() ? "another volume server reports the folder " + response.duplicated_uuids(0)
+                                                : response.refusal(),
+                     kRefusedPause);
+  }
+  link.upstream = response.master_uuid().empty();
+  if (link.upstream) {
+    if (const auto leader = Address::parse(response.leader()); leader && *leader != link.address) {
+      const bool known = std::any_of(links_.begin(), links_.end(), [&](const auto& l) { return l->address == *leader; });
+      // Upstream's servers report to the leader alone. This one is asked again later, should it lead one day.
+      on_closed(link, "it follows " + response.leader());
+      link.dial_at = now + kUpstreamPulse;
+      if (!known) {
+        auto added = std::make_unique<Link>();
+        added->address = *leader;
+        added->seed = true;
+        links_.push_back(std::move(added));
+        publish_masters();
+      }
+      return;
+    }
+  } else {
+    if (const auto id = Uuid::parse(response.master_uuid())) link.member = NodeId(*id);
+    if (!response.accepted()) {
+      return turn_away(response.refusal().empty() ? "it does not take reports" : response.refusal(), kRefusedPause);
+    }
+    drop_doubles(link);
+    if (!settle_cluster(link, response)) {
+      return turn_away("it belongs to cluster " + response.cluster_id() + ", this volume server to " +
+                           text(world_.fences.state().cluster_id) + ", whose masters answer: left alone",
+                       kForeignPause);
+    }
+    if (response.pulse_ms() > 0) pulse_ = std::chrono::milliseconds(response.pulse_ms());
+  }
+  if (!link.accepted) {
+    link.accepted = true;
+    connected_++;
+    link.backoff = kBackoffMin;
+    link.away_since = kDistantPast;
+    link.last_trouble.clear();
+    LOG_INFO("master {}: takes reports", text(link.address));
+  }
+  if (response.resend_full_volume_list()) link.full_wanted = true;
+  if (!link.upstream && link.cluster == world_.fences.state().cluster_id) learn_masters(response);
+}
+
+// Whether this master is one of ours, or may be. A cluster is changed only when none of its masters is left.
+bool Reporter::settle_cluster(Link& link, const master_pb::HeartbeatResponse& response) {
+  const auto id = Uuid::parse(response.cluster_id());
+  if (!id) return true;  // not bootstrapped yet
+  link.cluster = ClusterId(*id);
+  const auto ours = world_.fences.state().cluster_id;
+  if (ours == link.cluster) return true;
+  const auto& uuids = world_.folder_uuids;
+  const bool adopted = std::all_of(uuids.begin(), uuids.end(), [&](const std::string& uuid) {
+    return std::find(response.adopted_dirs().begin(), response.adopted_dirs().end(), uuid) !=
+           response.adopted_dirs().end();
+  });
+  if (ours.value().empty()) {
+    LOG_INFO("this volume server belongs to cluster {} from now on", text(link.cluster));
+    world_.fences.join(link.cluster);
+    return true;
+  }
+  const bool ours_lives = std::any_of(links_.begin(), links_.end(), [&](const auto& other) {
+    return other->stream && other->accepted && other->cluster == ours;
+  });
+  if (ours_lives) return false;
+  if (!adopted || world_.clock.now() - link.opened < kClusterSettles) return true;
+  LOG_WARNING("cluster {} has taken over the volumes of cluster {}, none of whose masters answers", text(link.cluster),
+              text(ours));
+  world_.fences.join(link.cluster);
+  link.seed = true;  // stays, though the list it was learned from is forgotten
+  refresh_links();
+  return true;
+}
+
+void Reporter::drop_doubles(Link& link) {
+  for (const auto& other : links_) {
+    if (other.get() == &link || !other->stream || other->member != link.member) continue;
+    // The newer stream has taken the older one's place at the master.
+    if (other->accepted) connected_--;
+    other->accepted = false;
+    other->stream.reset();
+    other->dial_at = world_.clock.now() + kBackoffLongMax;
+  }
+}
+
+void Reporter::learn_masters(const master_pb::HeartbeatResponse& response) {
+  const bool is_leader = !response.leader_uuid().empty() && response.leader_uuid() == response.master_uuid();
+  auto members = api::read_members(response.masters());
+  const auto known = world_.fences.state().masters;
+  if (!is_leader) {
+    // A follower may lag behind: it can add masters, only the leader can take some away.
+    auto all = known;
+    for (const auto& member : members) {
+      if (std::none_of(all.begin(), all.end(), [&](const auto& m) { return m.id == member.id; })) all.push_back(member);
+    }
+    members = std::move(all);
+  }
+  world_.fences.learn(Generation(response.generation()), Term(response.term()), is_leader, members);
+  if (const auto leader = Uuid::parse(response.leader_uuid())) leader_ = NodeId(*leader);
+  const auto& uuids = world_.folder_uuids;
+  world_.fences.set_adopted(std::all_of(uuids.begin(), uuids.end(), [&](const std::string& uuid) {
+    return std::find(response.adopted_dirs().begin(), response.adopted_dirs().end(), uuid) !=
+           response.adopted_dirs().end();
+  }));
+  refresh_links();
+}
+
+// Links to the seeds and to all masters learned, and to nobody else.
+void Reporter::refresh_links() {
+  const auto masters = world_.fences.state().masters;
+  for (const auto& master : masters) {
+    const auto it = std::find_if(links_.begin(), links_.end(), [&](const auto& l) { return l->address == master.address; });
+    if (it == links_.end()) {
+      auto link = std::make_unique<Link>();
+      link->address = master.address;
+      link->member = master.id;
+      links_.push_back(std::move(link));
+    } else if (!(*it)->stream) {
+      (*it)->member = master.id;
+    }
+  }
+  for (const auto& link : links_) {
+    const bool wanted = link->seed || std::any_of(masters.begin(), masters.end(), [&](const auto& m) {
+                          return m.address == link->address;
+                        });
+    if (wanted) continue;
+    LOG_INFO("master {}: is no longer one of the cluster's", text(link->address));
+    if (link->accepted) connected_--;
+    link->stream.reset();
+    link->number = 0;
+    link->address = Address();
+  }
+  std::erase_if(links_, [](const auto& link) { return link->address.empty(); });
+  publish_masters();
+}
+
+// --- what is told ---
+
+void Reporter::take_stock() {
+  const auto now = world_.clock.now();
+  if (now - stock_taken_ < kStockFor) return;
+  stock_ = world_.holdings();
+  stock_taken_ = now;
+  const auto version = version_ + 1;
+  for (const auto& info : stock_.volumes) {
+    const auto it = told_.find(info.id);
+    if (it == told_.end()) {
+      told_.emplace(info.id, Told{info, version, version});
+      gone_.erase(info.id);
+      version_ = version;
+    } else if (!same_for_masters(it->second.info, info)) {
+      it->second.info = info;
+      it->second.version = version_ = version;
+    }
+  }
+  if (told_.size() == stock_.volumes.size()) return;
+  std::set<VolumeId> here;
+  for (const auto& info : stock_.volumes) here.insert(info.id);
+  for (auto it = told_.begin(); it != told_.end();) {
+    if (here.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    it->second.version = version_ = version;
+    gone_[it->first] = it->second;
+    it = told_.erase(it);
+  }
+}
+
+void Reporter::fill_head(master_pb::Heartbeat& report) const {
+  report.set_ip(config_.ip);
+  report.set_port(config_.port);
+  report.set_public_url(config_.public_url.empty() ? host_port(config_.ip, config_.port) : config_.public_url);
+  report.set_grpc_port(config_.grpc_port != 0 ? config_.grpc_port : config_.port + kGrpcPortDistance);
+  report.set_id(config_.id);
+  report.set_data_center(config_.data_center);
+  report.set_rack(config_.rack);
+}
+
+void Reporter::fill_room(master_pb::Heartbeat& report) const {
+  for (const auto& [type, n] : stock_.slots) (*report.mutable_max_volume_counts())[type] = n;
+  for (const auto& [type, n] : stock_.total_bytes) (*report.mutable_disk_total_bytes())[type] = n;
+  for (const auto& [type, n] : stock_.free_bytes) (*report.mutable_disk_free_bytes())[type] = n;
+}
+
+void Reporter::fill_ours(master_pb::Heartbeat& report) const {
+  const auto state = world_.fences.state();
+  if (!state.cluster_id.value().empty()) report.set_cluster_id(text(state.cluster_id));
+  report.set_generation(state.generation.value());
+  report.set_process_uuid(text(world_.process));
+  report.set_feature_level(kFeatureLevel);
+  report.set_pulse_ms(static_cast<std::uint32_t>(milliseconds(pulse_)));
+  if (state.term != Term()) {
+    api::fill(Fence{state.cluster_id, state.generation, state.term, state.sequence}, report.mutable_fence());
+  }
+  if (state.adopted) {
+    for (const auto& uuid : world_.folder_uuids) report.add_adopted_dirs(uuid);
+  }
+}
+
+void Reporter::fill_full(master_pb::Heartbeat& report) const {
+  fill_head(report);
+  fill_room(report);
+  fill_ours(report);
+  for (const auto& uuid : world_.folder_uuids) report.add_location_uuids(uuid);
+  NeedleId max_key;
+  for (const auto& [id, told] : told_) {
+    api::fill(told.info, report.add_volumes());
+    max_key = std::max(max_key, told.info.max_key);
+  }
+  report.set_max_file_key(max_key.value());
+  report.set_has_no_volumes(told_.empty());
+  report.set_has_no_ec_shards(true);
+}
+
+void Reporter::fill_changes(master_pb::Heartbeat& report, const Link& link) const {
+  NeedleId max_key;
+  for (const auto& [id, told] : told_) {
+    max_key = std::max(max_key, told.info.max_key);
+    if (told.version <= link.sent_version) continue;
+    if (told.born > link.sent_version) api::fill(told.info, report.add_new_volumes());
+    api::fill(told.info, report.add_changed_volumes());
+  }
+  for (const auto& [id, told] : gone_) {
+    if (told.version > link.sent_version) api::fill(told.info, report.add_deleted_volumes());
+  }
+  report.set_max_file_key(max_key.value());
+}
+
+void Reporter::pulse(Link& link, Instant now) {
+  // While earlier reports wait for a slow link another one adds nothing.
+  if (link.stream->waiting() > 0) {
+    link.sent = now;
+    return;
+  }
+  take_stock();
+  master_pb::Heartbeat report;
+  if (link.full_wanted || (link.upstream && link.sent_version == version_)) {
+    fill_full(report);
+  } else {
+    if (link.upstream) fill_head(report);
+    if (version_ != link.sent_version || link.pulses % kPulsesPerRoom == 0) fill_room(report);
+    fill_ours(report);
+    fill_changes(report, link);
+  }
+  if (link.upstream) report.clear_changed_volumes();
+  link.full_wanted = false;
+  link.pulses++;
+  link.sent = now;
+  link.sent_version = version_;
+  link.stream->send(report);
+}
+
+void Reporter::say_goodbye() {
+  Duration patience;
+  {
+    Guard guard(mutex_);
+    patience = leave_patience_;
+  }
+  for (const auto& link : links_) {
+    if (!link->stream || !link->accepted) continue;
+    master_pb::Heartbeat report;
+    fill_head(report);
+    if (link->upstream) {
+      report.set_has_no_volumes(true);
+    } else {
+      fill_ours(report);
+      report.set_leaving(true);
+    }
+    link->stream->send(report);
+  }
+  const auto until = world_.clock.now() + patience;
+  const auto waiting = [&] {
+    return std::any_of(links_.begin(), links_.end(), [](const auto& link) {
+      return link->stream && link->accepted && link->stream->waiting() > 0;
+    });
+  };
+  while (waiting() && world_.clock.now() < until) std::this_thread::sleep_for(1ms);
+}
+
+}  // namespace holdfast::volume
