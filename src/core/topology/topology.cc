@@ -171,7 +171,10 @@ bool Topology::update_place(Server& server, const Report& report) {
 
 void Topology::update_room(Server& server, const Report& report) {
   for (const auto& [type, max] : report.max_volume_counts) {
-    if (max != 0) server.disks[canonical_disk_type(type)].max = max;
+    if (max == 0) continue;
+    std::int64_t& known = server.disks[canonical_disk_type(type)].max;
+    if (known < max) ++room_version_;
+    known = max;
   }
   for (const auto& [type, bytes] : report.disk_total_bytes) {
     server.disks[canonical_disk_type(type)].total_bytes = bytes;
@@ -345,6 +348,7 @@ bool Topology::drop(Server& server, VolumeId id) {
   if (known == server.volumes.end()) return false;
   --server.disks[known->second->disk_type].used;
   server.volumes.erase(known);
+  ++room_version_;
   server.just_allocated.erase(id);
 
   Volume& volume = volumes_.at(id);
@@ -462,6 +466,7 @@ void Topology::publish_locations(Volume& volume) {
 }
 
 void Topology::refresh_volumes(Server& server) {
+  ++room_version_;
   for (const auto& [id, info] : server.volumes) {
     Volume& volume = volumes_.at(id);
     volume.locations = nullptr;
@@ -510,6 +515,7 @@ void Topology::reserve(const std::string& id, const std::string& disk_type, std:
   std::int64_t& reserved = it->second->disks[disk_type].reserved;
   // The server may have been forgotten and registered anew since: what was reserved on the old one is gone with it.
   reserved = std::max<std::int64_t>(0, reserved + slots);
+  if (slots < 0) ++room_version_;
 }
 
 std::vector<LocationEvent> Topology::take_events() { return std::exchange(events_, {}); }

@@ -106,6 +106,8 @@ class Topology {
 
   // ---- views ----
   bool has_servers() const { return !servers_.empty(); }
+  // Changes whenever growth_servers() may be more than it was: a server came or takes writes again, or has more slots.
+  std::uint64_t room_version() const { return room_version_; }
   std::size_t server_count() const { return servers_.size(); }
   std::size_t silent_count() const;
   bool has_volume(VolumeId volume) const { return volumes_.contains(volume); }
@@ -238,6 +240,7 @@ class Topology {
   std::set<VolumeId> uncovered_;                            // volumes that wait for the counters
   std::vector<LocationEvent> events_;
   RegistryState registry_;
+  std::uint64_t room_version_ = 0;
 };
 
 // A folder's uuid; texts that are none are hashed, so that any folder can be adopted.

@@ -1,0 +1,57 @@
+#include "service/master/loop.h"
+
+#include <chrono>
+
+namespace holdfast::master {
+
+void Loop::start(Duration idle, Task turn) {
+  thread_ = std::thread([this, idle, turn = std::move(turn)] { run(idle, turn); });
+}
+
+void Loop::stop() {
+  {
+    Guard guard(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Loop::post(Task task) {
+  {
+    Guard guard(mutex_);
+    if (stopping_) return false;
+    tasks_.push_back(std::move(task));
+  }
+  changed_.notify_one();
+  return true;
+}
+
+void Loop::wake() {
+  {
+    Guard guard(mutex_);
+    if (woken_) return;
+    woken_ = true;
+  }
+  changed_.notify_one();
+}
+
+void Loop::run(Duration idle, const Task& turn) {
+  for (;;) {
+    std::deque<Task> tasks;
+    bool stopping = false;
+    {
+      Guard guard(mutex_);
+      const auto ready = [this]() HOLDFAST_NO_ANALYSIS { return stopping_ || woken_ || !tasks_.empty(); };
+      changed_.wait_for(mutex_, idle, ready);
+      tasks.swap(tasks_);
+      woken_ = false;
+      stopping = stopping_;
+    }
+    for (const Task& task : tasks) task();
+    if (stopping && tasks.empty()) return;
+    turn();
+  }
+}
+
+}  // namespace holdfast::master

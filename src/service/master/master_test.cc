@@ -1,0 +1,558 @@
+#include "service/master/master.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <future>
+#include <set>
+
+#include "core/topology/registry.h"
+#include "service/master/fakes.h"
+
+namespace holdfast::master {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// One or several masters of one group, each with the same clock, and volume servers that report to all of them.
+class Cluster {
+ public:
+  explicit Cluster(int masters = 1, Options options = {}) : group(masters) {
+    for (int i = 0; i < masters; ++i) {
+      masters_.push_back(Master::create(options, clock, random));
+      group.attach(i, masters_.back()->state_machine());
+      masters_.back()->start(group.consensus(i), orders);
+    }
+  }
+  ~Cluster() {
+    orders.release();
+    for (auto& master : masters_) master->stop();
+  }
+
+  Master& master(int i = 0) { return *masters_[static_cast<std::size_t>(i)]; }
+
+  // Server n opens a stream to every master.
+  void connect(const topology::Report& report) {
+    auto& sessions = sessions_[report.ip];
+    sessions.clear();
+    for (auto& master : masters_) {
+      sessions.push_back(master->open_session(report.ip));
+      (void)sessions.back()->on_report(report);
+    }
+  }
+  void connect(int n, std::uint32_t slots = 10) { connect(fake_report(n, slots)); }
+  void pulse(int n) {
+    topology::Report report;
+    report.process = Uuid{500, static_cast<std::uint64_t>(n)};
+    report.pulse = 250ms;
+    for (auto& session : sessions_["10.0.0." + std::to_string(n)]) (void)session->on_report(report);
+  }
+  void disconnect(int n) { sessions_.erase("10.0.0." + std::to_string(n)); }
+
+  OrRefusal<AssignAnswer> assign(const AssignRequest& request = {}, int i = 0) {
+    std::promise<OrRefusal<AssignAnswer>> answer;
+    master(i).assign(request, [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
+    return answer.get_future().get();
+  }
+  // Waits (really) for what the master's loop is about to do.
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+  }
+
+  FakeClock clock;
+  FakeRandom random{7};
+  FakeGroup group;
+  FakeOrders orders;
+
+ private:
+  std::vector<std::unique_ptr<Master>> masters_;
+  std::map<std::string, std::vector<std::unique_ptr<ReportSession>>> sessions_;
+};
+
+AssignAnswer answer_of(const OrRefusal<AssignAnswer>& outcome) {
+  if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
+    ADD_FAILURE() << refusal->text;
+    return {};
+  }
+  return std::get<AssignAnswer>(outcome);
+}
+Refusal refusal_of(const OrRefusal<AssignAnswer>& outcome) {
+  if (const auto* refusal = std::get_if<Refusal>(&outcome)) return *refusal;
+  ADD_FAILURE() << "not refused";
+  return {};
+}
+
+TEST(Master, TheFirstAssignMakesVolumesAndTheNextOnesAreAnsweredAtOnce) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  const AssignAnswer first = answer_of(cluster.assign());
+  EXPECT_EQ(first.fid.key, NeedleId(1));
+  EXPECT_EQ(first.locations->places[0].url, "10.0.0.1:8080");
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.orders.orders().size() == 7; }));
+
+  const auto second = cluster.master().try_assign({.count = 5});
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(second->fid.key, NeedleId(2));
+  EXPECT_EQ(cluster.master().try_assign({})->fid.key, NeedleId(7));
+
+  const auto order = cluster.orders.orders().front();
+  EXPECT_EQ(order.address, "10.0.0.1:18080");
+  EXPECT_EQ(order.fence.cluster_id, FakeGroup::cluster());
+  EXPECT_EQ(order.fence.generation, Generation(1));
+  EXPECT_EQ(order.fence.term, Term(1));
+  EXPECT_GT(order.fence.sequence, 0u);
+}
+
+TEST(Master, AllCopiesOfAVolumeAreNamedAndLieOnDifferentServers) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  for (int n = 1; n <= 3; ++n) cluster.connect(n);
+  const AssignAnswer answer = answer_of(cluster.assign({.replication = "002"}));
+  std::set<std::string> urls;
+  for (const Location& place : answer.locations->places) urls.insert(place.url);
+  EXPECT_EQ(urls.size(), 3u);
+  const auto found = cluster.master().lookup(answer.fid.volume, "");
+  ASSERT_NE(found.locations, nullptr);
+  EXPECT_EQ(found.locations->places.size(), 3u);
+}
+
+TEST(Master, AFollowerAnswersLookupsAndSendsAssignsToTheLeader) {
+  Cluster cluster(3);
+  cluster.group.lead(1);
+  cluster.connect(1);
+  const AssignAnswer answer = answer_of(cluster.assign({}, 1));
+  EXPECT_EQ(refusal_of(cluster.assign({}, 0)).kind, Refusal::Kind::not_leader);
+  EXPECT_FALSE(cluster.master(0).try_assign({}).has_value());
+  EXPECT_EQ(cluster.master(0).leader()->http, "localhost:9334");
+  EXPECT_TRUE(cluster.master(1).leader()->self);
+
+  topology::Report report;
+  report.full = true;
+  report.ip = "10.0.0.1", report.port = 8080;
+  VolumeInfo info;
+  info.id = answer.fid.volume;
+  report.volumes = {info};
+  report.process = Uuid{500, 1};
+  report.location_uuids = fake_report(1).location_uuids;
+  cluster.connect(report);
+  EXPECT_NE(cluster.master(0).lookup(answer.fid.volume, "").locations, nullptr);
+  EXPECT_NE(cluster.master(2).lookup(answer.fid.volume, "").locations, nullptr);
+}
+
+TEST(Master, ANewLeaderAssignsAtOnceFromItsOwnBlockWithoutAProposal) {
+  Cluster cluster(3);
+  cluster.group.lead(0);
+  cluster.connect(1);
+  const AssignAnswer before = answer_of(cluster.assign());
+  topology::Report report = fake_report(1);
+  VolumeInfo info;
+  info.id = before.fid.volume;
+  report.volumes = {info};
+  cluster.connect(report);
+  // Reserves are there for all three before they are needed.
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master(0).cluster_status().next_key >= 1 + (3u << 20); }));
+
+  cluster.group.lead(2);
+  cluster.group.set_quorum(false);  // nothing can be committed ...
+  cluster.group.set_quorum(true);
+  std::optional<AssignAnswer> after;
+  ASSERT_TRUE(cluster.eventually([&] { return (after = cluster.master(2).try_assign({})).has_value(); }));
+  EXPECT_GE(after->fid.key.value(), 1u << 20);
+  EXPECT_FALSE(cluster.master(0).try_assign({}).has_value());
+}
+
+TEST(Master, AnAssignWithoutALeaderWaitsForOne) {
+  Cluster cluster(3);
+  cluster.connect(1);
+  std::promise<OrRefusal<AssignAnswer>> answer;
+  cluster.master(0).assign({}, [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
+  cluster.clock.advance(1s);
+  cluster.pulse(1);
+  cluster.group.lead(0);
+  const AssignAnswer got = answer_of(answer.get_future().get());
+  EXPECT_GT(got.fid.key.value(), 0u);
+}
+
+TEST(Master, AnAssignThatFindsNoLeaderWithinTheBoundIsToldWhatGoesOn) {
+  Cluster cluster(3);
+  std::promise<OrRefusal<AssignAnswer>> answer;
+  cluster.master(0).assign({}, [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
+  cluster.clock.advance(2s);
+  const Refusal refusal = refusal_of(answer.get_future().get());
+  EXPECT_EQ(refusal.kind, Refusal::Kind::unavailable);
+  EXPECT_EQ(refusal.retry_after, 1s);
+  EXPECT_THAT(refusal.text, HasSubstr("no master leads"));
+}
+
+TEST(Master, ALeaderWithoutAQuorumAssignsNothing) {
+  Cluster cluster(3);
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  cluster.group.set_quorum(false);
+  EXPECT_FALSE(cluster.master(0).try_assign({}).has_value());
+}
+
+TEST(Master, BadParametersAreRefusedInUpstreamsWords) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  EXPECT_EQ(refusal_of(cluster.assign({.replication = "-1"})).text, "unknown replication type: 0-1");
+  EXPECT_EQ(refusal_of(cluster.assign({.ttl = "zz"})).text, "strconv.Atoi: parsing \"z\": invalid syntax");
+  EXPECT_EQ(refusal_of(cluster.assign({.ttl = "zz"})).kind, Refusal::Kind::not_acceptable);
+  EXPECT_EQ(refusal_of(cluster.assign({.count = kAssignCountMax + 1})).kind, Refusal::Kind::not_acceptable);
+}
+
+TEST(Master, WithoutRoomAnAssignIsRefusedWithTheOptionsItHad) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1, 1);
+  (void)answer_of(cluster.assign());
+  cluster.clock.advance(1s);
+  cluster.pulse(1);
+  std::promise<OrRefusal<AssignAnswer>> answer;
+  cluster.master().assign({.collection = "a<b", .ttl = "3h"},
+                          [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
+  cluster.clock.advance(2s);
+  const Refusal refusal = refusal_of(answer.get_future().get());
+  EXPECT_EQ(refusal.kind, Refusal::Kind::not_acceptable);
+  EXPECT_EQ(refusal.text,
+            "failed to find writable volumes for collection:a<b replication:000 ttl:3h error: No writable volumes and "
+            "no free volumes left for {\"collection\":\"a\\u003cb\",\"replication\":{},\"ttl\":{\"Count\":3,"
+            "\"Unit\":2},\"version\":3}");
+}
+
+TEST(Master, ACodeThatTheServersCannotSatisfyIsRefusedWithTheReason) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  cluster.clock.advance(4s);
+  cluster.pulse(1);
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master().cluster_status().servers_silent == 0; }));
+  const Refusal refusal = refusal_of(cluster.assign({.replication = "001"}));
+  EXPECT_EQ(refusal.kind, Refusal::Kind::busy);
+  EXPECT_THAT(refusal.text, HasSubstr("no writable volumes for {\"replication\":{\"node\":1}"));
+  EXPECT_THAT(refusal.text, HasSubstr("Only has 0 racks with more than 2 free data nodes, not enough for 1."));
+}
+
+TEST(Master, AVolumeThatLacksACopyIsDeletedAgain) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  cluster.connect(2);
+  cluster.orders.fail("10.0.0.2:18080", Error(Code::no_space, "No more free space left"));
+  std::promise<OrRefusal<GrowAnswer>> answer;
+  cluster.eventually([&] { return cluster.master().topology_status(false).free == 20; });
+  cluster.eventually([&] {
+    return cluster.master().topology_status(false).data_centers[0].racks[0].servers[1].writable;
+  });
+  cluster.master().grow({.count = 2, .replication = "001"},
+                        [&](OrRefusal<GrowAnswer> a) { answer.set_value(std::move(a)); });
+  const auto outcome = answer.get_future().get();
+  ASSERT_TRUE(std::holds_alternative<Refusal>(outcome));
+  EXPECT_THAT(std::get<Refusal>(outcome).text, HasSubstr("No more free space left"));
+  std::multiset<std::string> what;
+  for (const auto& order : cluster.orders.orders()) what.insert(order.what + " " + order.address);
+  EXPECT_EQ(what.count("delete 10.0.0.1:18080"), 2u);
+  EXPECT_EQ(what.count("delete 10.0.0.2:18080"), 0u);
+  EXPECT_EQ(cluster.master().topology_status(false).free, 20);
+}
+
+TEST(Master, AGrowthWhoseLeaderLosesItsPlaceAnswersThatTheOutcomeIsUnknown) {
+  Cluster cluster(3);
+  cluster.group.lead(0);
+  cluster.connect(1);
+  ASSERT_TRUE(cluster.eventually([&] {
+    const auto status = cluster.master().topology_status(false);
+    return status.data_centers.size() == 1 && status.data_centers[0].racks[0].servers[0].writable;
+  }));
+  cluster.orders.hold();
+  std::promise<OrRefusal<GrowAnswer>> answer;
+  cluster.master().grow({.count = 1}, [&](OrRefusal<GrowAnswer> a) { answer.set_value(std::move(a)); });
+  ASSERT_TRUE(cluster.eventually([&] { return !cluster.orders.orders().empty(); }));
+  cluster.group.lead(1);
+  EXPECT_EQ(std::get<Refusal>(answer.get_future().get()).kind, Refusal::Kind::outcome_unknown);
+}
+
+TEST(Master, GrowCountsReplicasAndSaysWhenThereIsNoRoom) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  cluster.connect(2);
+  ASSERT_TRUE(cluster.eventually([&] {
+    const auto status = cluster.master().topology_status(false);
+    return status.free == 20 && status.data_centers[0].racks[0].servers[1].writable;
+  }));
+  const auto grow = [&](GrowRequest request) {
+    std::promise<OrRefusal<GrowAnswer>> answer;
+    cluster.master().grow(std::move(request), [&](OrRefusal<GrowAnswer> a) { answer.set_value(std::move(a)); });
+    return answer.get_future().get();
+  };
+  EXPECT_EQ(std::get<GrowAnswer>(grow({.count = 2, .replication = "001"})).replicas, 4u);
+  EXPECT_EQ(std::get<GrowAnswer>(grow({.count = 0})).replicas, 0u);
+  EXPECT_EQ(std::get<Refusal>(grow({.count = 17})).text, "only 16 volumes left, not enough for 17");
+  EXPECT_EQ(std::get<Refusal>(grow({.count = 1, .data_center = "x"})).text,
+            "No matching data node found! \nDefaultDataCenter:Not matching preferred data center:x");
+  EXPECT_EQ(std::get<Refusal>(grow({.count = 1, .data_node = "x"})).text,
+            "No matching data node found! \n10.0.0.1:8080:Not matching preferred data node:x\n"
+            "10.0.0.2:8080:Not matching preferred data node:x");
+}
+
+TEST(Master, DeletingACollectionOrdersEveryServerThatHasItAndForgetsItsVolumes) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  const AssignAnswer answer = answer_of(cluster.assign({.collection = "pics"}));
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master().collection_details("pics").size() == 1 &&
+                                              cluster.master().collection_details("pics")[0].volumes == 7; }));
+  const auto remove = [&](const std::string& name) {
+    std::promise<OrRefusal<Done>> done;
+    cluster.master().delete_collection(name, [&](OrRefusal<Done> d) { done.set_value(std::move(d)); });
+    return done.get_future().get();
+  };
+  EXPECT_EQ(std::get<Refusal>(remove("none")).text, "collection none does not exist");
+  EXPECT_TRUE(std::holds_alternative<Done>(remove("pics")));
+  EXPECT_EQ(cluster.orders.orders().back().what, "delete collection");
+  EXPECT_EQ(cluster.master().lookup(answer.fid.volume, "").locations, nullptr);
+  EXPECT_TRUE(cluster.master().collections().empty());
+}
+
+TEST(Master, ASilentServerIsNotPickedAndReturnsWithItsNextReport) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  cluster.clock.advance(749ms);
+  EXPECT_TRUE(cluster.master().try_assign({}).has_value());
+  cluster.clock.advance(1ms);
+  EXPECT_FALSE(cluster.master().try_assign({}).has_value());
+  cluster.pulse(1);
+  EXPECT_TRUE(cluster.master().try_assign({}).has_value());
+}
+
+TEST(Master, AServerWhoseStreamBreaksIsNotPickedButStillNamedForAMoment) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  const AssignAnswer answer = answer_of(cluster.assign());
+  cluster.disconnect(1);
+  EXPECT_FALSE(cluster.master().try_assign({}).has_value());
+  EXPECT_NE(cluster.master().lookup(answer.fid.volume, "").locations, nullptr);
+  cluster.clock.advance(5s);
+  EXPECT_TRUE(cluster.eventually([&] { return cluster.master().lookup(answer.fid.volume, "").locations == nullptr; }));
+}
+
+TEST(Master, AServerInTheProcessOfALostLeaderIsNotPickedUntilItIsHeardAgain) {
+  Cluster cluster(3);
+  cluster.group.lead(0);
+  topology::Report report = fake_report(1);
+  report.process = FakeGroup::process(0);
+  cluster.connect(report);
+  const AssignAnswer answer = answer_of(cluster.assign());
+  VolumeInfo info;
+  info.id = answer.fid.volume;
+  report.volumes = {info};
+  cluster.connect(report);
+  // Two answers of its loop: it has seen who leads.
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(refusal_of(cluster.assign({}, 1)).kind, Refusal::Kind::not_leader);
+  cluster.group.set_lost(0, true);
+  cluster.group.lead(-1);  // an election lies between
+  cluster.group.lead(1);
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master(1).cluster_status().servers_silent == 1; }));
+  EXPECT_FALSE(cluster.master(1).try_assign({}).has_value());
+  cluster.connect(report);
+  EXPECT_TRUE(cluster.eventually([&] { return cluster.master(1).try_assign({}).has_value(); }));
+}
+
+TEST(Master, VolumesFromElsewhereAreWrittenToOnlyWithKeysAboveAllOfTheirs) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());  // keys are being given from a block that begins at 1
+  topology::Report report = fake_report(2);
+  VolumeInfo info;
+  info.id = VolumeId(50);
+  info.collection = "old";
+  info.max_key = NeedleId(500);  // below keys already reserved here: as dangerous as one above
+  report.volumes = {info};
+  cluster.connect(report);
+  std::optional<AssignAnswer> answer;
+  ASSERT_TRUE(cluster.eventually([&] { return (answer = cluster.master().try_assign({.collection = "old"})).has_value(); }));
+  EXPECT_GE(answer->fid.key.value(), 500 + topology::kKeySkip);
+  EXPECT_GE(cluster.master().cluster_status().max_volume_id, VolumeId(50));
+}
+
+TEST(Master, FoldersOfAnotherClusterAreRefusedOnceThisOneHasVolumes) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  topology::Report report = fake_report(2);
+  report.cluster_id = ClusterId(Uuid{999, 9});
+  auto session = cluster.master().open_session("x");
+  const auto reply = session->on_report(report);
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_FALSE(reply->accepted);
+  EXPECT_THAT(reply->refusal, HasSubstr("holdfast.json"));
+}
+
+TEST(Master, AVolumeServerLearnsTheClusterItsMastersAndWhatWasAdopted) {
+  Cluster cluster(3);
+  cluster.group.lead(1);
+  auto session = cluster.master(0).open_session("x");
+  topology::Report report = fake_report(1);
+  const auto first = session->on_report(report);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_EQ(first->masters.size(), 3u);
+  EXPECT_EQ(first->masters[2].http, "localhost:9335");
+  EXPECT_TRUE(first->accepted);
+  EXPECT_TRUE(first->leader_hint.empty());
+
+  // The leader must hear of the folder itself.
+  auto at_leader = cluster.master(1).open_session("x");
+  (void)at_leader->on_report(report);
+  std::optional<ReportReply> later;
+  ASSERT_TRUE(cluster.eventually([&] {
+    auto reply = session->on_report(report);
+    if (reply) later = reply;
+    return later && later->adopted_dirs == report.location_uuids;
+  }));
+  EXPECT_EQ(later->cluster_id, FakeGroup::cluster());
+  EXPECT_FALSE(session->on_report(report).has_value());  // nothing new
+}
+
+TEST(Master, UpstreamsVolumeServerIsSentToTheLeader) {
+  Cluster cluster(3);
+  topology::Report report = fake_report(1);
+  report.process.reset();
+  report.pulse.reset();
+  auto session = cluster.master(0).open_session("x");
+  EXPECT_EQ(session->on_report(report)->end_with_error, "raft.Server: Not current leader");
+  cluster.group.lead(2);
+  auto again = cluster.master(0).open_session("x");
+  EXPECT_EQ(again->on_report(report)->leader_hint, "localhost:9335.19335");
+  auto at_leader = cluster.master(2).open_session("x");
+  const auto reply = at_leader->on_report(report);
+  EXPECT_TRUE(reply->leader_hint.empty());
+  EXPECT_FALSE(reply->end_with_error.has_value());
+}
+
+TEST(Master, TwoServersOnOneFolderAreToldApart) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  topology::Report other = fake_report(2);
+  other.location_uuids = fake_report(1).location_uuids;
+  auto session = cluster.master().open_session("x");
+  const auto reply = session->on_report(other);
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->duplicated_uuids, other.location_uuids);
+  EXPECT_TRUE(reply->end_with_error.has_value());
+  // The same server opening a second stream is no such case.
+  auto again = cluster.master().open_session("x");
+  EXPECT_TRUE(again->on_report(fake_report(1))->duplicated_uuids.empty());
+}
+
+TEST(Master, AWatcherGetsThePictureAndEveryLaterChange) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master().topology_status(false).volumes == 7; }));
+  Mutex mutex;
+  std::vector<LocationChange> changes;
+  std::vector<LocationChange> initial;
+  auto subscription = cluster.master().subscribe(
+      [&](const LocationChange& change) {
+        Guard guard(mutex);
+        changes.push_back(change);
+      },
+      &initial);
+  ASSERT_EQ(initial.size(), 1u);
+  EXPECT_EQ(initial[0].added.size(), 7u);
+  EXPECT_EQ(initial[0].leader, "localhost:9333.19333");
+
+  topology::Report report;
+  report.process = Uuid{500, 2};
+  report.ip = "10.0.0.2", report.port = 8080;
+  report.full = true;
+  VolumeInfo info;
+  info.id = VolumeId(1);
+  report.volumes = {info};
+  cluster.connect(report);
+  ASSERT_TRUE(cluster.eventually([&] {
+    Guard guard(mutex);
+    return changes.size() == 1;
+  }));
+  EXPECT_EQ(changes[0].url, "10.0.0.2:8080");
+  EXPECT_THAT(changes[0].added, ElementsAre(VolumeId(1)));
+  subscription.reset();
+  cluster.disconnect(2);
+  cluster.clock.advance(10s);
+  EXPECT_TRUE(cluster.eventually([&] { return cluster.master().cluster_status().servers == 1; }));
+  EXPECT_EQ(changes.size(), 1u);
+}
+
+TEST(Master, AHundredParallelFirstAssignsAreAllAnsweredByOneGrowth) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  std::atomic<int> good{0}, bad{0};
+  for (int i = 0; i < 100; ++i) {
+    cluster.master().assign({}, [&](OrRefusal<AssignAnswer> a) { ++(std::holds_alternative<AssignAnswer>(a) ? good : bad); });
+  }
+  ASSERT_TRUE(cluster.eventually([&] { return good + bad == 100; }));
+  EXPECT_EQ(bad, 0);
+  EXPECT_EQ(cluster.orders.orders().size(), 7u);
+}
+
+TEST(Master, UnusedAssignsCloseNoVolume) {
+  Options options;
+  options.volume_size_limit = 64ull << 20;
+  Cluster cluster(1, options);
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(cluster.master().try_assign({}).has_value());
+}
+
+TEST(Master, ABlockIsRefilledBeforeItEnds) {
+  Options options;
+  options.key_block = 1000;
+  Cluster cluster(3, options);
+  cluster.group.lead(0);
+  cluster.connect(1);
+  std::set<std::uint64_t> keys;
+  keys.insert(answer_of(cluster.assign()).fid.key.value());
+  for (int i = 0; i < 20'000; ++i) {
+    auto quick = cluster.master().try_assign({});
+    const AssignAnswer answer = quick ? *quick : answer_of(cluster.assign());
+    ASSERT_TRUE(keys.insert(answer.fid.key.value()).second);
+  }
+  // More at once than a block holds.
+  EXPECT_EQ(answer_of(cluster.assign({.count = 5000})).count, 5000u);
+}
+
+TEST(Master, StoppingAnswersEverybodyWhoWaits) {
+  Cluster cluster(3);
+  std::promise<OrRefusal<AssignAnswer>> assign;
+  std::promise<OrRefusal<GrowAnswer>> grow;
+  cluster.master().assign({}, [&](OrRefusal<AssignAnswer> a) { assign.set_value(std::move(a)); });
+  cluster.master().grow({.count = 1}, [&](OrRefusal<GrowAnswer> a) { grow.set_value(std::move(a)); });
+  cluster.master().stop();
+  EXPECT_EQ(refusal_of(assign.get_future().get()).kind, Refusal::Kind::unavailable);
+  EXPECT_EQ(std::get<Refusal>(grow.get_future().get()).kind, Refusal::Kind::unavailable);
+}
+
+}  // namespace
+}  // namespace holdfast::master

@@ -1,0 +1,94 @@
+// Shared: what the parts of the Master have in common. Each part says which thread it runs on; the loop is the one
+// that waits, grows and proposes.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/mutex.h"
+#include "core/topology/topology.h"
+#include "io/clock.h"
+#include "io/random.h"
+#include "service/master/consensus.h"
+#include "service/master/keys.h"
+#include "service/master/loop.h"
+#include "service/master/master.h"
+#include "service/master/published_registry.h"
+#include "service/master/subscriptions.h"
+#include "service/master/volume_orders.h"
+
+namespace holdfast::master {
+
+inline topology::Topology::Options topology_options(const Options& options) {
+  topology::Topology::Options out;
+  out.volume_size_limit = options.volume_size_limit;
+  out.crowded_threshold = options.crowded_threshold;
+  out.replication_as_minimum = options.replication_as_minimum;
+  out.missed_pulses_max = options.missed_pulses_max;
+  out.forget_after = options.forget_after;
+  return out;
+}
+
+struct Shared {
+  Shared(Options options_given, io::Clock& clock_given, io::Random& random_given)
+      : options(std::move(options_given)),
+        clock(clock_given),
+        random(random_given),
+        started(clock_given.now()),
+        registry(options.feature_level, [this](const RegistryStatePtr& state) { registry_applied(state); }),
+        topology(topology_options(options)) {}
+
+  // Keys first: those that were taken back are gone before the loop lets the topology make use of the new state.
+  void registry_applied(const RegistryStatePtr& state) {
+    keys.update(*state);
+    registry_changed.store(true);
+    loop.wake();
+  }
+
+  // Calls `change(topology)` under its lock; what watchers must hear is queued in order.
+  template <typename Change>
+  auto with_topology(Change change) {
+    Guard guard(topology_mutex);
+    if constexpr (std::is_void_v<decltype(change(topology))>) {
+      change(topology);
+      queue_events();
+    } else {
+      auto result = change(topology);
+      queue_events();
+      return result;
+    }
+  }
+  void queue_events() HOLDFAST_REQUIRES(topology_mutex) {
+    auto events = topology.take_events();
+    if (events.empty()) return;
+    subscriptions.queue(std::move(events));
+    loop.wake();
+  }
+
+  // What event loops read: these lock for themselves.
+  const topology::LayoutTable& layouts() const HOLDFAST_NO_ANALYSIS { return topology.layouts(); }
+  const topology::LocationIndex& index() const HOLDFAST_NO_ANALYSIS { return topology.index(); }
+
+  // Constant after construction, but for the consensus and the orders, which start() sets once.
+  const Options options;
+  io::Clock& clock;
+  io::Random& random;
+  const Instant started;
+  std::atomic<Consensus*> consensus{nullptr};
+  VolumeOrders* orders = nullptr;
+
+  // These lock for themselves. The loop is shared with callbacks of the consensus and of orders, which may come after
+  // everything else here has gone: posting to a stopped loop does nothing.
+  const std::shared_ptr<Loop> loop_owner = std::make_shared<Loop>();
+  Loop& loop = *loop_owner;
+  KeySource keys;
+  std::atomic<bool> registry_changed{true};
+  PublishedRegistry registry;
+  Subscriptions subscriptions;
+
+  // Reports, growth and status. Picks and lookups go past it, through layouts() and index().
+  Mutex topology_mutex;  // locked before the leaves above
+  topology::Topology topology HOLDFAST_GUARDED_BY(topology_mutex);
+};
+
+}  // namespace holdfast::master
