@@ -24,6 +24,39 @@ constexpr Duration kTendEvery = 5s;             // space, ages, vanished files
 constexpr Duration kLookupPatience = 5s;        // a write that needs its siblings' names waits for a master this long
 constexpr Duration kGoodbyePatience = 500ms;
 
+// Counts what is on its way to siblings and masters, whose answers come back to the server: it must not go before.
+class UnderWay {
+ public:
+  class Token {
+   public:
+    explicit Token(UnderWay& count) : count_(count) {
+      Guard guard(count_.mutex_);
+      count_.n_++;
+    }
+    ~Token() {
+      Guard guard(count_.mutex_);
+      if (--count_.n_ == 0) count_.none_.notify_all();
+    }
+    Token(const Token&) = delete;
+
+   private:
+    UnderWay& count_;
+  };
+
+  // Held by the callback; given back when the last copy of it is gone.
+  std::shared_ptr<Token> take() { return std::make_shared<Token>(*this); }
+
+  void wait_for_none() HOLDFAST_NO_ANALYSIS {
+    Guard guard(mutex_);
+    none_.wait(mutex_, [&] { return n_ == 0; });
+  }
+
+ private:
+  Mutex mutex_;  // leaf
+  Condition none_;
+  std::size_t n_ HOLDFAST_GUARDED_BY(mutex_) = 0;
+};
+
 // A write under way: what its copies point to, and the two halves that are waited for.
 struct WriteUnderWay {
   WriteRequest request;
@@ -31,6 +64,7 @@ struct WriteUnderWay {
   std::optional<Result<Put::Outcome>> local;
   std::optional<Status> copies;
   Mutex mutex;
+  std::shared_ptr<UnderWay::Token> token;
 };
 
 Put put_of(const WriteRequest& request, bool fsync_always) {
@@ -119,6 +153,7 @@ class Server final : public VolumeServer {
     }
     tend_wake_.notify_all();
     if (tender_.joinable()) tender_.join();
+    under_way_.wait_for_none();
     reporter_.reset();
     master_client_.reset();
     if (store_) store_->close();
@@ -165,6 +200,7 @@ class Server final : public VolumeServer {
     const auto under_way = std::make_shared<WriteUnderWay>();
     under_way->request = std::move(request);
     under_way->done = std::move(done);
+    under_way->token = under_way_.take();
     locator_->locate(id, [this, volume, under_way](Result<std::vector<Location>> holders) {
       write_all(volume, under_way, std::move(holders));
     });
@@ -379,6 +415,7 @@ class Server final : public VolumeServer {
     const auto under_way = std::make_shared<WriteUnderWay>();
     under_way->request = std::move(request);
     under_way->done = std::move(done);
+    under_way->token = under_way_.take();
     locator_->locate(id, [this, id, under_way, nowhere](Result<std::vector<Location>> holders) {
       if (!holders) {
         return under_way->done(holders.error().code() == Code::not_found
@@ -409,10 +446,10 @@ class Server final : public VolumeServer {
   void remove_copies(const RemoveRequest& request, std::int32_t size, const Done<Removed>& done) {
     const auto volume = store_->find(request.id.volume);
     if (!volume) return done(Removed{size});  // deleted as a whole meanwhile
-    locator_->locate(request.id.volume, [this, volume, request, size, done](Result<std::vector<Location>> holders) {
+    locator_->locate(request.id.volume, [this, volume, request, size, done, token = under_way_.take()](Result<std::vector<Location>> holders) {
       const auto others = siblings(*volume, holders);
       if (!others) return done(others.error());
-      replicator_->remove(request, *others, [this, id = request.id.volume, size, done](Status copies) {
+      replicator_->remove(request, *others, [this, id = request.id.volume, size, done, token](Status copies) {
         if (copies) return done(Removed{size});
         locator_->forget(id);
         done(copies.error());
@@ -473,6 +510,7 @@ class Server final : public VolumeServer {
   std::unique_ptr<Replicator> replicator_;
   std::unique_ptr<Reporter> reporter_;
 
+  UnderWay under_way_;
   std::atomic<bool> healthy_{true};
   std::atomic<bool> stopped_{false};
   std::atomic<std::uint64_t> volume_size_limit_{0};  // 0 until a master tells it

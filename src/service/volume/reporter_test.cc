@@ -1,0 +1,316 @@
+// The volume server before fake masters that speak real gRPC over loopback.
+#include "service/volume/reporter.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "api/master.grpc.pb.h"
+#include "client/http_pool.h"
+#include "io/posix/clock.h"
+#include "io/posix/disk.h"
+#include "io/posix/random.h"
+#include "service/volume/volume_server.h"
+
+namespace holdfast::volume {
+namespace {
+
+const std::string kCluster = "11111111-1111-4111-8111-111111111111";
+const std::string kOtherCluster = "22222222-2222-4222-8222-222222222222";
+
+// Waits for what other threads do; a bound, not a pause.
+template <typename Condition>
+bool soon(Condition condition, Duration patience = 10s) {
+  const auto until = io::posix::boot_now() + patience;
+  while (io::posix::boot_now() < until) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(2ms);
+  }
+  return condition();
+}
+
+class FakeMaster final : public master_pb::Seaweed::Service {
+ public:
+  // `port`: of HTTP; gRPC listens on any free one, which its address names. 0 takes the last one again.
+  void start() {
+    grpc::ServerBuilder builder;
+    const auto wanted = "127.0.0.1:" + std::to_string(grpc_port_);
+    builder.AddListeningPort(wanted, grpc::InsecureServerCredentials(), &grpc_port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    ASSERT_TRUE(server_);
+  }
+  void stop() {
+    {
+      std::lock_guard guard(mutex_);
+      stopping_ = true;
+    }
+    if (server_) server_->Shutdown(std::chrono::system_clock::now());
+    server_.reset();
+    stopping_ = false;
+  }
+  ~FakeMaster() override { stop(); }
+
+  Address address() const {
+    return {"127.0.0.1", static_cast<std::uint16_t>(1000 + id_), static_cast<std::uint16_t>(grpc_port_)};
+  }
+
+  grpc::Status SendHeartbeat(grpc::ServerContext*,
+                             grpc::ServerReaderWriter<master_pb::HeartbeatResponse, master_pb::Heartbeat>* stream) override {
+    master_pb::Heartbeat report;
+    bool first = true;
+    while (stream->Read(&report)) {
+      master_pb::HeartbeatResponse answer;
+      {
+        std::lock_guard guard(mutex_);
+        reports_.push_back(report);
+        answer = answer_;
+      }
+      if (first && !stream->Write(answer)) break;
+      first = false;
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status LookupVolume(grpc::ServerContext*, const master_pb::LookupVolumeRequest* request,
+                            master_pb::LookupVolumeResponse* answer) override {
+    std::lock_guard guard(mutex_);
+    for (const auto& id : request->volume_or_file_ids()) {
+      auto* found = answer->add_volume_id_locations();
+      found->set_volume_or_file_id(id);
+      for (const auto& url : holders_) {
+        found->add_locations()->set_url(url);
+      }
+      if (holders_.empty()) found->set_error("volume id " + id + " not found");
+    }
+    return grpc::Status::OK;
+  }
+
+  explicit FakeMaster(int id) : id_(id) {
+    answer_.set_accepted(true);
+    answer_.set_cluster_id(kCluster);
+    answer_.set_master_uuid(uuid());
+    answer_.set_pulse_ms(20);
+    answer_.set_volume_size_limit(30000_MiB);
+  }
+  std::string uuid() const { return "33333333-3333-4333-8333-33333333333" + std::to_string(id_); }
+
+  template <typename Change>
+  void change(Change change) {
+    std::lock_guard guard(mutex_);
+    change(answer_);
+  }
+  void set_holders(std::vector<std::string> holders) {
+    std::lock_guard guard(mutex_);
+    holders_ = std::move(holders);
+  }
+  void knows(const FakeMaster& other) {
+    change([&](auto& answer) {
+      auto* master = answer.add_masters();
+      master->set_uuid(other.uuid());
+      master->set_http_address(other.address().http());
+      master->set_grpc_address(other.address().grpc());
+      master->set_voter(true);
+    });
+  }
+  std::vector<master_pb::Heartbeat> reports() const {
+    std::lock_guard guard(mutex_);
+    return reports_;
+  }
+  void forget_reports() {
+    std::lock_guard guard(mutex_);
+    reports_.clear();
+  }
+  bool heard(const std::function<bool(const master_pb::Heartbeat&)>& what) const {
+    const auto all = reports();
+    return std::any_of(all.begin(), all.end(), what);
+  }
+
+ private:
+  const int id_;
+  int grpc_port_ = 0;
+  mutable std::mutex mutex_;
+  bool stopping_ = false;
+  master_pb::HeartbeatResponse answer_;
+  std::vector<master_pb::Heartbeat> reports_;
+  std::vector<std::string> holders_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+class ReporterTest : public ::testing::Test {
+ protected:
+  ReporterTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-reporter-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    a_.start();
+    b_.start();
+  }
+  ~ReporterTest() override {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  VolumeConfig config(std::vector<Address> masters) {
+    VolumeConfig config;
+    config.ip = "127.0.0.1";
+    config.port = 8080;
+    config.directories = {{.path = folder_, .volumes_max = 9, .min_free_percent = 0}};
+    config.masters = std::move(masters);
+    return config;
+  }
+  VolumeServer& start(std::vector<Address> masters) {
+    server_.reset();
+    auto opened = VolumeServer::open(config(std::move(masters)), world());
+    EXPECT_TRUE(opened.ok()) << opened.error().what();
+    server_ = std::move(*opened);
+    server_->start();
+    return *server_;
+  }
+  VolumeServer::World world() {
+    return {io::posix::system_disk(), io::posix::system_clock(), io::posix::system_random(), loops_, pool_,
+            io::posix::system_random().uuid()};
+  }
+  static OrderFence fence(std::uint64_t term, std::uint64_t sequence, const std::string& cluster = kCluster) {
+    return Fence{ClusterId(*Uuid::parse(cluster)), Generation(1), Term(term), sequence};
+  }
+  static auto names_new(std::uint32_t id) {
+    return [id](const master_pb::Heartbeat& r) {
+      return std::any_of(r.new_volumes().begin(), r.new_volumes().end(), [&](const auto& v) { return v.id() == id; });
+    };
+  }
+
+  std::string folder_;
+  FakeMaster a_{1};
+  FakeMaster b_{2};
+  io::EventLoops loops_{1};
+  client::HttpPool pool_{loops_};
+  std::unique_ptr<VolumeServer> server_;
+};
+
+TEST_F(ReporterTest, TellsEveryMasterAllItHasAndThenWhatChanges) {
+  auto& server = start({a_.address(), b_.address()});
+  for (auto* master : {&a_, &b_}) {
+    ASSERT_TRUE(soon([&] { return !master->reports().empty(); }));
+    const auto first = master->reports()[0];
+    EXPECT_EQ(first.ip(), "127.0.0.1");
+    EXPECT_EQ(first.port(), 8080u);
+    EXPECT_EQ(first.grpc_port(), 18080u);
+    EXPECT_TRUE(first.has_no_volumes());
+    EXPECT_EQ(first.location_uuids_size(), 1);
+    EXPECT_EQ(first.max_volume_counts().at(""), 9u);
+    EXPECT_FALSE(first.process_uuid().empty());
+  }
+  ASSERT_TRUE(server.allocate({.id = VolumeId(3), .collection = "c"}, fence(1, 1)).ok());
+  for (auto* master : {&a_, &b_}) EXPECT_TRUE(soon([&] { return master->heard(names_new(3)); }));
+  ASSERT_TRUE(server.delete_volume(VolumeId(3), false, fence(1, 2)).ok());
+  EXPECT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.deleted_volumes_size() == 1; }); }));
+}
+
+TEST_F(ReporterTest, LearnsTheOtherMastersAndNeedsNoSeedAfterARestart) {
+  a_.knows(a_);
+  a_.knows(b_);
+  a_.change([&](auto& answer) { answer.set_leader_uuid(a_.uuid()); });
+  start({a_.address()});
+  EXPECT_TRUE(soon([&] { return !b_.reports().empty(); }));
+  EXPECT_TRUE(soon([&] { return server_->masters().size() == 2 && server_->masters()[0] == a_.address(); }));
+  server_.reset();
+  b_.forget_reports();
+  a_.stop();
+  auto dead = a_.address();
+  start({dead});
+  EXPECT_TRUE(soon([&] { return b_.heard([](const auto& r) { return r.cluster_id() == kCluster; }); }));
+}
+
+TEST_F(ReporterTest, ABrokenMasterIsFoundAgainAtOnce) {
+  auto& server = start({a_.address()});
+  ASSERT_TRUE(server.allocate({.id = VolumeId(3)}, fence(1, 1)).ok());
+  ASSERT_TRUE(soon([&] { return a_.heard(names_new(3)); }));
+  a_.stop();
+  a_.forget_reports();
+  const auto back = io::posix::boot_now();
+  a_.start();
+  EXPECT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.volumes_size() == 1; }); }));
+  EXPECT_LT(io::posix::boot_now() - back, 2s);
+}
+
+TEST_F(ReporterTest, OrdersOfOldLeadersAndOtherClustersAreRefusedAlsoAfterARestart) {
+  auto* server = &start({a_.address()});
+  ASSERT_TRUE(server->allocate({.id = VolumeId(1)}, fence(5, 1)).ok());
+  EXPECT_EQ(server->allocate({.id = VolumeId(2)}, fence(4, 9)).error().code(), Code::refused);
+  server = &start({a_.address()});
+  EXPECT_EQ(server->allocate({.id = VolumeId(2)}, fence(4, 9)).error().code(), Code::refused);
+  EXPECT_EQ(server->delete_volume(VolumeId(1), false, fence(9, 9, kOtherCluster)).error().code(), Code::refused);
+  EXPECT_TRUE(server->has_volume(VolumeId(1)));
+  EXPECT_TRUE(server->allocate({.id = VolumeId(2)}, std::nullopt).ok());
+}
+
+TEST_F(ReporterTest, MastersOfAnotherClusterAreLeftAloneWhileItsOwnAnswer) {
+  b_.change([](auto& answer) { answer.set_cluster_id(kOtherCluster); });
+  start({a_.address()});
+  ASSERT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.cluster_id() == kCluster; }); }));
+  start({a_.address(), b_.address()});
+  ASSERT_TRUE(soon([&] { return !b_.reports().empty() && !a_.reports().empty(); }));
+  EXPECT_EQ(server_->allocate({.id = VolumeId(1)}, fence(9, 9, kOtherCluster)).error().code(), Code::refused);
+}
+
+TEST_F(ReporterTest, AnUpstreamMasterGetsFullListsAndIsFollowedToItsLeader) {
+  a_.change([&](auto& answer) {
+    answer.Clear();
+    answer.set_leader(text(b_.address()));
+  });
+  b_.change([](auto& answer) {
+    answer.Clear();
+    answer.set_volume_size_limit(1000);
+  });
+  auto& server = start({a_.address()});
+  ASSERT_TRUE(soon([&] { return !b_.reports().empty(); }));
+  ASSERT_TRUE(server.allocate({.id = VolumeId(4)}, std::nullopt).ok());
+  EXPECT_TRUE(soon([&] { return b_.heard(names_new(4)); }));
+  EXPECT_FALSE(b_.heard([](const auto& r) { return r.changed_volumes_size() > 0; }));
+}
+
+TEST_F(ReporterTest, SaysGoodbye) {
+  auto& server = start({a_.address()});
+  ASSERT_TRUE(soon([&] { return !a_.reports().empty(); }));
+  ASSERT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.cluster_id() == kCluster; }); }));
+  EXPECT_TRUE(server.is_healthy());
+  server.leave();
+  EXPECT_FALSE(server.is_healthy());
+  EXPECT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.leaving(); }); }));
+}
+
+TEST_F(ReporterTest, AWriteForAVolumeThatNobodyHoldsIsAnError) {
+  auto& server = start({a_.address()});
+  WriteRequest request;
+  request.id = FileId{VolumeId(77), NeedleId(1), Cookie(1)};
+  request.data = bytes_of("lost?");
+  std::atomic<int> code{-1};
+  server.write(request, [&](Result<Written> r) { code = r.ok() ? 999 : static_cast<int>(r.error().code()); });
+  EXPECT_TRUE(soon([&] { return code >= 0; }));
+  EXPECT_EQ(code, static_cast<int>(Code::not_found));
+}
+
+TEST_F(ReporterTest, AWriteWithTooFewHoldersIsAnErrorInUpstreamsWords) {
+  auto& server = start({a_.address()});
+  ASSERT_TRUE(server.allocate({.id = VolumeId(5), .replica_placement = *ReplicaPlacement::parse("001")}, fence(1, 1)).ok());
+  a_.set_holders({"127.0.0.1:8080"});
+  WriteRequest request;
+  request.id = FileId{VolumeId(5), NeedleId(1), Cookie(1)};
+  request.data = bytes_of("x");
+  std::mutex mutex;
+  std::string said;
+  server.write(request, [&](Result<Written> r) {
+    std::lock_guard guard(mutex);
+    said = r.ok() ? "stored" : r.error().what();
+  });
+  EXPECT_TRUE(soon([&] {
+    std::lock_guard guard(mutex);
+    return !said.empty();
+  }));
+  EXPECT_EQ(said, "replicating operations [1] is less than volume 5 replication copy count [2]");
+}
+
+}  // namespace
+}  // namespace holdfast::volume
