@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -224,13 +225,33 @@ bool two_digits(std::string_view text, int& out) {
 }
 }  // namespace
 
+void write_http_date(std::int64_t unix_seconds, char* out) {
+  using namespace std::chrono;
+  // Years of four digits are all the format has.
+  constexpr std::int64_t kLast = 253402300799;  // 9999-12-31 23:59:59
+  const sys_seconds time(std::chrono::seconds(std::clamp<std::int64_t>(unix_seconds, 0, kLast)));
+  const auto day = floor<days>(time);
+  const year_month_day date(day);
+  const hh_mm_ss clock(time - day);
+  const auto two = [](char* to, unsigned value) {
+    to[0] = static_cast<char>('0' + value / 10);
+    to[1] = static_cast<char>('0' + value % 10);
+  };
+  std::memcpy(out, "Thu, 01 Jan 1970 00:00:00 GMT", kDateBytes);
+  std::memcpy(out, kDays[weekday(day).c_encoding()], 3);
+  two(out + 5, static_cast<unsigned>(date.day()));
+  std::memcpy(out + 8, kMonths[static_cast<unsigned>(date.month()) - 1], 3);
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  two(out + 12, year / 100);
+  two(out + 14, year % 100);
+  two(out + 17, static_cast<unsigned>(clock.hours().count()));
+  two(out + 20, static_cast<unsigned>(clock.minutes().count()));
+  two(out + 23, static_cast<unsigned>(clock.seconds().count()));
+}
+
 std::string http_date(std::int64_t unix_seconds) {
-  const std::time_t time = unix_seconds;
-  std::tm utc{};
-  gmtime_r(&time, &utc);
-  char text[64];
-  std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[utc.tm_wday], utc.tm_mday,
-                kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  std::string text(kDateBytes, '\0');
+  write_http_date(unix_seconds, text.data());
   return text;
 }
 

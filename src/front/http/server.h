@@ -217,6 +217,8 @@ class Server {
 
 // "Thu, 01 Jan 1970 00:00:00 GMT"; and back, empty unless it has exactly this form.
 std::string http_date(std::int64_t unix_seconds);
+inline constexpr std::size_t kDateBytes = 29;
+void write_http_date(std::int64_t unix_seconds, char* out);  // exactly kDateBytes, for the hot path
 std::optional<std::int64_t> parse_http_date(std::string_view text);
 
 // "Not Found" for 404; "Unknown" when it is.

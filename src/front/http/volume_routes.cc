@@ -1,0 +1,319 @@
+#include "front/http/volume_routes.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "front/http/json.h"
+#include "front/http/volume_routes_inside.h"
+
+namespace holdfast::front {
+
+using http::Exchange;
+using http::Method;
+
+namespace {
+
+// In the order of VolumeKind.
+const std::vector<std::string> kKinds = {"get",    "head", "post", "put",     "delete",  "options",
+                                         "status", "health", "page", "metrics", "statics", "other"};
+
+constexpr std::string_view kStaticPrefix = "/seaweedfsstatic/";
+
+VolumeKind kind_of(Method method) {
+  switch (method) {
+    case Method::get: return VolumeKind::get;
+    case Method::head: return VolumeKind::head;
+    case Method::post: return VolumeKind::post;
+    case Method::put: return VolumeKind::put;
+    case Method::delete_: return VolumeKind::delete_;
+    case Method::options: return VolumeKind::options;
+    default: return VolumeKind::other;
+  }
+}
+
+std::string read_file(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream out;
+  if (file) out << file.rdbuf();
+  return std::move(out).str();
+}
+
+bool is_admin_path(std::string_view path) {
+  return path == "/status" || path == "/healthz" || path == "/readyz" || path == "/ui/index.html" || path == "/metrics";
+}
+
+// An unclean path is answered with the clean one, as Go's router does.
+void answer_clean_path(Exchange& exchange, http::Head& head, const std::string& cleaned) {
+  auto location = escape_path(cleaned);
+  if (!exchange.request().query.empty()) location += "?" + std::string(exchange.request().query);
+  head.add("Location", location);
+  const auto method = exchange.request().method;
+  if (method != Method::get && method != Method::head) {
+    exchange.finish();
+    return;
+  }
+  std::string shown;
+  for (char c : location) shown += c == '&' ? "&amp;" : std::string(1, c);
+  head.add("Content-Type", "text/html; charset=utf-8");
+  exchange.finish("<a href=\"" + shown + "\">Temporary Redirect</a>.\n\n");
+}
+
+}  // namespace
+
+ReadMode read_mode_of(std::string_view text) {
+  if (text == "local") return ReadMode::local;
+  if (text == "redirect") return ReadMode::redirect;
+  return ReadMode::proxy;
+}
+
+std::string canonical_header(std::string_view name) {
+  std::string out(name);
+  bool upper = true;
+  for (char& c : out) {
+    const bool is_lower = c >= 'a' && c <= 'z';
+    const bool is_upper = c >= 'A' && c <= 'Z';
+    const bool is_other = (c >= '0' && c <= '9') || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+    if (!is_lower && !is_upper && !is_other) return {};
+    if (upper && is_lower) c = static_cast<char>(c - 32);
+    if (!upper && is_upper) c = static_cast<char>(c + 32);
+    upper = c == '-';
+  }
+  return out;
+}
+
+void load_host_types(ContentTypes& types) {
+  for (const char* path : {"/usr/local/share/mime/globs2", "/usr/share/mime/globs2"}) {
+    if (const auto content = read_file(path); !content.empty()) {
+      types.add_globs2(content);
+      return;
+    }
+  }
+  for (const char* path : {"/etc/mime.types", "/etc/apache2/mime.types", "/etc/apache/mime.types", "/etc/httpd/conf/mime.types"}) {
+    types.add_mime_types(read_file(path));
+  }
+}
+
+// --- HeaderList
+
+HeaderList::Item* HeaderList::find(std::string_view name) {
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (io::http1::same_name(at(i).name, name)) return &at(i);
+  }
+  return nullptr;
+}
+
+void HeaderList::set(std::string_view name, std::string_view value) {
+  if (auto* item = find(name)) {
+    *item = {name, value};
+    return;
+  }
+  if (size_ < kInline) {
+    inline_[size_] = {name, value};
+  } else {
+    more_.push_back({name, value});
+  }
+  ++size_;
+}
+
+std::string_view HeaderList::copied(std::string_view text) {
+  if (text.size() > room_.size() - room_used_) return owned_.emplace_front(text);
+  char* to = room_.data() + room_used_;
+  text.copy(to, text.size());
+  room_used_ += text.size();
+  return {to, text.size()};
+}
+
+void HeaderList::set_copy(std::string_view name, std::string_view value) { set(name, copied(value)); }
+
+void HeaderList::set_named(std::string_view name, std::string_view value) { set(copied(name), copied(value)); }
+
+bool HeaderList::has(std::string_view name) const {
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (io::http1::same_name(at(i).name, name)) return true;
+  }
+  return false;
+}
+
+std::string_view HeaderList::get(std::string_view name) const {
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (io::http1::same_name(at(i).name, name)) return at(i).value;
+  }
+  return {};
+}
+
+void HeaderList::write_to(http::Head& head) const {
+  for (std::size_t i = 0; i < size_; ++i) head.add(at(i).name, at(i).value);
+}
+
+// --- routes
+
+VolumeRoutes::Inside::Inside(Parts parts, Options options)
+    : service(parts.service),
+      pool(parts.pool),
+      loops(parts.loops),
+      clock(parts.clock),
+      white_list(parts.white_list),
+      registry(parts.metrics),
+      options(std::move(options)),
+      server_header([this] {
+        auto text = "SeaweedFS Volume " + this->options.version;
+        while (text.ends_with(' ')) text.pop_back();
+        return text;
+      }()),
+      started_at(clock.now()),
+      buffers(loops.size()),
+      requests(registry, "volumeServer", kKinds) {
+  load_host_types(types);
+}
+
+void VolumeRoutes::Inside::finished(const Exchange& exchange, int status, Duration took, std::size_t) {
+  requests.done(exchange.kind(), static_cast<unsigned>(status), took);
+}
+
+http::Head& VolumeRoutes::Inside::head(Exchange& exchange, int status, std::string_view request_id) {
+  auto& head = exchange.head(status);
+  head.add("Server", server_header);
+  if (request_id.empty()) {
+    head.add("X-Amz-Request-Id", RequestId(clock));
+  } else {
+    head.add("X-Amz-Request-Id", request_id);
+  }
+  const auto& request = exchange.request();
+  for (const auto& header : request.headers) {
+    if (header.name.size() != 6 || !io::http1::same_name(header.name, "Origin") || header.value.empty()) continue;
+    if (is_admin_path(request.path)) break;
+    head.add("Access-Control-Allow-Origin", "*").add("Access-Control-Allow-Credentials", "true");
+    break;
+  }
+  return head;
+}
+
+void VolumeRoutes::Inside::answer_nothing(Exchange& exchange, int status) {
+  head(exchange, status);
+  exchange.finish();
+}
+
+void VolumeRoutes::Inside::answer_json(Exchange& exchange, int status, std::string_view body) {
+  head(exchange, status).add("Content-Type", "application/json").add("X-Content-Type-Options", "nosniff");
+  exchange.finish(body);
+}
+
+void VolumeRoutes::Inside::answer_error(Exchange& exchange, int status, std::string_view text) {
+  answer_json(exchange, status, json_error(text, wants_pretty(exchange.request().query)));
+}
+
+void VolumeRoutes::Inside::answer_options(Exchange& exchange, bool read_only) {
+  exchange.set_kind(static_cast<std::uint8_t>(VolumeKind::options));
+  head(exchange, 200)
+      .add("Access-Control-Allow-Methods", read_only ? "GET, OPTIONS" : "PUT, POST, GET, DELETE, OPTIONS")
+      .add("Access-Control-Allow-Headers", "*");
+  exchange.finish();
+}
+
+void VolumeRoutes::Inside::serve(Exchange& exchange) {
+  const auto& request = exchange.request();
+  exchange.set_kind(static_cast<std::uint8_t>(kind_of(request.method)));
+  if (!is_plain_path(request.path) && request.path != "*") {
+    const auto decoded = decode_path(request.path);
+    if (!decoded || decoded->empty()) {
+      answer_nothing(exchange, 400);
+      return;
+    }
+    if (auto cleaned = clean_path(*decoded); cleaned != *decoded) {
+      answer_clean_path(exchange, head(exchange, 307), cleaned);
+      return;
+    }
+  }
+  if (options.public_port != 0 && request.local_port == options.public_port) {
+    serve_public(exchange);
+    return;
+  }
+  const auto path = request.path;
+  const auto kind = [&](VolumeKind k) { exchange.set_kind(static_cast<std::uint8_t>(k)); };
+  // A file's path begins with a digit; the few others are told apart by their first letter.
+  if (path.size() > 1 && (path[1] < '0' || path[1] > '9')) {
+    if (path == "/status") {
+      kind(VolumeKind::status);
+      answer_status(exchange);
+      return;
+    }
+    if (path == "/healthz" || path == "/readyz") {
+      kind(VolumeKind::health);
+      answer_health(exchange);
+      return;
+    }
+    if (path == "/ui/index.html" && options.has_page) {
+      kind(VolumeKind::page);
+      answer_page(exchange);
+      return;
+    }
+    if (path == "/metrics" && (request.method == Method::get || request.method == Method::head)) {
+      kind(VolumeKind::metrics);
+      answer_metrics(exchange);
+      return;
+    }
+    if (path == "/favicon.ico" || path.starts_with(kStaticPrefix)) {
+      kind(VolumeKind::statics);
+      answer_static(exchange, path);
+      return;
+    }
+  }
+  serve_file(exchange);
+}
+
+void VolumeRoutes::Inside::serve_file(Exchange& exchange) {
+  switch (exchange.request().method) {
+    case Method::get:
+    case Method::head:
+      read(exchange);
+      return;
+    case Method::post:
+    case Method::put:
+      write(exchange);
+      return;
+    case Method::delete_:
+      remove(exchange);
+      return;
+    case Method::options:
+      answer_options(exchange, false);
+      return;
+    default:
+      answer_error(exchange, 400, "unsupported method " + std::string(exchange.request().method_text));
+      return;
+  }
+}
+
+void VolumeRoutes::Inside::serve_public(Exchange& exchange) {
+  const auto path = exchange.request().path;
+  if (path == "/favicon.ico" || path.starts_with(kStaticPrefix)) {
+    exchange.set_kind(static_cast<std::uint8_t>(VolumeKind::statics));
+    answer_static(exchange, path);
+    return;
+  }
+  switch (exchange.request().method) {
+    case Method::get:
+    case Method::head:
+      read(exchange);
+      return;
+    case Method::options:
+      answer_options(exchange, true);
+      return;
+    default:
+      // Upstream says 200 and does nothing: a client would believe its file stored.
+      head(exchange, 405).add("Allow", "GET, HEAD, OPTIONS").add("Content-Type", "application/json");
+      exchange.finish(json_error("this port only reads; write to the volume server's main port"));
+      return;
+  }
+}
+
+VolumeRoutes::VolumeRoutes(Parts parts, Options options)
+    : inside_(std::make_unique<Inside>(parts, std::move(options))) {}
+
+VolumeRoutes::~VolumeRoutes() = default;
+
+void VolumeRoutes::serve(Exchange& exchange) { inside_->serve(exchange); }
+
+http::Observer& VolumeRoutes::observer() { return *inside_; }
+
+}  // namespace holdfast::front

@@ -1,0 +1,170 @@
+// What the files of the volume server's routes share. Internal: volume_routes.cc dispatches, volume_read.cc and
+// volume_read_large.cc answer reads, volume_write.cc uploads and deletions, volume_admin.cc the rest.
+#pragma once
+
+#include <array>
+#include <forward_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/task.h"
+#include "front/http/answers.h"
+#include "front/http/byte_range.h"
+#include "front/http/metrics.h"
+#include "front/http/url.h"
+#include "front/http/volume_path.h"
+#include "front/http/volume_routes.h"
+#include "model/content_type.h"
+
+namespace holdfast::front {
+
+// The kinds under which requests are counted; the names stand in volume_routes.cc.
+enum class VolumeKind : std::uint8_t { get, head, post, put, delete_, options, status, health, page, metrics, statics, other };
+
+// The headers of an answer, collected before they are sent, because later ones replace earlier ones of the same name.
+// Values are views: of constants, of the request, of the needle, or copied into the list, which has room for the usual
+// ones without allocating.
+class HeaderList {
+ public:
+  void set(std::string_view name, std::string_view value);       // both outlive the list
+  void set_copy(std::string_view name, std::string_view value);  // copies the value
+  void set_named(std::string_view name, std::string_view value);  // copies both
+  bool has(std::string_view name) const;
+  std::string_view get(std::string_view name) const;  // "" when absent
+  void write_to(http::Head& head) const;
+
+  // The type by the file alone: what each part of several ranges says, whatever response-content-type asks for.
+  std::string_view stored_type;
+
+ private:
+  struct Item {
+    std::string_view name;
+    std::string_view value;
+  };
+  static constexpr std::size_t kInline = 12;
+  Item* find(std::string_view name);
+  Item& at(std::size_t i) { return i < kInline ? inline_[i] : more_[i - kInline]; }
+  const Item& at(std::size_t i) const { return i < kInline ? inline_[i] : more_[i - kInline]; }
+  std::string_view copied(std::string_view text);
+
+  std::array<Item, kInline> inline_;
+  std::vector<Item> more_;
+  std::size_t size_ = 0;
+  std::array<char, 512> room_;
+  std::size_t room_used_ = 0;
+  std::forward_list<std::string> owned_;  // what did not fit the room
+};
+
+// A read as asked for. Views point into the request, or into `decoded`.
+struct Asked {
+  explicit Asked(const http::Request& request);
+  Asked(const Asked&) = delete;
+
+  bool is_head;
+  std::string decoded;  // the path, when it was percent-encoded
+  VolumePath path;
+  FileId id;
+  std::optional<Params> params;  // only when there is a query
+  std::string_view if_modified_since;
+  std::string_view if_none_match;
+  std::string_view range;
+  bool takes_gzip = false;
+
+  std::string_view param(std::string_view name) const { return params ? params->get(name) : std::string_view(); }
+};
+
+struct VolumeRoutes::Inside : http::Observer {
+  Inside(Parts parts, Options options);
+
+  void finished(const http::Exchange& exchange, int status, Duration took, std::size_t loop) override;
+
+  // --- volume_routes.cc
+  void serve(http::Exchange& exchange);
+  void serve_public(http::Exchange& exchange);
+  void serve_file(http::Exchange& exchange);
+  void answer_options(http::Exchange& exchange, bool read_only);
+  void answer_error(http::Exchange& exchange, int status, std::string_view text);  // {"error":"text"}
+  void answer_json(http::Exchange& exchange, int status, std::string_view body);
+  void answer_nothing(http::Exchange& exchange, int status);
+
+  // The head of every answer but static files: Server, X-Amz-Request-Id, and CORS when a file was asked for.
+  http::Head& head(http::Exchange& exchange, int status, std::string_view request_id = {});
+
+  // Runs `work` on the service's pool and comes back to the loop. Code::unavailable when the server is stopping.
+  template <typename T, typename Work>
+  Async<Result<T>> on_pool(io::EventLoop& loop, Work work) {
+    auto start = [&](auto done) {
+      if (!service.post([&work, done] { done(work()); })) done(Error(Code::unavailable, "server is stopping"));
+    };
+    co_return co_await awaited<Result<T>>(loop, start);
+  }
+
+  // --- volume_read.cc
+  void read(http::Exchange& exchange);
+  Task read_slowly(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::ReadOptions options);
+  // `found` may point into a shared buffer: used up before this returns, or copied.
+  void answer_found(http::Exchange& exchange, Asked& asked, volume::Found& found);
+  void answer_data(http::Exchange& exchange, const Asked& asked, HeaderList& headers, std::string_view data);
+  void answer_bad_range(http::Exchange& exchange, HeaderList& headers);
+  // What the needle and the request say about the answer, but for body and Content-Encoding. True: 304 was sent.
+  bool collect_headers(http::Exchange& exchange, const Asked& asked, const volume::Found& found, HeaderList& headers);
+  bool answer_not_modified(http::Exchange& exchange, const Asked& asked, const volume::Found& found);
+
+  // --- volume_read_large.cc
+  Task answer_large(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::Found found);
+  Task answer_unpacked(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::Found found, std::string data);
+  Async<Status> load(io::EventLoop& loop, const volume::Body& body, std::uint64_t offset, std::span<std::uint8_t> out);
+  Async<bool> send_body(http::Exchange& exchange, const volume::Found& found, ByteRange range, std::string first);
+
+  // --- volume_elsewhere.cc: the volume is not here
+  void answer_elsewhere(http::Exchange& exchange, const Asked& asked);
+  Task find_elsewhere(http::Exchange& exchange, std::unique_ptr<Asked> asked);
+  Async<bool> relay(http::Exchange& exchange, const std::string& authority, Status& failure);
+
+  // --- volume_write.cc
+  void write(http::Exchange& exchange);
+  Task write_file(http::Exchange& exchange);
+  Task remove(http::Exchange& exchange);
+  bool is_allowed(http::Exchange& exchange);  // by the white list; else 401 was sent
+
+  // --- volume_admin.cc
+  void answer_health(http::Exchange& exchange);
+  Task answer_status(http::Exchange& exchange);
+  Task answer_page(http::Exchange& exchange);
+  Task answer_metrics(http::Exchange& exchange);
+  void answer_static(http::Exchange& exchange, std::string_view path);
+
+  // Constant after construction.
+  volume::VolumeService& service;
+  client::HttpPool& pool;
+  io::EventLoops& loops;
+  io::Clock& clock;
+  const WhiteList& white_list;
+  metrics::Registry& registry;
+  const Options options;
+  const std::string server_header;
+  ContentTypes types;
+  const Instant started_at;
+
+  // One for each loop, used for one read after the other.
+  struct alignas(64) LoopBuffer {
+    volume::ReadBuffer buffer;
+  };
+  std::vector<LoopBuffer> buffers;
+
+  RequestMetrics requests;
+};
+
+// 60 random hex digits.
+std::string random_boundary();
+
+// "Lower-Case" for "lower-case"; "" when it can be no header's name.
+std::string canonical_header(std::string_view name);
+
+// Extends the table by the host's files, the first of those upstream looks at.
+void load_host_types(ContentTypes& types);
+
+}  // namespace holdfast::front
