@@ -1,10 +1,11 @@
 #include "client/channel.h"
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 #include <grpcpp/support/status.h>
+
+#include "api/library.h"
 
 namespace holdfast::client {
 
@@ -15,31 +16,10 @@ constexpr int kReconnectMsMin = 20;
 constexpr int kReconnectMsMax = 250;
 constexpr int kKeepaliveMs = 20'000;  // upstream's servers answer more frequent pings with GOAWAY
 
-// The library's callback threads live as long as some channel or server that has used them, and whoever lets go of the
-// last one joins them: when that happens in a callback, a thread joins itself and the process dies. Callbacks here do
-// own what holds a channel, so one that is never let go of keeps the threads for good. It is never connected either.
-void keep_callback_threads() {
-  struct Keeper {
-    grpc::GenericStub stub{
-        grpc::CreateChannel("unix-abstract:holdfast-nobody-listens-here", grpc::InsecureChannelCredentials())};
-    grpc::ClientContext context;
-    grpc::Slice nothing;
-    grpc::ByteBuffer request{&nothing, 1};
-    grpc::ByteBuffer response;
-  };
-  static Keeper* const keeper = [] {
-    auto* made = new Keeper;
-    made->stub.UnaryCall(&made->context, "/holdfast.Nobody/Nothing", {}, &made->request, &made->response,
-                         [](const grpc::Status&) {});
-    return made;
-  }();
-  (void)keeper;
-}
-
 }  // namespace
 
 std::shared_ptr<grpc::Channel> make_channel(const std::string& grpc_address) {
-  keep_callback_threads();
+  api::prepare_library();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);

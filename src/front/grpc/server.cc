@@ -6,6 +6,7 @@
 #include <atomic>
 #include <utility>
 
+#include "api/library.h"
 #include "model/address.h"
 
 namespace holdfast::front {
@@ -63,6 +64,7 @@ class GrpcServerImpl final : public GrpcServer {
 }  // namespace
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::start(Options options) {
+  api::prepare_library();
   grpc::ServerBuilder builder;
   configure(builder);
   std::vector<std::string> places;

@@ -1,0 +1,882 @@
+#include "front/grpc/master_service.h"
+
+#include <google/protobuf/descriptor.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "api/convert.h"
+#include "api/master.grpc.pb.h"
+#include "api/volume_server.grpc.pb.h"
+#include "front/grpc/test_fakes.h"
+
+namespace holdfast::front {
+namespace {
+
+using grpc::StatusCode;
+using master::Refusal;
+using master_pb::Seaweed;
+
+master::AssignAnswer answer_of(std::uint64_t key) {
+  return {.fid = {VolumeId(3), NeedleId(key), Cookie(0x637037d6)},
+          .count = 1,
+          .locations = places_of(VolumeId(3), {"127.0.0.1:8080", "127.0.0.1:8081"})};
+}
+
+// A master with its server and a client of it.
+struct Node {
+  explicit Node(MasterServiceOptions options = {}, FakeRuntime* runtime = nullptr)
+      : server(serve(make_master_service(std::move(options), master, runtime))),
+        stub(Seaweed::NewStub(dial(*server))) {}
+  std::string grpc() const { return "127.0.0.1:" + std::to_string(server->port()); }
+  std::string http() const { return "127.0.0.1:" + std::to_string(server->port() - 1); }
+  void follow(const Node& leader, std::uint64_t term = 1) { master.lead(false, leader.http(), leader.grpc(), term); }
+
+  FakeMaster master;
+  std::unique_ptr<GrpcServer> server;
+  std::unique_ptr<Seaweed::Stub> stub;
+};
+
+template <typename Request>
+std::pair<grpc::Status, master_pb::AssignResponse> assign(Node& node, const Request& request) {
+  grpc::ClientContext context;
+  std::pair<grpc::Status, master_pb::AssignResponse> result;
+  result.first = node.stub->Assign(&context, request, &result.second);
+  return result;
+}
+
+TEST(MasterService, AssignsAtOnceFromWhatIsAtHand) {
+  Node node;
+  node.master.on_try = [](const master::AssignRequest& request) {
+    EXPECT_EQ(request.collection, "pics");
+    EXPECT_EQ(request.data_size, 77u);
+    return answer_of(1);
+  };
+  master_pb::AssignRequest request;
+  request.set_collection("pics");
+  request.set_expected_data_size(77);
+  const auto [status, response] = assign(node, request);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.fid(), "3,01637037d6");
+  EXPECT_EQ(response.count(), 1u);
+  EXPECT_EQ(response.location().url(), "127.0.0.1:8080");
+  EXPECT_EQ(response.location().public_url(), "pub-127.0.0.1:8080");
+  EXPECT_EQ(response.location().grpc_port(), 18080u);
+  ASSERT_EQ(response.replicas_size(), 1);
+  EXPECT_EQ(response.replicas(0).url(), "127.0.0.1:8081");
+}
+
+TEST(MasterService, RefusalsHaveTheCodesUpstreamsClientsKnow) {
+  Node node;
+  node.master.lead(true);
+  Refusal refusal;
+  node.master.on_assign = [&](const auto&, auto done) { done(refusal); };
+  const auto code = [&](Refusal::Kind kind, const std::string& words) {
+    refusal = {.kind = kind, .text = words};
+    const auto [status, response] = assign(node, master_pb::AssignRequest());
+    if (kind != Refusal::Kind::not_leader) {
+      EXPECT_EQ(status.error_message(), words);
+    }
+    return status.error_code();
+  };
+  EXPECT_EQ(code(Refusal::Kind::bad_request, "data center x not found in topology"), StatusCode::UNKNOWN);
+  EXPECT_EQ(code(Refusal::Kind::not_acceptable, "no free volumes left for {}"), StatusCode::UNKNOWN);
+  EXPECT_EQ(code(Refusal::Kind::busy, "volume growth in progress"), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(code(Refusal::Kind::warming_up, "master is warming up"), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(code(Refusal::Kind::unavailable, "no leader"), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(code(Refusal::Kind::unsupported, "not yet"), StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(code(Refusal::Kind::not_leader, ""), StatusCode::UNKNOWN);
+  EXPECT_EQ(assign(node, master_pb::AssignRequest()).first.error_message(), "raft.Server: Not current leader");
+}
+
+TEST(MasterService, AFollowerPassesAnAssignOnToTheLeader) {
+  Node leader;
+  Node follower;
+  follower.follow(leader);
+  leader.master.lead(true);
+  leader.master.on_assign = [](const auto&, auto done) { done(answer_of(7)); };
+  const auto [status, response] = assign(follower, master_pb::AssignRequest());
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.fid(), "3,07637037d6");
+  EXPECT_EQ(response.replicas_size(), 1);
+}
+
+TEST(MasterService, TheLeadersNoIsPassedBackAsItIs) {
+  Node leader;
+  Node follower;
+  follower.follow(leader);
+  leader.master.lead(true);
+  leader.master.on_assign = [](const auto&, auto done) {
+    done(Refusal{.kind = Refusal::Kind::bad_request, .text = "data center x not found in topology"});
+  };
+  const auto [status, response] = assign(follower, master_pb::AssignRequest());
+  EXPECT_EQ(status.error_code(), StatusCode::UNKNOWN);
+  EXPECT_EQ(status.error_message(), "data center x not found in topology");
+}
+
+TEST(MasterService, TwoMastersThatTakeEachOtherForTheLeaderDoNotSendARequestInCircles) {
+  Node a;
+  Node b;
+  a.follow(b);
+  b.follow(a);
+  std::atomic<int> asked = 0;
+  const auto no = [&](const auto&, auto done) {
+    ++asked;
+    done(Refusal{.kind = Refusal::Kind::not_leader, .text = ""});
+  };
+  a.master.on_assign = no;
+  b.master.on_assign = no;
+  const auto begun = std::chrono::steady_clock::now();
+  const auto [status, response] = assign(a, master_pb::AssignRequest());
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "no leader: an election is going on");
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+  EXPECT_LT(asked, 1000);
+}
+
+TEST(MasterService, AnAssignWaitsForTheNextLeaderWhenTheLastIsDead) {
+  Node follower;
+  Node next;
+  next.master.lead(true);
+  next.master.on_assign = [](const auto&, auto done) { done(answer_of(9)); };
+  {
+    Node dead;
+    follower.follow(dead, 1);
+  }
+  auto waiting = std::async(std::launch::async, [&] { return assign(follower, master_pb::AssignRequest()); });
+  EXPECT_EQ(waiting.wait_for(50ms), std::future_status::timeout);
+  follower.follow(next, 2);
+  const auto [status, response] = waiting.get();
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.fid(), "3,09637037d6");
+}
+
+TEST(MasterService, AnAssignWithAFrozenLeaderIsSentAgainWhenAnotherLeads) {
+  Node frozen;
+  Node next;
+  Node follower;
+  std::function<void(FakeMaster::Answer)> never;
+  Watched<bool> asked;
+  frozen.master.lead(true);
+  frozen.master.on_assign = [&](const auto&, auto done) {
+    never = done;
+    asked.set(true);
+  };
+  next.master.lead(true);
+  next.master.on_assign = [](const auto&, auto done) { done(answer_of(9)); };
+  follower.follow(frozen, 1);
+  auto waiting = std::async(std::launch::async, [&] { return assign(follower, master_pb::AssignRequest()); });
+  ASSERT_TRUE(asked.wait_until([](bool is) { return is; }));
+  follower.follow(next, 2);
+  const auto [status, response] = waiting.get();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.fid(), "3,09637037d6");
+  never(answer_of(1));  // the frozen one thaws
+}
+
+TEST(MasterService, AFollowerThatBecomesLeaderDoesTheWorkItself) {
+  Node node;
+  node.master.on_assign = [](const auto&, auto done) { done(answer_of(5)); };
+  auto waiting = std::async(std::launch::async, [&] { return assign(node, master_pb::AssignRequest()); });
+  EXPECT_EQ(waiting.wait_for(30ms), std::future_status::timeout);
+  node.master.lead(true);
+  const auto [status, response] = waiting.get();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+TEST(MasterService, GrowthWhoseLeaderIsLostEndsAsUnknownAndIsNotSentAgain) {
+  Node lost;
+  Node next;
+  Node follower;
+  std::function<void(master::OrRefusal<master::GrowAnswer>)> never;
+  Watched<bool> asked;
+  lost.master.lead(true);
+  lost.master.on_grow = [&](const auto&, auto done) {
+    never = done;
+    asked.set(true);
+  };
+  std::atomic<int> grown = 0;
+  next.master.lead(true);
+  next.master.on_grow = [&](const auto&, auto done) {
+    ++grown;
+    done(master::GrowAnswer{});
+  };
+  follower.follow(lost, 1);
+  auto waiting = std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    master_pb::VolumeGrowRequest request;
+    request.set_writable_volume_count(2);
+    master_pb::VolumeGrowResponse response;
+    return follower.stub->VolumeGrow(&context, request, &response);
+  });
+  ASSERT_TRUE(asked.wait_until([](bool is) { return is; }));
+  follower.follow(next, 2);
+  const grpc::Status status = waiting.get();
+  EXPECT_EQ(status.error_code(), StatusCode::UNKNOWN);
+  EXPECT_NE(status.error_message().find("may have been done or not"), std::string::npos);
+  EXPECT_EQ(grown, 0);
+  never(master::GrowAnswer{});
+}
+
+TEST(MasterService, GrowthThatNeverReachedTheLeaderGoesToTheNext) {
+  Node follower;
+  Node next;
+  next.master.lead(true);
+  next.master.on_grow = [&](const auto& request, auto done) {
+    EXPECT_EQ(request.count, 2u);
+    EXPECT_EQ(request.replication, "010");
+    done(master::GrowAnswer{});
+  };
+  {
+    Node dead;
+    follower.follow(dead, 1);
+  }
+  auto waiting = std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    master_pb::VolumeGrowRequest request;
+    request.set_writable_volume_count(2);
+    request.set_replication("010");
+    master_pb::VolumeGrowResponse response;
+    return follower.stub->VolumeGrow(&context, request, &response);
+  });
+  EXPECT_EQ(waiting.wait_for(50ms), std::future_status::timeout);
+  follower.follow(next, 2);
+  EXPECT_TRUE(waiting.get().ok());
+}
+
+TEST(MasterService, StoppingAnswersWhatWaitsForALeader) {
+  Node node;
+  node.master.leader_wait = 60s;
+  auto waiting = std::async(std::launch::async, [&] { return assign(node, master_pb::AssignRequest()); });
+  EXPECT_EQ(waiting.wait_for(20ms), std::future_status::timeout);
+  const auto begun = std::chrono::steady_clock::now();
+  node.server->stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 1s);
+  EXPECT_EQ(waiting.get().first.error_code(), StatusCode::UNAVAILABLE);
+}
+
+TEST(MasterService, StreamAssignAnswersInOrderAndTellsPassingTroubleInBand) {
+  Node node;
+  node.master.lead(true);
+  std::atomic<int> asked = 0;
+  node.master.on_assign = [&](const auto&, auto done) {
+    const int n = ++asked;
+    if (n == 2) return done(Refusal{.kind = Refusal::Kind::busy, .text = "volume growth in progress"});
+    if (n == 4) return done(Refusal{.kind = Refusal::Kind::not_acceptable, .text = "No writable volumes"});
+    done(answer_of(static_cast<std::uint64_t>(n)));
+  };
+  grpc::ClientContext context;
+  const auto stream = node.stub->StreamAssign(&context);
+  master_pb::AssignResponse response;
+  for (int i = 1; i <= 3; ++i) {
+    ASSERT_TRUE(stream->Write({}));
+    ASSERT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.error(), i == 2 ? "volume growth in progress" : "");
+    EXPECT_EQ(response.fid(), i == 2 ? "" : "3,0" + std::to_string(i) + "637037d6");
+  }
+  stream->Write({});
+  EXPECT_FALSE(stream->Read(&response));
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::UNKNOWN);
+  EXPECT_EQ(status.error_message(), "No writable volumes");
+}
+
+TEST(MasterService, LooksUpByVolumeAndFileId) {
+  Node node;
+  node.master.lead(true);
+  node.master.volumes[VolumeId(3)] = places_of(VolumeId(3), {"127.0.0.1:8080"});
+  master_pb::LookupVolumeRequest request;
+  for (const char* id : {"3", "3,01637037d6", "8", "x"}) request.add_volume_or_file_ids(id);
+  grpc::ClientContext context;
+  master_pb::LookupVolumeResponse response;
+  ASSERT_TRUE(node.stub->LookupVolume(&context, request, &response).ok());
+  ASSERT_EQ(response.volume_id_locations_size(), 4);
+  EXPECT_EQ(response.volume_id_locations(0).locations(0).url(), "127.0.0.1:8080");
+  EXPECT_EQ(response.volume_id_locations(1).volume_or_file_id(), "3");
+  EXPECT_EQ(response.volume_id_locations(1).locations_size(), 1);
+  EXPECT_EQ(response.volume_id_locations(2).error(), "volume id 8 not found");
+  EXPECT_NE(response.volume_id_locations(3).error(), "");
+}
+
+TEST(MasterService, AMissWhileWarmingUpSaysComeBack) {
+  Node node;
+  node.master.lead(true);
+  node.master.warming_up = true;
+  node.master.volumes[VolumeId(3)] = places_of(VolumeId(3), {"127.0.0.1:8080"});
+  const auto look = [&](std::vector<std::string> ids) {
+    master_pb::LookupVolumeRequest request;
+    for (const auto& id : ids) request.add_volume_or_file_ids(id);
+    grpc::ClientContext context;
+    master_pb::LookupVolumeResponse response;
+    return node.stub->LookupVolume(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(look({"8"}), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(look({"8", "3"}), StatusCode::OK);
+}
+
+TEST(MasterService, AFollowerAsksTheLeaderForAVolumeItHasNotHeardOf) {
+  Node leader;
+  Node follower;
+  follower.follow(leader);
+  leader.master.lead(true);
+  leader.master.volumes[VolumeId(3)] = places_of(VolumeId(3), {"127.0.0.1:8080"});
+  master_pb::LookupVolumeRequest request;
+  request.add_volume_or_file_ids("3");
+  {
+    grpc::ClientContext context;
+    master_pb::LookupVolumeResponse response;
+    ASSERT_TRUE(follower.stub->LookupVolume(&context, request, &response).ok());
+    EXPECT_EQ(response.volume_id_locations(0).locations_size(), 1);
+  }
+  leader.server->stop();  // then its own picture has to do
+  grpc::ClientContext context;
+  master_pb::LookupVolumeResponse response;
+  ASSERT_TRUE(follower.stub->LookupVolume(&context, request, &response).ok());
+  EXPECT_EQ(response.volume_id_locations(0).error(), "volume id 3 not found");
+}
+
+TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
+  Node node;
+  const Uuid process{5, 6};
+  const ClusterId cluster(Uuid{7, 8});
+  Watched<std::optional<topology::Report>> seen;
+  node.master.on_report = [&](const topology::Report& report) -> std::optional<master::ReportReply> {
+    seen.set(report);
+    master::ReportReply reply;
+    reply.volume_size_limit = 30ull << 30;
+    reply.cluster_id = cluster;
+    reply.generation = Generation(2);
+    reply.term = Term(9);
+    reply.leader = NodeId(Uuid{1, 1});
+    reply.masters.push_back({.id = NodeId(Uuid{1, 1}), .http = "m1:9333", .grpc = "m1:19333"});
+    reply.pulse = 250ms;
+    reply.adopted_dirs = {"dir-1"};
+    return reply;
+  };
+  grpc::ClientContext context;
+  const auto stream = node.stub->SendHeartbeat(&context);
+  master_pb::Heartbeat report;
+  report.set_ip("127.0.0.1");
+  report.set_port(8080);
+  report.set_has_no_volumes(true);
+  report.set_has_no_ec_shards(true);
+  (*report.mutable_max_volume_counts())[""] = 8;
+  report.add_location_uuids("dir-1");
+  report.set_process_uuid(text(process));
+  report.set_cluster_id(text(cluster));
+  report.set_pulse_ms(250);
+  VolumeInfo added;
+  added.id = VolumeId(4);
+  added.max_key = NeedleId(99);
+  api::fill(added, report.add_new_volumes());
+  ASSERT_TRUE(stream->Write(report));
+  master_pb::HeartbeatResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.volume_size_limit(), 30ull << 30);
+  EXPECT_EQ(response.cluster_id(), text(cluster));
+  EXPECT_EQ(response.term(), 9u);
+  EXPECT_EQ(response.pulse_ms(), 250u);
+  EXPECT_TRUE(response.accepted());
+  EXPECT_EQ(response.masters(0).http_address(), "m1:9333");
+  EXPECT_EQ(response.adopted_dirs(0), "dir-1");
+  EXPECT_EQ(response.leader(), "");
+  const auto got = seen.get();
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(got->full);
+  EXPECT_EQ(got->max_volume_counts.at(""), 8u);
+  EXPECT_EQ(got->process, process);
+  EXPECT_EQ(got->cluster_id, cluster);
+  EXPECT_EQ(got->pulse, Duration(250ms));
+  EXPECT_EQ(got->ec_shard_count, 0u);
+  ASSERT_EQ(got->added.size(), 1u);
+  EXPECT_EQ(got->added[0].max_key, NeedleId(99));
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_TRUE(node.master.sessions_open.wait_until([](int n) { return n == 0; }));
+}
+
+TEST(MasterService, AnUpstreamReportIsNotTakenForOneOfOurs) {
+  Node node;
+  Watched<std::optional<topology::Report>> seen;
+  node.master.on_report = [&](const topology::Report& report) {
+    seen.set(report);
+    return std::nullopt;
+  };
+  grpc::ClientContext context;
+  const auto stream = node.stub->SendHeartbeat(&context);
+  master_pb::Heartbeat report;
+  report.set_ip("127.0.0.1");
+  stream->Write(report);
+  ASSERT_TRUE(seen.wait_until([](const auto& r) { return r.has_value(); }));
+  EXPECT_FALSE(seen.get()->is_ours());
+  EXPECT_FALSE(seen.get()->full);
+  EXPECT_FALSE(seen.get()->ec_shard_count);
+  context.TryCancel();
+  stream->Finish();
+}
+
+TEST(MasterService, TheSessionEndsAtOnceWhenTheVolumeServersConnectionBreaks) {
+  Node node;
+  node.master.on_report = [](const auto&) { return std::nullopt; };
+  {
+    auto stub = Seaweed::NewStub(dial(*node.server));
+    grpc::ClientContext context;
+    const auto stream = stub->SendHeartbeat(&context);
+    stream->Write({});
+    ASSERT_TRUE(node.master.sessions_open.wait_until([](int n) { return n == 1; }));
+    context.TryCancel();
+    stream->Finish();
+  }
+  EXPECT_TRUE(node.master.sessions_open.wait_until([](int n) { return n == 0; }));
+}
+
+TEST(MasterService, ARefusedReporterHearsTheReplyAndThenTheError) {
+  Node node;
+  node.master.on_report = [](const auto&) {
+    master::ReportReply reply;
+    reply.accepted = false;
+    reply.refusal = "this folder belongs to another cluster";
+    reply.end_with_error = "raft.Server: Not current leader";
+    return reply;
+  };
+  grpc::ClientContext context;
+  const auto stream = node.stub->SendHeartbeat(&context);
+  stream->Write({});
+  master_pb::HeartbeatResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_FALSE(response.accepted());
+  EXPECT_EQ(response.refusal(), "this folder belongs to another cluster");
+  EXPECT_FALSE(stream->Read(&response));
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::UNKNOWN);
+  EXPECT_EQ(status.error_message(), "raft.Server: Not current leader");
+}
+
+TEST(MasterService, AReportWithStrangeIdsIsRefused) {
+  Node node;
+  node.master.on_report = [](const auto&) { return std::nullopt; };
+  grpc::ClientContext context;
+  const auto stream = node.stub->SendHeartbeat(&context);
+  master_pb::Heartbeat report;
+  report.set_process_uuid("not a uuid");
+  stream->Write(report);
+  master_pb::HeartbeatResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), StatusCode::INVALID_ARGUMENT);
+}
+
+// A client of KeepConnected that has said who it is.
+struct Connected {
+  explicit Connected(Node& node, const std::string& type = "client", const std::string& address = "")
+      : stream(node.stub->KeepConnected(&context)) {
+    master_pb::KeepConnectedRequest request;
+    request.set_client_type(type);
+    request.set_client_address(address);
+    stream->Write(request);
+  }
+  ~Connected() {
+    context.TryCancel();
+    master_pb::KeepConnectedResponse rest;
+    while (stream->Read(&rest)) {
+    }
+    stream->Finish();
+  }
+  master_pb::KeepConnectedResponse next() {
+    master_pb::KeepConnectedResponse response;
+    EXPECT_TRUE(stream->Read(&response));
+    return response;
+  }
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<master_pb::KeepConnectedRequest, master_pb::KeepConnectedResponse>> stream;
+};
+
+TEST(MasterService, KeepConnectedGivesThePictureAndThenTheChanges) {
+  Node node;
+  node.master.lead(true);
+  node.master.picture = {{.url = "127.0.0.1:8080", .data_center = "dc1", .grpc_port = 18080, .added = {VolumeId(1)}},
+                         {.url = "127.0.0.1:8081", .added = {VolumeId(2), VolumeId(3)}}};
+  Connected client(node);
+  const auto first = client.next().volume_location();
+  EXPECT_EQ(first.url(), "127.0.0.1:8080");
+  EXPECT_EQ(first.leader(), "127.0.0.1:9333");
+  EXPECT_EQ(first.new_vids(0), 1u);
+  EXPECT_EQ(first.grpc_port(), 18080u);
+  const auto second = client.next().volume_location();
+  EXPECT_EQ(second.leader(), "");
+  EXPECT_EQ(second.new_vids_size(), 2);
+  node.master.tell({.url = "127.0.0.1:8080", .added = {VolumeId(9)}, .removed = {VolumeId(1)}});
+  const auto delta = client.next().volume_location();
+  EXPECT_EQ(delta.new_vids(0), 9u);
+  EXPECT_EQ(delta.deleted_vids(0), 1u);
+  EXPECT_EQ(delta.leader(), "");
+}
+
+TEST(MasterService, KeepConnectedWithoutVolumesStillSaysWhoLeads) {
+  Node node;
+  node.master.lead(true);
+  Connected client(node);
+  const auto first = client.next().volume_location();
+  EXPECT_EQ(first.url(), "");
+  EXPECT_EQ(first.leader(), "127.0.0.1:9333");
+}
+
+TEST(MasterService, KeepConnectedAtAFollowerNamesTheLeaderAndEnds) {
+  Node node;
+  node.master.lead(false, "10.0.0.1:9333", "10.0.0.1:7777");
+  Connected client(node);
+  EXPECT_EQ(client.next().volume_location().leader(), "10.0.0.1:9333.7777");
+  master_pb::KeepConnectedResponse response;
+  EXPECT_FALSE(client.stream->Read(&response));
+  EXPECT_EQ(node.master.subscriptions_open.get(), 0);
+}
+
+TEST(MasterService, KeepConnectedWithoutALeaderSaysSo) {
+  Node node;
+  grpc::ClientContext context;
+  const auto stream = node.stub->KeepConnected(&context);
+  stream->Write({});
+  master_pb::KeepConnectedResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_message(), "raft.Server: Not current leader");
+}
+
+TEST(MasterService, KeepConnectedSendsClientsToTheNextLeader) {
+  Node node;
+  node.master.lead(true);
+  Connected client(node);
+  client.next();
+  node.master.tell({.leader = "10.0.0.2:9333"});
+  EXPECT_EQ(client.next().volume_location().leader(), "10.0.0.2:9333");
+  master_pb::KeepConnectedResponse response;
+  EXPECT_FALSE(client.stream->Read(&response));
+  EXPECT_TRUE(node.master.subscriptions_open.wait_until([](int n) { return n == 0; }));
+}
+
+TEST(MasterService, AClientThatLeavesEndsItsSubscription) {
+  Node node;
+  node.master.lead(true);
+  {
+    Connected client(node);
+    client.next();
+    EXPECT_EQ(node.master.subscriptions_open.get(), 1);
+  }
+  EXPECT_TRUE(node.master.subscriptions_open.wait_until([](int n) { return n == 0; }));
+}
+
+TEST(MasterService, FilersAreNodesWhileTheyStayAndOthersHearOfThem) {
+  Node node;
+  node.master.lead(true);
+  const auto filers = [&] {
+    grpc::ClientContext context;
+    master_pb::ListClusterNodesRequest request;
+    request.set_client_type("filer");
+    master_pb::ListClusterNodesResponse response;
+    EXPECT_TRUE(node.stub->ListClusterNodes(&context, request, &response).ok());
+    return response;
+  };
+  Connected shell(node, "adminShell");
+  shell.next();
+  {
+    Connected filer(node, "filer", "127.0.0.1:8888");
+    filer.next();
+    const auto update = shell.next().cluster_node_update();
+    EXPECT_TRUE(update.is_add());
+    EXPECT_EQ(update.address(), "127.0.0.1:8888");
+    ASSERT_EQ(filers().cluster_nodes_size(), 1);
+    EXPECT_EQ(filers().cluster_nodes(0).address(), "127.0.0.1:8888");
+  }
+  EXPECT_FALSE(shell.next().cluster_node_update().is_add());
+  EXPECT_EQ(filers().cluster_nodes_size(), 0);
+}
+
+master::TopologyStatus two_servers() {
+  const auto volume = [](std::uint32_t id, const std::string& collection, std::uint64_t size) {
+    auto info = std::make_shared<VolumeInfo>();
+    info->id = VolumeId(id);
+    info->collection = collection;
+    info->size = size;
+    info->file_count = 10;
+    return info;
+  };
+  master::ServerStatus one;
+  one.id = one.url = "127.0.0.1:8080";
+  one.grpc_port = 18080;
+  one.disks[""] = {.max = 8, .volumes = 2, .free = 6};
+  one.volume_infos = {volume(1, "", 100), volume(2, "pics", 200)};
+  master::ServerStatus two;
+  two.id = "second";
+  two.url = "127.0.0.1:8081";
+  two.disks[""] = {.max = 8, .volumes = 1, .free = 7};
+  two.volume_infos = {volume(2, "pics", 210)};
+  master::TopologyStatus status;
+  status.data_centers = {{.id = "dc1", .racks = {{.id = "r1", .servers = {one, two}}}}};
+  return status;
+}
+
+TEST(MasterService, VolumeListCountsEverythingAndListsWhatIsAskedFor) {
+  Node node;
+  node.master.topology = two_servers();
+  node.master.cluster.volume_size_limit = 30ull << 30;
+  grpc::ClientContext context;
+  master_pb::VolumeListRequest request;
+  request.set_collection("pics");
+  master_pb::VolumeListResponse response;
+  ASSERT_TRUE(node.stub->VolumeList(&context, request, &response).ok());
+  EXPECT_EQ(response.volume_size_limit_mb(), 30u << 10);
+  const auto& topology = response.topology_info();
+  EXPECT_EQ(topology.id(), "topo");
+  EXPECT_EQ(topology.diskinfos().at("").max_volume_count(), 16);
+  const auto& rack = topology.data_center_infos(0).rack_infos(0);
+  EXPECT_EQ(rack.diskinfos().at("").volume_count(), 3);
+  EXPECT_EQ(rack.data_node_infos(1).id(), "second");
+  EXPECT_EQ(rack.data_node_infos(1).address(), "127.0.0.1:8081");
+  const auto& disk = rack.data_node_infos(0).diskinfos().at("");
+  EXPECT_EQ(disk.volume_count(), 2);
+  ASSERT_EQ(disk.volume_infos_size(), 1);
+  EXPECT_EQ(disk.volume_infos(0).id(), 2u);
+}
+
+TEST(MasterService, VolumeListStreamBeginsWithTheHeader) {
+  Node node;
+  node.master.topology = two_servers();
+  grpc::ClientContext context;
+  const auto stream = node.stub->VolumeListStream(&context, {});
+  master_pb::VolumeListStreamResponse piece;
+  ASSERT_TRUE(stream->Read(&piece));
+  EXPECT_EQ(piece.header().topology_info().diskinfos().at("").volume_count(), 3);
+  ASSERT_TRUE(stream->Read(&piece));
+  EXPECT_FALSE(piece.has_header());
+  EXPECT_EQ(piece.data_node(), "127.0.0.1:8080");
+  EXPECT_EQ(piece.volume_infos_size(), 2);
+  ASSERT_TRUE(stream->Read(&piece));
+  EXPECT_EQ(piece.data_node(), "second");
+  EXPECT_FALSE(stream->Read(&piece));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST(MasterService, CollectionStatisticsCountReplicasOnce) {
+  Node node;
+  node.master.topology = two_servers();
+  grpc::ClientContext context;
+  master_pb::CollectionStatisticsResponse response;
+  ASSERT_TRUE(node.stub->CollectionStatistics(&context, {}, &response).ok());
+  ASSERT_EQ(response.collections_size(), 2);
+  const auto& pics = response.collections(1);
+  EXPECT_EQ(pics.collection(), "pics");
+  EXPECT_EQ(pics.volume_count(), 1u);
+  EXPECT_EQ(pics.size(), 210u);
+  EXPECT_EQ(pics.physical_size(), 410u);
+}
+
+TEST(MasterService, DeletesACollectionAndIsContentWhenItIsNotThere) {
+  Node node;
+  node.master.lead(true);
+  node.master.on_delete = [](const std::string& name) -> master::OrRefusal<master::Done> {
+    if (name == "pics") return master::Done{};
+    return Refusal{.kind = Refusal::Kind::bad_request, .text = "collection " + name + " does not exist"};
+  };
+  const auto code = [&](const std::string& name) {
+    grpc::ClientContext context;
+    master_pb::CollectionDeleteRequest request;
+    request.set_name(name);
+    master_pb::CollectionDeleteResponse response;
+    return node.stub->CollectionDelete(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(code("pics"), StatusCode::OK);
+  EXPECT_EQ(code("other"), StatusCode::OK);
+  EXPECT_EQ(code(""), StatusCode::INVALID_ARGUMENT);
+}
+
+std::shared_ptr<master::View> view_of_two() {
+  auto view = std::make_shared<master::View>();
+  view->self = NodeId(Uuid{1, 1});
+  view->leader = NodeId(Uuid{1, 1});
+  view->members = {
+      {.id = NodeId(Uuid{1, 1}), .self = true, .http = "127.0.0.1:9333", .grpc = "127.0.0.1:19333"},
+      {.id = NodeId(Uuid{1, 2}), .voter = false, .connected = true, .http = "127.0.0.1:9334", .grpc = "127.0.0.1:19334"}};
+  return view;
+}
+
+TEST(MasterService, GetMasterConfigurationNamesTheLeaderAndAllMembers) {
+  Node node({.default_replication = "001", .preallocate = true});
+  node.master.lead(false, "127.0.0.1:9334", "127.0.0.1:19334");
+  node.master.cluster.view = view_of_two();
+  node.master.cluster.volume_size_limit = 1000ull << 20;
+  grpc::ClientContext context;
+  master_pb::GetMasterConfigurationResponse response;
+  ASSERT_TRUE(node.stub->GetMasterConfiguration(&context, {}, &response).ok());
+  EXPECT_EQ(response.default_replication(), "001");
+  EXPECT_EQ(response.leader(), "127.0.0.1:9334");
+  EXPECT_EQ(response.volume_size_limit_m_b(), 1000u);
+  EXPECT_TRUE(response.volume_preallocate());
+  ASSERT_EQ(response.masters_size(), 2);
+  EXPECT_FALSE(response.masters(1).voter());
+}
+
+TEST(MasterService, MembersAreChangedByTheAllowedAtTheLeaderOnly) {
+  FakeRuntime runtime;
+  bool allowed = true;
+  Node node({.allows =
+                 [&](std::string_view ip) {
+                   EXPECT_EQ(ip, "127.0.0.1");
+                   return allowed;
+                 }},
+            &runtime);
+  node.master.cluster.view = view_of_two();
+  const auto transfer = [&](const std::string& to) {
+    grpc::ClientContext context;
+    master_pb::RaftLeadershipTransferRequest request;
+    request.set_target_address(to);
+    master_pb::RaftLeadershipTransferResponse response;
+    return node.stub->RaftLeadershipTransfer(&context, request, &response);
+  };
+  EXPECT_EQ(transfer("").error_message(), "raft.Server: Not current leader");
+  node.master.lead(true);
+  EXPECT_TRUE(transfer("").ok());
+  EXPECT_FALSE(runtime.transferred_to);
+  EXPECT_TRUE(transfer("127.0.0.1:19334").ok());
+  EXPECT_EQ(runtime.transferred_to, NodeId(Uuid{1, 2}));
+  EXPECT_EQ(transfer("nobody:1").error_code(), StatusCode::INVALID_ARGUMENT);
+
+  const auto remove = [&](bool force) {
+    grpc::ClientContext context;
+    master_pb::RaftRemoveServerRequest request;
+    request.set_id(text(NodeId(Uuid{1, 2})));
+    request.set_force(force);
+    master_pb::RaftRemoveServerResponse response;
+    return node.stub->RaftRemoveServer(&context, request, &response);
+  };
+  EXPECT_NE(remove(false).error_message().find("is connected"), std::string::npos);
+  EXPECT_TRUE(remove(true).ok());
+  EXPECT_EQ(runtime.removed, NodeId(Uuid{1, 2}));
+
+  grpc::ClientContext context;
+  master_pb::RaftAddServerRequest add;
+  add.set_id("127.0.0.1:9335");
+  add.set_address("127.0.0.1:19335");
+  master_pb::RaftAddServerResponse added;
+  EXPECT_TRUE(node.stub->RaftAddServer(&context, add, &added).ok());
+  EXPECT_EQ(runtime.added, "127.0.0.1:9335");
+
+  allowed = false;
+  EXPECT_EQ(transfer("").error_code(), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(transfer("").error_message(), "not authorized: 127.0.0.1");
+}
+
+TEST(MasterService, ListsTheMembersOfTheRaftGroup) {
+  Node node;
+  node.master.cluster.view = view_of_two();
+  grpc::ClientContext context;
+  master_pb::RaftListClusterServersResponse response;
+  ASSERT_TRUE(node.stub->RaftListClusterServers(&context, {}, &response).ok());
+  ASSERT_EQ(response.cluster_servers_size(), 2);
+  EXPECT_TRUE(response.cluster_servers(0).isleader());
+  EXPECT_EQ(response.cluster_servers(0).suffrage(), "Voter");
+  EXPECT_EQ(response.cluster_servers(1).suffrage(), "Nonvoter");
+  EXPECT_EQ(response.cluster_servers(1).address(), "127.0.0.1:19334");
+}
+
+TEST(MasterService, PingsItselfAndKnownServersButNobodyElse) {
+  Node node;
+  Node other;
+  auto view = view_of_two();
+  view->members[1].http = other.http();
+  view->members[1].grpc = other.grpc();
+  node.master.cluster.view = view;
+  const auto ping = [&](const std::string& target, const std::string& type) {
+    grpc::ClientContext context;
+    master_pb::PingRequest request;
+    request.set_target(target);
+    request.set_target_type(type);
+    master_pb::PingResponse response;
+    const grpc::Status status = node.stub->Ping(&context, request, &response);
+    if (status.ok()) {
+      EXPECT_GT(response.remote_time_ns(), 0);
+    }
+    return status;
+  };
+  EXPECT_TRUE(ping("", "").ok());
+  EXPECT_TRUE(ping(other.http(), "master").ok());
+  const grpc::Status unknown = ping("10.0.0.9:8080", "volumeServer");
+  EXPECT_EQ(unknown.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(unknown.error_message(), "unknown ping target 10.0.0.9:8080 of type volumeServer");
+}
+
+TEST(MasterService, AVolumeIsMarkedAtTheLeader) {
+  Node node;
+  node.master.volumes[VolumeId(3)] = places_of(VolumeId(3), {"127.0.0.1:8080"});
+  const auto mark = [&](std::uint32_t volume) {
+    grpc::ClientContext context;
+    master_pb::VolumeMarkReadonlyRequest request;
+    request.set_ip("127.0.0.1");
+    request.set_port(8080);
+    request.set_volume_id(volume);
+    request.set_is_readonly(true);
+    master_pb::VolumeMarkReadonlyResponse response;
+    return node.stub->VolumeMarkReadonly(&context, request, &response);
+  };
+  EXPECT_EQ(mark(3).error_message(), "raft.Server: Not current leader");
+  node.master.lead(true);
+  EXPECT_TRUE(mark(3).ok());
+  EXPECT_EQ(node.master.marked, "127.0.0.1:8080 3 ro");
+  EXPECT_FALSE(mark(4).ok());
+}
+
+// Whatever is not built must say so in words: an empty UNIMPLEMENTED would be a method nobody thought of.
+TEST(MasterService, WhatIsNotBuiltSaysSoInASentence) {
+  Node node;
+  node.master.lead(true);
+  grpc::GenericStub stub(dial(*node.server));
+  int unimplemented = 0;
+  const auto* service = master_pb::Heartbeat::descriptor()->file()->FindServiceByName("Seaweed");
+  for (int i = 0; i < service->method_count(); ++i) {
+    const auto* method = service->method(i);
+    if (method->client_streaming() || method->server_streaming()) continue;
+    if (method->name() == "Assign" || method->name() == "VolumeGrow" || method->name() == "CollectionDelete") continue;
+    grpc::ClientContext context;
+    grpc::Slice nothing;
+    grpc::ByteBuffer request(&nothing, 1);
+    grpc::ByteBuffer response;
+    std::promise<grpc::Status> done;
+    stub.UnaryCall(&context, "/master_pb.Seaweed/" + method->name(), {}, &request, &response,
+                   [&](const grpc::Status& status) { done.set_value(status); });
+    const grpc::Status status = done.get_future().get();
+    if (status.error_code() != StatusCode::UNIMPLEMENTED) continue;
+    ++unimplemented;
+    EXPECT_NE(status.error_message(), "") << method->name();
+  }
+  EXPECT_EQ(unimplemented, 9);  // vacuum 3, admin lock 3, members (no runtime here) 3
+}
+
+TEST(GrpcServer, RefusesAPortThatIsTaken) {
+  Node node;
+  GrpcServer::Options options;
+  options.hosts = {"127.0.0.1"};
+  options.port = node.server->port();
+  options.services.push_back(make_master_service({}, node.master, nullptr));
+  const auto second = GrpcServer::start(std::move(options));
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code(), Code::io);
+  EXPECT_NE(second.error().what().find(node.grpc()), std::string::npos);
+}
+
+TEST(GrpcServer, ListensOnAllAddressesOfBothKinds) {
+  FakeMaster master;
+  GrpcServer::Options options;
+  options.services.push_back(make_master_service({}, master, nullptr));
+  auto server = GrpcServer::start(std::move(options));
+  ASSERT_TRUE(server.ok()) << server.error().what();
+  for (const std::string host : {"127.0.0.1", "[::1]"}) {
+    auto stub = Seaweed::NewStub(grpc::CreateChannel(host + ":" + std::to_string((*server)->port()),
+                                                     grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    master_pb::PingResponse response;
+    EXPECT_TRUE(stub->Ping(&context, {}, &response).ok()) << host;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::front
