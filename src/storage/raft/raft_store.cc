@@ -269,7 +269,10 @@ Result<raft::SnapshotTaken> RaftStore::take_snapshot(raft::SnapshotMeta meta,
   // The older snapshot is of use only with the log behind it.
   const Index oldest = snapshots_->stored().front().last.index;
   if (auto done = log_->compact(std::min(keep_from, oldest.next())); !done) return done.error();
-  return raft::SnapshotTaken{.index = stored->last.index, .bytes = stored->bytes, .disk_first = log_->first()};
+  return raft::SnapshotTaken{.index = stored->last.index,
+                             .bytes = stored->bytes,
+                             .disk_first = log_->first(),
+                             .term = stored->last.term};
 }
 
 }  // namespace holdfast::storage

@@ -1,0 +1,56 @@
+// UdpSocket: datagrams, without ever waiting.
+//
+// Bound to an address it hears that one; bound to "" it hears every IPv4 and IPv6 address of the machine. A name that
+// has addresses of both families is taken by its IPv4 one first, here and in resolve(), so that two sides that use one
+// name meet.
+//
+// send() may be called from any thread; receive() from one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace holdfast::io::posix {
+
+// Where to send: opaque, copied freely.
+struct UdpPeer {
+  std::array<std::uint8_t, 28> address{};  // a sockaddr_in or sockaddr_in6
+  std::uint32_t length = 0;
+
+  friend bool operator==(const UdpPeer&, const UdpPeer&) = default;
+};
+
+// Asks the resolver: may take seconds, so never on a thread that must not wait.
+Result<UdpPeer> resolve_udp(const std::string& host, std::uint16_t port);
+
+class UdpSocket {
+ public:
+  // Port 0: any free one; port() tells which.
+  static Result<UdpSocket> bind(const std::string& host, std::uint16_t port);
+  ~UdpSocket();
+  UdpSocket(UdpSocket&& other) noexcept;
+  UdpSocket& operator=(UdpSocket&&) = delete;
+
+  // False when the kernel took it not (buffer full, no route): a datagram lost like any other.
+  bool send(const UdpPeer& to, BytesView datagram) const;
+
+  // The next datagram that is here, its length; empty when none is. A longer one than `out` is dropped.
+  std::optional<std::size_t> receive(std::span<std::uint8_t> out) const;
+
+  [[nodiscard]] int descriptor() const { return fd_; }
+  [[nodiscard]] std::uint16_t port() const;
+
+ private:
+  UdpSocket(int fd, bool is_v6) : fd_(fd), is_v6_(is_v6) {}
+
+  int fd_;
+  bool is_v6_;
+};
+
+}  // namespace holdfast::io::posix

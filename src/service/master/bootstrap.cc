@@ -1,0 +1,99 @@
+#include "service/master/bootstrap.h"
+
+#include <algorithm>
+
+namespace holdfast::master {
+namespace {
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+}  // namespace
+
+bool all_answered(const std::map<std::string, std::optional<Answer>>& listed) {
+  return std::all_of(listed.begin(), listed.end(), [](const auto& one) { return one.second.has_value(); });
+}
+
+std::vector<NodeId> seen(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed) {
+  std::vector<NodeId> nodes;
+  for (const auto& [name, answer] : listed) {
+    if (answer) nodes.push_back(answer->node);
+  }
+  // Listed or not: a master that its own list does not name is not part of what it founds.
+  (void)self;
+  std::sort(nodes.begin(), nodes.end());
+  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+  return nodes;
+}
+
+BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed) {
+  ClusterId cluster;
+  std::string cluster_at;
+  Join join;
+  std::vector<std::string> silent;
+  bool lists_self = false;
+  for (const auto& [name, answer] : listed) {
+    if (!answer) {
+      silent.push_back(name);
+      continue;
+    }
+    if (answer->node == self.node) {
+      if (answer->process != self.process) {
+        return Refuse{"the master at " + name + " has this master's identity (" + text(self.node) +
+                      "): one folder is a copy of the other. Stop one of them and remove its member folder"};
+      }
+      lists_self = true;
+      continue;
+    }
+    if (answer->cluster.value().empty()) continue;
+    if (!cluster.value().empty() && answer->cluster != cluster) {
+      return Refuse{"-peers names masters of two clusters: " + cluster_at + " belongs to " + text(cluster) + ", " +
+                    name + " to " + text(answer->cluster) + ". Name those of one cluster only"};
+    }
+    cluster = answer->cluster;
+    cluster_at = name;
+    join.cluster = cluster;
+    if (answer->founding.find(self.node) != nullptr) join.founding = answer->founding;
+    if (!answer->configuration.empty()) join.configuration = answer->configuration;
+  }
+  if (!cluster.value().empty()) return join;
+  if (!silent.empty()) return Wait{"waits for the listed masters that do not answer yet: " + joined(silent)};
+  if (!lists_self) {
+    return Wait{"-peers names only other masters, and none of them belongs to a cluster yet: waits to join them"};
+  }
+
+  const auto mine = seen(self, listed);
+  std::vector<raft::Member> members;
+  NodeId least;
+  ClusterId drawn;
+  for (const auto& [name, answer] : listed) {
+    const bool is_self = answer->node == self.node;
+    if (!is_self && (!answer->listed_all || answer->listed != mine)) {
+      return Wait{answer->listed_all ? "the master at " + name + " was started with another -peers: name the same ones "
+                                                                 "everywhere"
+                                     : "waits for " + name + ", which waits for others of its -peers"};
+    }
+    if (std::none_of(members.begin(), members.end(), [&](const auto& m) { return m.id == answer->node; })) {
+      members.push_back(
+          {.id = answer->node, .address = is_self ? self.address : answer->address, .voter = true});
+    }
+    if (least.value().empty() || answer->node < least) {
+      least = answer->node;
+      drawn = is_self ? self.drawn_cluster : answer->drawn_cluster;
+    }
+  }
+  return Found{.cluster = drawn, .configuration = raft::Configuration(std::move(members))};
+}
+
+std::string even_count_warning(std::size_t voters) {
+  if (voters == 0 || voters % 2 != 0) return "";
+  const auto survives = [](std::size_t n) { return std::to_string((n - 1) / 2); };
+  const auto n = std::to_string(voters);
+  return n + " masters survive the loss of " + survives(voters) + ", as " + std::to_string(voters - 1) + " would; " +
+         std::to_string(voters + 1) + " survive the loss of " + survives(voters + 1);
+}
+
+}  // namespace holdfast::master

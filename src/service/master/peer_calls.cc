@@ -1,0 +1,77 @@
+#include "service/master/peer_calls.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include "api/raft.grpc.pb.h"
+#include "client/channel.h"
+#include "model/address.h"
+
+namespace holdfast::master {
+
+template <typename Reply>
+struct PeerCalls::Call {
+  grpc::ClientContext context;
+  RaftGreeting request;
+  Reply reply;
+  std::unique_ptr<Raft::Stub> stub;
+  std::function<void(Result<Reply>)> done;
+};
+
+template <typename Reply, typename Start>
+void PeerCalls::begin(const std::string& address, const RaftGreeting& greeting,
+                      std::function<void(Result<Reply>)> done, Start start) {
+  const auto parsed = Address::parse(address);
+  if (!parsed) return done(parsed.error());
+  auto call = std::make_shared<Call<Reply>>();
+  call->request = greeting;
+  call->request.set_dialled(address);
+  call->stub = Raft::NewStub(client::make_channel(*parsed));
+  call->done = std::move(done);
+  call->context.set_deadline(std::chrono::system_clock::now() + kCallPatience);
+  {
+    Guard guard(mutex_);
+    if (stopping_) return;
+    under_way_.insert(&call->context);
+  }
+  start(*call, [this, call](const grpc::Status& status) {
+    bool silent = false;
+    {
+      Guard guard(mutex_);
+      silent = stopping_;
+    }
+    if (!silent) {
+      if (status.ok()) {
+        call->done(std::move(call->reply));
+      } else {
+        call->done(client::error_of(status));
+      }
+    }
+    Guard guard(mutex_);
+    under_way_.erase(&call->context);
+    ended_.notify_all();  // under the lock: this object may go right after
+  });
+}
+
+void PeerCalls::meet(const std::string& address, const RaftGreeting& greeting,
+                     std::function<void(Result<RaftGreeting>)> done) {
+  begin<RaftGreeting>(address, greeting, std::move(done), [](auto& call, auto finished) {
+    call.stub->async()->Meet(&call.context, &call.request, &call.reply, std::move(finished));
+  });
+}
+
+void PeerCalls::join(const std::string& address, const RaftGreeting& greeting,
+                     std::function<void(Result<RaftJoinReply>)> done) {
+  begin<RaftJoinReply>(address, greeting, std::move(done), [](auto& call, auto finished) {
+    call.stub->async()->Join(&call.context, &call.request, &call.reply, std::move(finished));
+  });
+}
+
+void PeerCalls::stop() {
+  Guard guard(mutex_);
+  stopping_ = true;
+  for (auto* context : under_way_) context->TryCancel();
+  while (!under_way_.empty()) ended_.wait(mutex_);
+}
+
+}  // namespace holdfast::master

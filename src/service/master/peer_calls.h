@@ -1,0 +1,52 @@
+// PeerCalls: the unary calls between masters, Meet and Join, without a thread waiting for each.
+//
+// Thread-safe. Callbacks run on gRPC's threads, exactly once, unless stop() came first.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/time.h"
+
+namespace grpc {
+class ClientContext;
+}
+namespace holdfast {
+class RaftGreeting;
+class RaftJoinReply;
+}  // namespace holdfast
+
+namespace holdfast::master {
+
+inline constexpr Duration kCallPatience = 1s;
+
+class PeerCalls {
+ public:
+  ~PeerCalls() { stop(); }
+
+  // `address` as in model/address.h. A connection of its own for each call: a master that has just come up is found at
+  // once, whatever a channel remembers.
+  void meet(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<RaftGreeting>)> done);
+  void join(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<RaftJoinReply>)> done);
+
+  // Cancels what is under way and waits for its end; later calls do nothing.
+  void stop();
+
+ private:
+  template <typename Reply>
+  struct Call;
+  template <typename Reply, typename Start>
+  void begin(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<Reply>)> done,
+             Start start);
+
+  Mutex mutex_;
+  Condition ended_;
+  std::set<grpc::ClientContext*> under_way_ HOLDFAST_GUARDED_BY(mutex_);
+  bool stopping_ HOLDFAST_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace holdfast::master

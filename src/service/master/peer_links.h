@@ -1,0 +1,136 @@
+// PeerLinks: the connections to the other masters (docs/raft-transport.md).
+//
+// To each other member one outgoing gRPC stream is kept; its own stream to us is the way back. Beats go by UDP, and by
+// the stream as well while no datagram of that member arrives. The end of a stream in either direction is told at once
+// (LinkLost): a hint that the process may be gone, which is much faster to come than silence.
+//
+// A member is known by its UUID. Where it is dialled is tried in turn: the address it announced itself, the one in the
+// configuration, and those of -peers that once answered with its UUID. Whoever else answers there is not talked to.
+//
+// Threads: everything may be called from any thread. Hooks run on gRPC's threads and must be short.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "io/clock.h"
+#include "io/posix/udp.h"
+#include "service/master/link_acceptor.h"
+#include "service/master/transport.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace holdfast::master {
+
+// Messages waiting for one stream; beyond it they are dropped, as the network might have. Above what flow control lets
+// out to one member.
+inline constexpr std::size_t kLinkQueueBytesMax = 96u << 20;
+inline constexpr std::size_t kFrameBytesMax = 1u << 20;  // then the next frame begins (one message always goes)
+inline constexpr Duration kRedialMin = 10ms;
+inline constexpr Duration kRedialMax = 250ms;
+inline constexpr Duration kDialPatience = 1s;         // then the next address is tried, if there is another
+inline constexpr Duration kDatagramSilence = 40ms;    // four beats
+inline constexpr Duration kLinger = 2s;
+
+class PeerLinks final : public Transport {
+ public:
+  struct Hooks {
+    std::function<void(std::vector<raft::Message>)> received;
+    std::function<void(NodeId)> lost;
+    std::function<void(RaftGreeting*)> greet;               // fills in what we say of ourselves
+    std::function<void(const RaftGreeting&)> greeted;       // the answer on an outgoing stream
+  };
+
+  // `beats` may be null: no datagrams then. It and `clock` outlive this.
+  PeerLinks(NodeId self, ClusterId cluster, io::Clock& clock, const io::posix::UdpSocket* beats, Hooks hooks);
+  ~PeerLinks() override;  // stops
+
+  // Ends all links and joins the thread; nothing is called back any more when it returns.
+  void stop();
+
+  // --- Transport ---
+  void send(std::span<const raft::Message> messages) override;
+  void configure(const raft::Configuration& configuration) override;
+  void heard_datagram(NodeId from) override;
+  [[nodiscard]] std::vector<PeerInfo> peers() const override;
+
+  // What a greeting says about its sender. A sender that is no member is linked to as well, until the configuration
+  // says otherwise: it may be the leader that is about to add us.
+  void learn(const RaftGreeting& greeting, bool link);
+
+  // `address` answered with this UUID.
+  void hint(NodeId id, const std::string& address);
+
+  // An incoming stream of a member of our cluster. Null when stopping.
+  std::unique_ptr<IncomingLink> accept(const RaftGreeting& greeting);
+
+ private:
+  class OutLink;
+  class InLink;
+  struct Peer {
+    PeerInfo info;
+    bool member = false;
+    // A stranger is linked to while it is linked to us, and a member that was removed for a moment longer: it is owed
+    // the notice of it.
+    Instant linger_until = kDistantPast;
+    std::string configured;          // address in the configuration
+    std::vector<std::string> hints;  // other addresses it answered under
+    std::shared_ptr<OutLink> link;   // shared with gRPC until OnDone
+    bool established = false;
+    int incoming = 0;
+    std::size_t attempt = 0;  // which address is next
+    Instant dial_at = kDistantPast;
+    Instant dialled_at = kDistantPast;
+    Duration backoff = kRedialMin;
+    std::string channel_address;
+    std::shared_ptr<grpc::Channel> channel;  // shared with its calls
+    std::string datagram_address;            // what `datagrams` was resolved from
+    io::posix::UdpPeer datagrams;
+    Instant datagram_heard = kDistantPast;
+    Instant resolve_at = kDistantPast;
+  };
+
+  void run();
+  Instant dial_due(Instant now);
+  void resolve_due(Instant now);
+  static std::vector<std::string> addresses(const Peer& peer);
+  static bool wanted(const Peer& peer, Instant now) {
+    return peer.member || peer.incoming > 0 || now < peer.linger_until;
+  }
+  void established(OutLink& link, const RaftGreeting& greeting);
+  void ended(OutLink& link, bool was_established, const std::string& why);
+  void note(Peer& peer, const RaftGreeting& greeting);
+  void incoming_ended(NodeId id);
+
+  const NodeId self_;
+  const ClusterId cluster_;
+  io::Clock& clock_;
+  const io::posix::UdpSocket* const beats_;
+  const Hooks hooks_;
+
+  mutable Mutex mutex_;  // before OutLink's own
+  Condition changed_;
+  std::map<NodeId, Peer> peers_ HOLDFAST_GUARDED_BY(mutex_);
+  bool stopping_ HOLDFAST_GUARDED_BY(mutex_) = false;
+  bool look_again_ HOLDFAST_GUARDED_BY(mutex_) = false;
+  int calls_ HOLDFAST_GUARDED_BY(mutex_) = 0;  // OutLinks that gRPC still knows
+
+  // Incoming links outlive stop(), since their end is the other side's affair: they reach us through this.
+  struct Gate {
+    Mutex mutex;  // before mutex_
+    PeerLinks* links HOLDFAST_GUARDED_BY(mutex) = nullptr;
+  };
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();  // shared with the incoming links
+
+  std::thread thread_;
+};
+
+}  // namespace holdfast::master

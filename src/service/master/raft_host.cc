@@ -1,0 +1,651 @@
+#include "service/master/raft_host.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "model/address.h"
+#include "service/master/raft_wire.h"
+
+namespace holdfast::master {
+namespace {
+
+// A View that differs only in lag is published this often at most.
+constexpr Duration kLagInterval = 100ms;
+// Datagrams taken in one turn: more than all members send in one interval.
+constexpr int kDatagramsPerTurn = 256;
+// Answers of entries applied here that their proposal has not claimed yet; they come in one turn or the next few.
+constexpr std::size_t kAnswersKeptMax = 8192;
+
+struct Metrics {
+  metrics::Gauge& is_leader = metrics::process().gauge("holdfast_raft_is_leader", "1 while this master leads");
+  metrics::Gauge& term = metrics::process().gauge("holdfast_raft_term", "term of this master");
+  metrics::Gauge& commit = metrics::process().gauge("holdfast_raft_commit_index", "last entry known as committed");
+  metrics::Gauge& applied = metrics::process().gauge("holdfast_raft_applied_index", "last entry applied");
+  metrics::Gauge& elections = metrics::process().gauge("holdfast_raft_elections_started_total", "elections begun here");
+  metrics::Gauge& won = metrics::process().gauge("holdfast_raft_elections_won_total", "elections won here");
+  metrics::Gauge& suspicions =
+      metrics::process().gauge("holdfast_raft_wrong_suspicions_total", "leaders held for lost that were not");
+  metrics::Gauge& quorum_lost =
+      metrics::process().gauge("holdfast_raft_quorum_lost_total", "times this leader stepped down for want of answers");
+  metrics::Gauge& snapshots_sent = metrics::process().gauge("holdfast_raft_snapshots_sent_total", "snapshots sent");
+  metrics::Gauge& silence =
+      metrics::process().gauge("holdfast_raft_silence_timeout_seconds", "silence after which a leader counts as lost");
+  metrics::Histogram& commit_time = metrics::process().histogram(
+      "holdfast_raft_commit_seconds", "from proposal to applied, at the leader", {}, metrics::kDiskFirstBound);
+};
+
+Metrics& counted() {
+  static Metrics metrics;
+  return metrics;
+}
+
+Role role_of(raft::Role role) {
+  switch (role) {
+    case raft::Role::learner: return Role::learner;
+    case raft::Role::follower: return Role::follower;
+    case raft::Role::candidate: return Role::candidate;
+    case raft::Role::leader: return Role::leader;
+  }
+  return Role::follower;
+}
+
+Error error_of(const raft::ProposalDone& done) {
+  switch (done.outcome) {
+    case raft::ProposalOutcome::committed: break;
+    case raft::ProposalOutcome::not_leader: return {Code::not_leader, "this master does not lead"};
+    case raft::ProposalOutcome::held: return {Code::busy, "leadership is being handed over"};
+    case raft::ProposalOutcome::busy: return {Code::busy, "too many changes are under way"};
+    case raft::ProposalOutcome::too_large: return {Code::invalid, "too large for one log entry"};
+    case raft::ProposalOutcome::disk_full: return {Code::no_space, "the disk of the masters' log is full"};
+    case raft::ProposalOutcome::refused: return {Code::refused, done.text};
+    case raft::ProposalOutcome::unknown: return {Code::outcome_unknown, "the leader lost its place meanwhile"};
+  }
+  return {Code::internal, "unexpected outcome"};
+}
+
+void put_address(const std::string& address, MemberView* member) {
+  const auto parsed = Address::parse(address);
+  if (!parsed) return;
+  member->http = parsed->http();
+  member->grpc = parsed->grpc();
+}
+
+}  // namespace
+
+const char* text(Role role) {
+  switch (role) {
+    case Role::follower: return "follower";
+    case Role::pre_candidate: return "pre-candidate";
+    case Role::candidate: return "candidate";
+    case Role::leader: return "leader";
+    case Role::learner: return "learner";
+  }
+  return "unknown";
+}
+
+RaftHost::RaftHost(Options options, io::Clock& clock, topology::StateMachine& state)
+    : options_(std::move(options)), clock_(clock), state_(state) {
+  event_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  CHECK(event_ >= 0);
+  auto first = std::make_shared<View>();
+  first->self = options_.self;
+  first->incarnation = options_.incarnation;
+  first->process = options_.process;
+  view_ = std::move(first);
+}
+
+RaftHost::~RaftHost() {
+  stop();
+  ::close(event_);
+}
+
+Status RaftHost::begin(ClusterId cluster, std::unique_ptr<storage::RaftStore> store, raft::Start start,
+                       Transport& transport, const io::posix::UdpSocket* beats) {
+  CHECK(!thread_.joinable());
+  cluster_ = cluster;
+  transport_ = &transport;
+  beats_ = beats;
+  if (start.snapshot) {
+    auto files = store->snapshots().load(start.snapshot->last);
+    if (!files) return files.error();
+    const auto& last = start.snapshot->last;
+    if (auto done = state_.restore({.applied = last.index, .term = last.term, .files = std::move(*files)}); !done) {
+      return done.error().at("snapshot " + text(last.index));
+    }
+    applied_ = snapshot_at_ = last.index;
+    applied_term_ = last.term;
+    configuration_index_ = start.snapshot->configuration_index;
+  }
+  raft::Options core = options_.core;
+  core.self = options_.self;
+  core.incarnation = options_.incarnation;
+  core_.emplace(core, std::move(start), clock_.now());
+  log_ = std::make_unique<LogThread>(
+      std::move(store), clock_,
+      LogThread::Hooks{.send =
+                           [this](std::span<const raft::Message> messages) {
+                             if (!silent_) transport_->send(messages);
+                           },
+                       .post = [this](std::vector<raft::Input> inputs) { post(std::move(inputs)); },
+                       .fatal = [this](const std::string& why) { fail(why); }});
+  transport_->configure(core_->configuration());
+  {
+    Guard guard(mutex_);
+    begun_ = true;
+    configuration_ = std::make_shared<const raft::Configuration>(core_->configuration());
+  }
+  status_ = core_->status();
+  publish(true);
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+void RaftHost::stop() {
+  stopping_ = true;
+  wake();
+  if (thread_.joinable()) thread_.join();
+  if (log_) log_->stop();
+  end_all_proposals();
+}
+
+void RaftHost::silence() {
+  silent_ = true;
+  if (log_) log_->silence();
+  assign_until_ = kDistantPast.time_since_epoch().count();
+}
+
+// ---------------------------------------------------------------------------------------------------- inbox
+
+void RaftHost::wake() {
+  if (woken_.exchange(true)) return;
+  const std::uint64_t one = 1;
+  (void)!::write(event_, &one, sizeof one);
+}
+
+void RaftHost::post(std::vector<raft::Input> inputs) {
+  {
+    Guard guard(mutex_);
+    if (inbox_.empty()) {
+      inbox_ = std::move(inputs);
+    } else {
+      inbox_.insert(inbox_.end(), std::make_move_iterator(inputs.begin()), std::make_move_iterator(inputs.end()));
+    }
+  }
+  wake();
+}
+
+void RaftHost::received(std::vector<raft::Message> messages) {
+  {
+    Guard guard(mutex_);
+    if (!begun_ || inbox_.size() > kInputsWaitingMax) return;
+    for (auto& message : messages) {
+      const NodeId from = message.from;
+      inbox_.emplace_back(raft::Received{.from = from, .message = std::move(message)});
+    }
+  }
+  wake();
+}
+
+void RaftHost::link_lost(NodeId peer) {
+  std::vector<raft::Input> inputs;
+  inputs.emplace_back(raft::LinkLost{peer});
+  post(std::move(inputs));
+}
+
+void RaftHost::propose(std::string command, Done done) {
+  std::optional<Error> refusal;
+  {
+    Guard guard(mutex_);
+    if (!begun_ || ended_ || stopping_) {
+      refusal = Error{Code::not_leader, "this master takes no part yet, or no more"};
+    } else if (command.size() > kCommandBytesMax) {
+      refusal = Error{Code::invalid, "command of " + std::to_string(command.size()) + " bytes, at most " +
+                                         std::to_string(kCommandBytesMax)};
+    } else if (commands_.size() >= kCommandsWaitingMax) {
+      refusal = Error{Code::busy, "too many changes wait to be proposed"};
+    } else {
+      commands_.push_back({std::move(command), std::move(done)});
+    }
+  }
+  if (refusal) {
+    done(*refusal);
+  } else {
+    wake();
+  }
+}
+
+void RaftHost::transfer(std::optional<NodeId> target, std::function<void(Status)> done) {
+  bool leads = false;
+  {
+    Guard guard(mutex_);
+    leads = begun_ && !ended_ && view_->role == Role::leader;
+    if (leads) {
+      inbox_.emplace_back(raft::TransferRequested{target});
+      transfers_.push_back(std::move(done));
+    }
+  }
+  if (leads) {
+    wake();
+  } else {
+    done(Error{Code::not_leader, "this master does not lead"});
+  }
+}
+
+void RaftHost::change(raft::Change change, std::function<void(Status)> done) {
+  bool taken = false;
+  {
+    Guard guard(mutex_);
+    taken = begun_ && !ended_;
+    if (taken) changes_.emplace_back(std::move(change), std::move(done));
+  }
+  if (taken) {
+    wake();
+  } else {
+    done(Error{Code::not_leader, "this master takes no part yet, or no more"});
+  }
+}
+
+std::vector<raft::Input> RaftHost::take_inputs() {
+  std::vector<raft::Input> inputs;
+  std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes;
+  {
+    Guard guard(mutex_);
+    inputs = std::move(inbox_);
+    inbox_.clear();
+    changes = std::move(changes_);
+    changes_.clear();
+  }
+  for (auto& [change, done] : changes) {
+    const auto tag = next_tag_++;
+    changes_under_way_.emplace(tag, std::move(done));
+    inputs.emplace_back(raft::ChangeProposed{.tag = tag, .change = std::move(change)});
+  }
+  take_commands(&inputs);
+  take_datagrams(&inputs);
+  return inputs;
+}
+
+// Everything that waits becomes as few entries as bounds allow.
+void RaftHost::take_commands(std::vector<raft::Input>* inputs) {
+  std::deque<Command> commands;
+  {
+    Guard guard(mutex_);
+    commands.swap(commands_);
+  }
+  const auto lowest = batches_.empty() ? next_sequence_ : batches_.begin()->second.first_sequence;
+  while (!commands.empty()) {
+    Batch batch{.first_sequence = next_sequence_, .since = clock_.now()};
+    std::vector<topology::Request> requests;
+    std::size_t bytes = 0;
+    while (!commands.empty() && requests.size() < topology::kRequestsPerBatchMax &&
+           (requests.empty() || bytes + commands.front().command.size() + 64 <= kCommandBytesMax)) {
+      bytes += commands.front().command.size() + 64;
+      requests.push_back({.id = {.session = options_.process, .sequence = next_sequence_++},
+                          .answered_below = lowest,
+                          .command = std::move(commands.front().command)});
+      batch.dones.push_back(std::move(commands.front().done));
+      commands.pop_front();
+    }
+    const auto tag = next_tag_++;
+    inputs->emplace_back(raft::Proposed{.tag = tag, .data = topology::encode_batch(requests)});
+    batches_.emplace(tag, std::move(batch));
+  }
+}
+
+void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
+  if (beats_ == nullptr) return;
+  std::array<std::uint8_t, 2048> buffer;
+  static_assert(sizeof buffer > raft::kBeatBytesMax);
+  for (int i = 0; i < kDatagramsPerTurn; ++i) {
+    const auto length = beats_->receive(buffer);
+    if (!length) return;
+    auto message = decode_datagram(cluster_, BytesView(buffer).first(*length));
+    if (!message || message->to != options_.self) continue;
+    const NodeId from = message->from;
+    transport_->heard_datagram(from);
+    inputs->emplace_back(raft::Received{.from = from, .message = std::move(*message)});
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- the loop
+
+void RaftHost::wait(Instant until) {
+  const Duration left = std::clamp<Duration>(until - clock_.now(), Duration(0), 1h);
+  if (left == Duration(0)) return;
+  std::array<pollfd, 2> watched{pollfd{.fd = event_, .events = POLLIN},
+                                pollfd{.fd = beats_ != nullptr ? beats_->descriptor() : -1, .events = POLLIN}};
+  const timespec timeout{.tv_sec = left / 1s, .tv_nsec = (left % 1s).count()};
+  (void)::ppoll(watched.data(), watched.size(), &timeout, nullptr);
+  if ((watched[0].revents & POLLIN) != 0) {
+    std::uint64_t count = 0;
+    (void)!::read(event_, &count, sizeof count);
+  }
+  // Cleared before the inbox is emptied: what is posted from now on raises the event again.
+  woken_ = false;
+}
+
+void RaftHost::run() {
+  Instant wake_at = clock_.now();
+  while (!stopping_) {
+    wait(wake_at);
+    if (stopping_ || failed_) break;
+    auto inputs = take_inputs();
+    const Instant now = clock_.now();
+    note_disk(now, &inputs);
+    note_senders(inputs, now);
+    auto out = core_->step(now, inputs);
+    wake_at = std::min(out.wake_at, now + 1h);
+    handle(std::move(out));
+  }
+  assign_until_ = kDistantPast.time_since_epoch().count();
+  end_all_proposals();
+}
+
+void RaftHost::note_disk(Instant now, std::vector<raft::Input>* inputs) {
+  const bool slow = log_->busy_for(now) > status_.silence_timeout / 2;
+  const auto condition = log_->disk_full() ? raft::DiskCondition::full
+                         : slow            ? raft::DiskCondition::slow
+                                           : raft::DiskCondition::good;
+  if (condition == disk_) return;
+  if (condition == raft::DiskCondition::slow) {
+    LOG_WARNING("the disk of the masters' log has not answered a sync for {} ms", milliseconds(log_->busy_for(now)));
+  }
+  disk_ = condition;
+  inputs->emplace_back(raft::DiskChanged{condition});
+}
+
+void RaftHost::note_senders(const std::vector<raft::Input>& inputs, Instant now) {
+  for (const auto& input : inputs) {
+    const auto* received = std::get_if<raft::Received>(&input);
+    if (received == nullptr) continue;
+    auto& heard = heard_[received->from];
+    heard.at = now;
+    // A pre-vote names the term it would stand in, which is nobody's yet.
+    const auto* vote = std::get_if<raft::VoteRequest>(&received->message.body);
+    if (vote == nullptr || !vote->pre) heard.term = std::max(heard.term, received->message.term);
+  }
+}
+
+void RaftHost::handle(raft::Output out) {
+  if (disk_ == raft::DiskCondition::slow) {
+    std::erase_if(out.messages_now,
+                  [](const raft::Message& message) { return std::holds_alternative<raft::Beat>(message.body); });
+  }
+  if (!silent_ && !out.messages_now.empty()) transport_->send(out.messages_now);
+  assign_until_.store(silent_ ? kDistantPast.time_since_epoch().count() : out.assign_until.time_since_epoch().count(),
+                      std::memory_order_release);
+  log_->enqueue({.write_sequence = out.write_sequence,
+                 .log_reset = std::move(out.log_reset),
+                 .hard_state = out.hard_state,
+                 .appended = std::move(out.appended),
+                 .messages_after_sync = std::move(out.messages_after_sync),
+                 .log_reads = std::move(out.log_reads),
+                 .snapshot_reads = std::move(out.snapshot_reads),
+                 .snapshot_writes = std::move(out.snapshot_writes)});
+  apply(out);
+
+  const auto before = status_;
+  status_ = core_->status();
+  if (out.leadership) tell(*out.leadership);
+  if (out.configuration) {
+    transport_->configure(*out.configuration);
+    Guard guard(mutex_);
+    configuration_ = std::make_shared<const raft::Configuration>(*out.configuration);
+  }
+  if (status_.snapshot != before.snapshot) snapshot_under_way_ = false;
+  const bool changed = out.leadership || out.configuration || status_.role != before.role ||
+                       status_.term != before.term || status_.leader != before.leader;
+  publish(changed);
+
+  // After the View: whoever gets an answer finds a View that is no older.
+  for (const auto& done : out.proposals) answer(done);
+  if (batches_.empty()) answers_.clear();
+  while (answers_.size() > kAnswersKeptMax) answers_.erase(answers_.begin());
+  if (out.transfer_done || (before.role == raft::Role::leader && status_.role != raft::Role::leader)) {
+    std::vector<std::function<void(Status)>> transfers;
+    {
+      Guard guard(mutex_);
+      transfers.swap(transfers_);
+    }
+    const bool ok = status_.role != raft::Role::leader || (out.transfer_done && out.transfer_done->ok);
+    for (const auto& done : transfers) {
+      done(ok ? Status() : Error{Code::unavailable, "leadership stays here: " + out.transfer_done->why});
+    }
+  }
+  for (const auto& notice : out.notices) fail("the leader refuses this master: " + notice.text);
+  if (out.halt) fail(*out.halt);
+  consider_snapshot();
+}
+
+void RaftHost::apply(const raft::Output& out) {
+  if (out.restore) {
+    const auto& last = out.restore->last;
+    auto files = log_->snapshots().load(last);
+    const auto restored =
+        files ? state_.restore({.applied = last.index, .term = last.term, .files = std::move(*files)}) : files.error();
+    if (!restored) return fail("the leader's snapshot cannot be used: " + restored.error().what());
+    LOG_INFO("took the leader's state up to entry {}", text(last.index));
+    applied_ = snapshot_at_ = last.index;
+    applied_term_ = last.term;
+    configuration_index_ = out.restore->configuration_index;
+  }
+  for (const auto& entry : out.committed) {
+    CHECK(entry.index > applied_);
+    if (entry.kind == EntryKind::command) {
+      auto answers = state_.apply(entry.index, entry.term, bytes_of(entry.data.view()));
+      if (!answers) {
+        return fail("entry " + text(entry.index) + " cannot be applied: " + answers.error().what() +
+                    ". Start a build that understands it");
+      }
+      if (!batches_.empty()) answers_[entry.index] = std::move(*answers);
+    } else if (entry.kind == EntryKind::configuration) {
+      configuration_index_ = entry.index;
+    }
+    applied_ = entry.index;
+    applied_term_ = entry.term;
+  }
+}
+
+void RaftHost::answer(const raft::ProposalDone& done) {
+  if (const auto change = changes_under_way_.find(done.tag); change != changes_under_way_.end()) {
+    const auto callback = std::move(change->second);
+    changes_under_way_.erase(change);
+    callback(done.outcome == raft::ProposalOutcome::committed ? Status() : error_of(done));
+    return;
+  }
+  const auto found = batches_.find(done.tag);
+  if (found == batches_.end()) return;
+  const Batch batch = std::move(found->second);
+  batches_.erase(found);
+  if (done.outcome != raft::ProposalOutcome::committed) {
+    for (const auto& callback : batch.dones) callback(error_of(done));
+    return;
+  }
+  const auto answers = answers_.find(done.index);
+  if (answers == answers_.end() || answers->second.size() != batch.dones.size()) {
+    // A snapshot from another leader took its place: it is committed, its answers are not known here.
+    for (const auto& callback : batch.dones) callback(Error{Code::outcome_unknown, "committed, answer not known"});
+    return;
+  }
+  counted().commit_time.observe(clock_.now() - batch.since);
+  for (std::size_t i = 0; i < batch.dones.size(); ++i) batch.dones[i](std::move(answers->second[i]));
+  answers_.erase(answers);
+}
+
+void RaftHost::consider_snapshot() {
+  if (failed_ || applied_ == snapshot_at_ || applied_.value() == 0) return;
+  // One that found no room on the disk is tried again when as many entries have come once more.
+  if (snapshot_under_way_ && applied_ - snapshot_at_ < options_.snapshot_entries) return;
+  const auto bytes = log_->log_bytes();
+  const bool many = applied_ - snapshot_at_ >= options_.snapshot_entries;
+  const bool long_log = bytes > log_bytes_at_snapshot_ + options_.snapshot_log_bytes;
+  if (!many && !long_log) return;
+  if (core_->configuration().empty()) return;
+  auto checkpoint = state_.checkpoint();
+  log_bytes_at_snapshot_ = bytes;
+  snapshot_at_ = applied_;
+  snapshot_under_way_ = true;
+  const auto keep = std::min(options_.entries_kept, applied_.value());
+  log_->enqueue({.snapshot = LogThread::Snapshot{
+                     .meta = {.last = {.term = applied_term_, .index = applied_},
+                              .configuration = core_->configuration_at(applied_),
+                              .configuration_index = configuration_index_},
+                     .files = std::move(checkpoint.files),
+                     .keep_from = applied_ - keep}});
+}
+
+// ---------------------------------------------------------------------------------------------------- views
+
+void RaftHost::tell(const raft::LeadershipChange& change) {
+  if (change.why != last_change_) LOG_INFO("{}", change.why);
+  last_change_ = change.why;
+  if (change.leader) {
+    leader_since_ = clock_.now();
+  } else {
+    leader_since_.reset();
+  }
+}
+
+std::shared_ptr<const View> RaftHost::make_view() const {
+  const Instant now = clock_.now();
+  auto view = std::make_shared<View>();
+  view->cluster_id = cluster_;
+  view->self = options_.self;
+  view->incarnation = options_.incarnation;
+  view->process = options_.process;
+  view->role = role_of(status_.role);
+  view->term = status_.term;
+  view->leader = status_.leader;
+  view->leader_since = leader_since_;
+  view->commit = status_.commit;
+  view->applied = applied_;
+  view->commit_at_election = status_.commit_at_election;
+  view->last_change = last_change_;
+  const auto infos = transport_->peers();
+  for (const auto& member : core_->configuration().members()) {
+    MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .term = status_.term};
+    put_address(member.address, &one);
+    one.role = !member.voter ? Role::learner : status_.leader == member.id ? Role::leader : Role::follower;
+    if (one.self) {
+      one.connected = true;
+      one.incarnation = options_.incarnation;
+      one.process = options_.process;
+      one.feature_level = options_.feature_level;
+      one.role = view->role;
+      one.match = status_.durable;
+      one.silent_for = Duration(0);
+    } else {
+      const auto info = std::find_if(infos.begin(), infos.end(), [&](const auto& i) { return i.id == member.id; });
+      if (info != infos.end()) {
+        one.connected = info->connected;
+        one.incarnation = info->incarnation;
+        one.process = info->process;
+        one.feature_level = info->feature_level;
+        if (!info->address.empty()) put_address(info->address, &one);
+      }
+      const auto heard = heard_.find(member.id);
+      one.term = heard == heard_.end() ? Term() : heard->second.term;
+      if (heard != heard_.end()) one.silent_for = now - heard->second.at;
+      const auto peer = std::find_if(status_.peers.begin(), status_.peers.end(),
+                                     [&](const auto& p) { return p.id == member.id; });
+      if (peer != status_.peers.end()) one.match = peer->match;
+    }
+    view->members.push_back(std::move(one));
+  }
+  return view;
+}
+
+void RaftHost::publish(bool changed) {
+  const Instant now = clock_.now();
+  if (!changed && now < published_at_ + kLagInterval) return;
+  published_at_ = now;
+  auto view = make_view();
+  {
+    Guard guard(mutex_);
+    // Links come and go between steps of the core: what peers say of themselves may have changed as well.
+    const auto& old = view_->members;
+    changed = changed || old.size() != view->members.size() ||
+              !std::equal(old.begin(), old.end(), view->members.begin(), [](const auto& a, const auto& b) {
+                return a.id == b.id && a.connected == b.connected && a.process == b.process && a.http == b.http &&
+                       a.grpc == b.grpc && a.voter == b.voter;
+              });
+    view_ = std::move(view);
+  }
+  if (changed && changed_) changed_();
+  auto& m = counted();
+  m.is_leader.set(status_.role == raft::Role::leader ? 1 : 0);
+  m.term.set(static_cast<double>(status_.term.value()));
+  m.commit.set(static_cast<double>(status_.commit.value()));
+  m.applied.set(static_cast<double>(applied_.value()));
+  m.elections.set(static_cast<double>(status_.counters.elections_started));
+  m.won.set(static_cast<double>(status_.counters.elections_won));
+  m.suspicions.set(static_cast<double>(status_.counters.wrong_suspicions));
+  m.quorum_lost.set(static_cast<double>(status_.counters.quorum_lost));
+  m.snapshots_sent.set(static_cast<double>(status_.counters.snapshots_sent));
+  m.silence.set(seconds(status_.silence_timeout));
+}
+
+std::shared_ptr<const View> RaftHost::view() const {
+  Guard guard(mutex_);
+  return view_;
+}
+
+std::shared_ptr<const raft::Configuration> RaftHost::configuration() const {
+  Guard guard(mutex_);
+  return configuration_ && !configuration_->empty() ? configuration_ : nullptr;
+}
+
+void RaftHost::on_view_change(std::function<void()> changed) { changed_ = std::move(changed); }
+
+void RaftHost::set_waiting(std::string text) {
+  {
+    Guard guard(mutex_);
+    if (begun_ || view_->waiting_for == text) return;
+    auto next = std::make_shared<View>(*view_);
+    next->waiting_for = std::move(text);
+    view_ = std::move(next);
+  }
+  if (changed_) changed_();
+}
+
+// ---------------------------------------------------------------------------------------------------- the end
+
+void RaftHost::fail(const std::string& why) {
+  if (failed_.exchange(true)) return;
+  silence();
+  LOG_ERROR("{}", why);
+  if (options_.on_fatal) options_.on_fatal(why);
+  wake();
+}
+
+void RaftHost::end_all_proposals() {
+  std::deque<Command> commands;
+  std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes;
+  std::vector<std::function<void(Status)>> transfers;
+  {
+    Guard guard(mutex_);
+    ended_ = true;
+    commands.swap(commands_);
+    changes.swap(changes_);
+    transfers.swap(transfers_);
+  }
+  const Error unknown{Code::outcome_unknown, "this master stopped meanwhile"};
+  for (auto& [tag, batch] : batches_) {
+    for (const auto& done : batch.dones) done(unknown);
+  }
+  batches_.clear();
+  for (auto& [tag, done] : changes_under_way_) done(unknown);
+  changes_under_way_.clear();
+  for (auto& command : commands) command.done(Error{Code::not_leader, "this master stopped"});
+  for (auto& [change, done] : changes) done(Error{Code::not_leader, "this master stopped"});
+  for (auto& done : transfers) done(Error{Code::unavailable, "this master stopped"});
+}
+
+}  // namespace holdfast::master

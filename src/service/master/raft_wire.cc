@@ -1,0 +1,301 @@
+#include "service/master/raft_wire.h"
+
+#include "api/raft.pb.h"
+#include "base/crc32c.h"
+
+namespace holdfast::master {
+namespace {
+
+constexpr std::string_view kDatagramMagic = "HFB1";
+constexpr std::size_t kDatagramHeadBytes = 4 + 4 + 16;
+
+std::int64_t ns(raft::Stamp stamp) { return stamp.time_since_epoch().count(); }
+raft::Stamp stamp(std::int64_t ns) { return raft::Stamp(Duration(ns)); }
+
+void put(const raft::LogPosition& position, RaftPosition* out) {
+  out->set_term(position.term.value());
+  out->set_index(position.index.value());
+}
+raft::LogPosition get(const RaftPosition& in) { return {.term = Term(in.term()), .index = Index(in.index())}; }
+
+void put(const Entry& entry, RaftEntry* out) {
+  out->set_term(entry.term.value());
+  out->set_index(entry.index.value());
+  out->set_kind(static_cast<std::uint32_t>(entry.kind));
+  out->set_format(entry.format);
+  out->set_data(entry.data.view().data(), entry.data.size());
+}
+Result<Entry> get(const RaftEntry& in) {
+  if (in.kind() < 1 || in.kind() > 3 || in.data().size() > kEntryBytesMax) {
+    return Error{Code::invalid, "entry of an unknown kind or too long"};
+  }
+  return Entry{.term = Term(in.term()),
+               .index = Index(in.index()),
+               .kind = static_cast<EntryKind>(in.kind()),
+               .format = static_cast<std::uint16_t>(in.format()),
+               .data = std::string(in.data())};
+}
+
+void put(const raft::SnapshotMeta& meta, RaftSnapshotMeta* out) {
+  put(meta.last, out->mutable_last());
+  out->set_configuration(raft::encode(meta.configuration));
+  out->set_configuration_index(meta.configuration_index.value());
+  out->set_bytes(meta.bytes);
+}
+Result<raft::SnapshotMeta> get(const RaftSnapshotMeta& in) {
+  auto configuration = raft::decode_configuration(in.configuration());
+  if (!configuration) return configuration.error();
+  return raft::SnapshotMeta{.last = get(in.last()),
+                            .configuration = std::move(*configuration),
+                            .configuration_index = Index(in.configuration_index()),
+                            .bytes = in.bytes()};
+}
+
+// One overload per body, sender's side.
+void put(const raft::VoteRequest& body, RaftMessage* out) {
+  auto* to = out->mutable_vote_request();
+  to->set_pre(body.pre);
+  to->set_transfer(body.transfer);
+  to->set_link_lost(body.link_lost);
+  put(body.last, to->mutable_last());
+}
+void put(const raft::VoteReply& body, RaftMessage* out) {
+  auto* to = out->mutable_vote_reply();
+  to->set_pre(body.pre);
+  to->set_granted(body.granted);
+  to->set_request_term(body.request_term.value());
+  to->set_candidate_incarnation(body.candidate_incarnation.value());
+  for (const auto& report : body.reports) {
+    auto* lease = to->add_reports();
+    lease->set_term(report.term.value());
+    lease->set_left_ns(static_cast<std::uint64_t>(report.left.count()));
+  }
+}
+void put(const raft::Append& body, RaftMessage* out) {
+  auto* to = out->mutable_append();
+  put(body.previous, to->mutable_previous());
+  for (const auto& entry : body.entries) put(entry, to->add_entries());
+  to->set_commit(body.commit.value());
+  to->set_round(body.round.value());
+  to->set_sent(ns(body.sent));
+}
+void put(const raft::AppendReply& body, RaftMessage* out) {
+  auto* to = out->mutable_append_reply();
+  to->set_result(static_cast<std::uint32_t>(body.result));
+  to->set_match(body.match.value());
+  to->set_hint_term(body.hint_term.value());
+  to->set_hint_index(body.hint_index.value());
+  to->set_durable(body.durable.value());
+  to->set_round(body.round.value());
+  to->set_sent(ns(body.sent));
+}
+void put(const raft::Beat& body, RaftMessage* out) {
+  auto* to = out->mutable_beat();
+  to->set_commit(body.commit.value());
+  to->set_sent(ns(body.sent));
+  to->set_sequence(body.sequence);
+  to->set_round(body.round.value());
+  for (const auto& heir : body.heirs) to->add_heirs(uuid_bytes(heir.value()));
+}
+void put(const raft::BeatReply& body, RaftMessage* out) {
+  auto* to = out->mutable_beat_reply();
+  to->set_sent(ns(body.sent));
+  to->set_sequence(body.sequence);
+  to->set_round(body.round.value());
+  to->set_last(body.last.value());
+  to->set_durable(body.durable.value());
+  to->set_disk_full(body.disk_full);
+  to->set_damaged(body.damaged);
+}
+void put(const raft::TimeoutNow&, RaftMessage* out) { out->mutable_timeout_now(); }
+void put(const raft::SnapshotPiece& body, RaftMessage* out) {
+  auto* to = out->mutable_snapshot_piece();
+  put(body.meta, to->mutable_meta());
+  to->set_offset(body.offset);
+  to->set_data(body.data.view().data(), body.data.size());
+  to->set_last(body.last);
+  to->set_sent(ns(body.sent));
+}
+void put(const raft::SnapshotReply& body, RaftMessage* out) {
+  auto* to = out->mutable_snapshot_reply();
+  put(body.snapshot, to->mutable_snapshot());
+  to->set_next_offset(body.next_offset);
+  to->set_stored(body.stored);
+  to->set_sent(ns(body.sent));
+}
+void put(const raft::ReadQuery& body, RaftMessage* out) { out->mutable_read_query()->set_request(body.request); }
+void put(const raft::ReadAnswer& body, RaftMessage* out) {
+  auto* to = out->mutable_read_answer();
+  to->set_request(body.request);
+  to->set_asker(body.asker.value());
+  to->set_ok(body.ok);
+  to->set_index(body.index.value());
+}
+void put(const raft::Notice& body, RaftMessage* out) {
+  auto* to = out->mutable_notice();
+  to->set_kind(static_cast<std::uint32_t>(body.kind));
+  to->set_text(body.text);
+}
+
+// Receiver's side.
+raft::Body get(const RaftVoteRequest& in) {
+  return raft::VoteRequest{
+      .pre = in.pre(), .transfer = in.transfer(), .link_lost = in.link_lost(), .last = get(in.last())};
+}
+raft::Body get(const RaftVoteReply& in) {
+  raft::VoteReply out{.pre = in.pre(),
+                      .granted = in.granted(),
+                      .request_term = Term(in.request_term()),
+                      .candidate_incarnation = Incarnation(in.candidate_incarnation())};
+  for (const auto& report : in.reports()) {
+    out.reports.push_back({.term = Term(report.term()), .left = Duration(static_cast<std::int64_t>(report.left_ns()))});
+  }
+  return out;
+}
+Result<raft::Body> get(const RaftAppend& in) {
+  raft::Append out{.previous = get(in.previous()),
+                   .commit = Index(in.commit()),
+                   .round = raft::Round(in.round()),
+                   .sent = stamp(in.sent())};
+  for (const auto& item : in.entries()) {
+    auto entry = get(item);
+    if (!entry) return entry.error();
+    out.entries.push_back(std::move(*entry));
+  }
+  return raft::Body(std::move(out));
+}
+Result<raft::Body> get(const RaftAppendReply& in) {
+  if (in.result() < 1 || in.result() > 3) return Error{Code::invalid, "append reply of an unknown kind"};
+  return raft::Body(raft::AppendReply{.result = static_cast<raft::AppendResult>(in.result()),
+                                      .match = Index(in.match()),
+                                      .hint_term = Term(in.hint_term()),
+                                      .hint_index = Index(in.hint_index()),
+                                      .durable = Index(in.durable()),
+                                      .round = raft::Round(in.round()),
+                                      .sent = stamp(in.sent())});
+}
+Result<raft::Body> get(const RaftBeat& in) {
+  raft::Beat out{.commit = Index(in.commit()),
+                 .sent = stamp(in.sent()),
+                 .sequence = in.sequence(),
+                 .round = raft::Round(in.round())};
+  if (static_cast<std::size_t>(in.heirs_size()) > raft::kMembersMax) return Error{Code::invalid, "too many heirs"};
+  for (const auto& heir : in.heirs()) out.heirs.emplace_back(uuid_of(heir));
+  return raft::Body(std::move(out));
+}
+raft::Body get(const RaftBeatReply& in) {
+  return raft::BeatReply{.sent = stamp(in.sent()),
+                         .sequence = in.sequence(),
+                         .round = raft::Round(in.round()),
+                         .last = Index(in.last()),
+                         .durable = Index(in.durable()),
+                         .disk_full = in.disk_full(),
+                         .damaged = in.damaged()};
+}
+Result<raft::Body> get(const RaftSnapshotPiece& in) {
+  auto meta = get(in.meta());
+  if (!meta) return meta.error();
+  return raft::Body(raft::SnapshotPiece{.meta = std::move(*meta),
+                                        .offset = in.offset(),
+                                        .data = std::string(in.data()),
+                                        .last = in.last(),
+                                        .sent = stamp(in.sent())});
+}
+raft::Body get(const RaftSnapshotReply& in) {
+  return raft::SnapshotReply{.snapshot = get(in.snapshot()),
+                             .next_offset = in.next_offset(),
+                             .stored = in.stored(),
+                             .sent = stamp(in.sent())};
+}
+raft::Body get(const RaftReadAnswer& in) {
+  return raft::ReadAnswer{
+      .request = in.request(), .asker = Incarnation(in.asker()), .ok = in.ok(), .index = Index(in.index())};
+}
+Result<raft::Body> get(const RaftNotice& in) {
+  if (in.kind() < 1 || in.kind() > 3) return Error{Code::invalid, "notice of an unknown kind"};
+  return raft::Body(raft::Notice{.kind = static_cast<raft::NoticeKind>(in.kind()), .text = in.text()});
+}
+
+Result<raft::Body> body_of(const RaftMessage& in) {
+  switch (in.body_case()) {
+    case RaftMessage::kVoteRequest: return get(in.vote_request());
+    case RaftMessage::kVoteReply: return get(in.vote_reply());
+    case RaftMessage::kAppend: return get(in.append());
+    case RaftMessage::kAppendReply: return get(in.append_reply());
+    case RaftMessage::kBeat: return get(in.beat());
+    case RaftMessage::kBeatReply: return get(in.beat_reply());
+    case RaftMessage::kTimeoutNow: return raft::Body(raft::TimeoutNow{});
+    case RaftMessage::kSnapshotPiece: return get(in.snapshot_piece());
+    case RaftMessage::kSnapshotReply: return get(in.snapshot_reply());
+    case RaftMessage::kReadQuery: return raft::Body(raft::ReadQuery{.request = in.read_query().request()});
+    case RaftMessage::kReadAnswer: return get(in.read_answer());
+    case RaftMessage::kNotice: return get(in.notice());
+    case RaftMessage::BODY_NOT_SET: break;
+  }
+  return Error{Code::unsupported, "a message of a kind this build does not know"};
+}
+
+}  // namespace
+
+std::string uuid_bytes(const Uuid& uuid) {
+  std::string out;
+  append_be(out, uuid.high);
+  append_be(out, uuid.low);
+  return out;
+}
+
+Uuid uuid_of(std::string_view bytes) {
+  if (bytes.size() != 16) return {};
+  return {load_be<std::uint64_t>(bytes.data()), load_be<std::uint64_t>(bytes.data() + 8)};
+}
+
+void to_wire(const raft::Message& message, RaftMessage* out) {
+  out->set_from(uuid_bytes(message.from.value()));
+  out->set_to(uuid_bytes(message.to.value()));
+  out->set_term(message.term.value());
+  out->set_incarnation(message.incarnation.value());
+  std::visit([out](const auto& body) { put(body, out); }, message.body);
+}
+
+Result<raft::Message> from_wire(const RaftMessage& in) {
+  raft::Message message{.from = NodeId(uuid_of(in.from())),
+                        .to = NodeId(uuid_of(in.to())),
+                        .term = Term(in.term()),
+                        .incarnation = Incarnation(in.incarnation())};
+  if (message.from.value().empty() || message.to.value().empty()) return Error{Code::invalid, "no sender or receiver"};
+  auto body = body_of(in);
+  if (!body) return body.error();
+  message.body = std::move(*body);
+  return message;
+}
+
+std::string encode_datagram(ClusterId cluster, const raft::Message& message) {
+  RaftMessage wire;
+  to_wire(message, &wire);
+  std::string out(kDatagramMagic);
+  out.resize(8);
+  out += uuid_bytes(cluster.value());
+  wire.AppendToString(&out);
+  store_be<std::uint32_t>(out.data() + 4, crc32c(bytes_of(out).subspan(8)));
+  return out;
+}
+
+Result<raft::Message> decode_datagram(ClusterId cluster, BytesView bytes) {
+  if (bytes.size() < kDatagramHeadBytes || text_of(bytes.first(4)) != kDatagramMagic ||
+      load_be<std::uint32_t>(bytes.data() + 4) != crc32c(bytes.subspan(8))) {
+    return Error{Code::corrupt, "not a datagram of ours"};
+  }
+  if (ClusterId(uuid_of(text_of(bytes.subspan(8, 16)))) != cluster) {
+    return Error{Code::refused, "a datagram of another cluster"};
+  }
+  RaftMessage wire;
+  const auto rest = bytes.subspan(kDatagramHeadBytes);
+  if (!wire.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
+    return Error{Code::corrupt, "a datagram that does not parse"};
+  }
+  auto message = from_wire(wire);
+  if (message && !raft::is_beat(*message)) return Error{Code::invalid, "only beats go by datagram"};
+  return message;
+}
+
+}  // namespace holdfast::master

@@ -1,0 +1,32 @@
+// One conversion per message between core/raft and api/raft.proto, and the form of a datagram.
+//
+// Decoding trusts nothing: a message that is not what this build understands is an Error, never a guess.
+// Pure; thread-safe.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "core/raft/messages.h"
+#include "model/ids.h"
+
+namespace holdfast {
+class RaftMessage;
+}
+
+namespace holdfast::master {
+
+void to_wire(const raft::Message& message, RaftMessage* out);
+Result<raft::Message> from_wire(const RaftMessage& message);
+
+// 16 bytes, big-endian; back: empty for anything but 16 bytes.
+std::string uuid_bytes(const Uuid& uuid);
+Uuid uuid_of(std::string_view bytes);
+
+// A datagram (docs/raft-transport.md): magic "HFB1", checksum of all that follows, cluster id, one RaftMessage.
+// Decoding answers `refused` for another cluster's, which is no reason for a log line: ports get reused.
+std::string encode_datagram(ClusterId cluster, const raft::Message& message);
+Result<raft::Message> decode_datagram(ClusterId cluster, BytesView bytes);
+
+}  // namespace holdfast::master

@@ -1,0 +1,897 @@
+#include "service/master/runtime.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "api/raft.pb.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "io/posix/udp.h"
+#include "service/master/bootstrap.h"
+#include "service/master/peer_calls.h"
+#include "service/master/peer_links.h"
+#include "service/master/raft_host.h"
+#include "service/master/raft_wire.h"
+#include "storage/raft/identity.h"
+
+namespace holdfast::master {
+namespace {
+
+constexpr std::uint32_t kGreetingFormat = 1;
+constexpr Duration kMeetInterval = 20ms;       // while bootstrap waits for others
+constexpr Duration kMeetIntervalLater = 100ms; // after it has waited for a while
+constexpr Duration kMeetQuickFor = 2s;
+constexpr Duration kJoinInterval = 100ms;
+constexpr Duration kHintInterval = 500ms;
+constexpr Duration kIdleInterval = 1s;
+constexpr Duration kTellInterval = 5s;
+// A master that was given no -peers listens this long for a cluster that knows its address before it founds its own:
+// the members of such a cluster redial a lost member at least this often (kRedialMax).
+constexpr Duration kLoneWait = 300ms;
+// A member that was heard within this time is not replaced by a newcomer at its address.
+constexpr Duration kAliveWithin = 3s;
+
+raft::Configuration decoded(const std::string& bytes) {
+  if (bytes.empty()) return {};
+  auto configuration = raft::decode_configuration(bytes);
+  return configuration ? std::move(*configuration) : raft::Configuration();
+}
+
+bool same_address(const std::string& a, const std::string& b) {
+  const auto one = Address::parse(a);
+  const auto other = Address::parse(b);
+  return one && other && *one == *other;
+}
+
+Answer answer_of(const RaftGreeting& greeting) {
+  Answer answer{.node = NodeId(uuid_of(greeting.node())),
+                .process = uuid_of(greeting.process()),
+                .cluster = ClusterId(uuid_of(greeting.cluster())),
+                .address = greeting.address(),
+                .drawn_cluster = ClusterId(uuid_of(greeting.drawn_cluster())),
+                .listed_all = greeting.listed_all(),
+                .founding = decoded(greeting.founding()),
+                .configuration = decoded(greeting.configuration())};
+  for (const auto& node : greeting.listed()) answer.listed.emplace_back(uuid_of(node));
+  std::sort(answer.listed.begin(), answer.listed.end());
+  return answer;
+}
+
+class Runtime final : public MasterRuntime, public LinkAcceptor {
+ public:
+  Runtime(RuntimeConfig config, io::Disk& disk, io::Clock& clock, io::Random& random, topology::StateMachine& state)
+      : config_(std::move(config)),
+        disk_(disk),
+        clock_(clock),
+        random_(random),
+        state_(state),
+        folder_(io::join(config_.folder, "m" + std::to_string(config_.self.port))),
+        process_(random.uuid()) {}
+  ~Runtime() override { stop(1s); }
+
+  Status open();
+
+  // --- MasterRuntime ---
+  Consensus& consensus() override { return *host_; }
+  LinkAcceptor& acceptor() override { return *this; }
+  Status start() override;
+  void stop(Duration transfer_wait_max) override;
+  void transfer_leadership(std::optional<NodeId> target, std::function<void(Status)> done) override {
+    host_->transfer(target, std::move(done));
+  }
+  void add_server(const Address& address, std::function<void(Status)> done) override;
+  void remove_server(NodeId id, std::function<void(Status)> done) override {
+    host_->change(raft::RemoveMember{id}, std::move(done));
+  }
+
+  // --- LinkAcceptor ---
+  void meet(const RaftGreeting& from, RaftGreeting* answer) override;
+  void join(const RaftGreeting& from, RaftJoinReply* answer) override;
+  std::unique_ptr<IncomingLink> opened(const RaftGreeting& from, RaftGreeting* answer) override;
+
+ private:
+  // A cluster to enter, decided by bootstrap or learned from a call.
+  struct Entrance {
+    ClusterId cluster;
+    raft::Configuration founding;       // with us in it: begin as a founder
+    raft::Configuration configuration;  // whom to ask
+    std::string found_at;               // the address that told of it
+  };
+
+  std::string identity_path() const { return io::join(folder_, "identity.json"); }
+  storage::RaftStore::Options store_options(const storage::Identity& identity) const {
+    return {.cluster = identity.cluster, .voter = identity.node, .segment_bytes = config_.segment_bytes};
+  }
+  Status open_state();
+  Status set_aside(const Error& why);
+  void make_host();
+  Status take_part(storage::RaftStore::Opened opened);
+  Status found(ClusterId cluster, const raft::Configuration& configuration);
+  Status enter(const Entrance& entrance);
+
+  void run();
+  Duration bootstrap_turn(Instant now);
+  Duration member_turn(Instant now);
+  void meet_listed(Instant now, Duration interval);
+  void ask_to_join(Instant now);
+  void announce_addresses(const View& view);
+  void keep_members();
+  void tell(Instant now, const std::string& what);
+  void compare_with_peers();
+  std::vector<std::string> join_targets();
+  void consider_invitation(const RaftGreeting& from);
+  void greet(RaftGreeting* greeting);
+  bool foreign(const RaftGreeting& from, RaftGreeting* answer);
+  bool pause(Duration duration);
+  void nudge();
+  void fatal(const std::string& why);
+
+  const RuntimeConfig config_;
+  io::Disk& disk_;
+  io::Clock& clock_;
+  io::Random& random_;
+  topology::StateMachine& state_;
+  const std::string folder_;
+  const Uuid process_;
+
+  std::unique_ptr<io::FolderLock> lock_;
+  std::optional<storage::RaftStore::Opened> opened_;  // between open() and start()
+  std::unique_ptr<RaftHost> host_;
+  std::optional<io::posix::UdpSocket> beats_;
+  PeerCalls calls_;
+  std::thread thread_;
+  bool started_ = false;
+
+  // Shared with gRPC's threads.
+  Mutex mutex_;  // leaf
+  Condition woken_;
+  storage::Identity identity_ HOLDFAST_GUARDED_BY(mutex_);
+  std::shared_ptr<PeerLinks> links_ HOLDFAST_GUARDED_BY(mutex_);  // from taking part on; shared with calls under way
+  std::map<std::string, std::optional<Answer>> listed_ HOLDFAST_GUARDED_BY(mutex_);  // by -peers' text
+  std::set<std::string> asked_ HOLDFAST_GUARDED_BY(mutex_);                          // a Meet or Join is under way
+  std::optional<Entrance> invitation_ HOLDFAST_GUARDED_BY(mutex_);
+  std::string join_at_ HOLDFAST_GUARDED_BY(mutex_);      // the leader's address, as told by a member
+  std::string join_answer_ HOLDFAST_GUARDED_BY(mutex_);  // why we are not in yet
+  std::set<std::string> told_ HOLDFAST_GUARDED_BY(mutex_);
+  std::size_t join_attempt_ HOLDFAST_GUARDED_BY(mutex_) = 0;
+  bool readdressing_ HOLDFAST_GUARDED_BY(mutex_) = false;  // a change of address is being committed
+  bool joining_ HOLDFAST_GUARDED_BY(mutex_) = false;     // takes part, is no member yet
+  bool awake_ HOLDFAST_GUARDED_BY(mutex_) = false;
+  bool stopping_ HOLDFAST_GUARDED_BY(mutex_) = false;
+
+  // The thread's own.
+  Instant began_ = kDistantPast;
+  Instant met_at_ = kDistantPast;
+  Instant joined_at_ = kDistantPast;
+  Instant told_at_ = kDistantPast;
+};
+
+// ---------------------------------------------------------------------------------------------------- open
+
+Status Runtime::open() {
+  if (auto done = disk_.make_folders(folder_); !done) return done;
+  auto lock = disk_.lock(io::join(folder_, "lock"));
+  if (!lock) {
+    if (lock.error().code() != Code::busy) return lock.error();
+    return Error{Code::busy, lock.error().what() + ". Another master uses it: stop that one, or give this one an -mdir "
+                                                   "or -port of its own"};
+  }
+  lock_ = std::move(*lock);
+  if (auto done = open_state(); !done) return done;
+  make_host();
+  return {};
+}
+
+Status Runtime::open_state() {
+  auto identity = storage::load_identity(disk_, identity_path());
+  if (!identity && identity.error().code() != Code::not_found) {
+    return Error{identity.error().code(),
+                 identity.error().what() + ". Restore the file, or remove the folder " + folder_ +
+                     ": then this master joins the others as a new member"};
+  }
+  Guard guard(mutex_);
+  if (!identity) {
+    if (disk_.info(io::join(folder_, "vote")).ok()) {
+      return Error{Code::corrupt, identity_path() + ": is missing though a vote and a log are there. Restore the file, or "
+                                      "remove the folder " + folder_ +
+                                      ": then this master joins the others as a new member"};
+    }
+    identity_ = storage::new_identity(random_);
+  } else {
+    identity_ = std::move(*identity);
+  }
+  const std::string was_called = identity_.self;
+  identity_.incarnation = identity_.incarnation.next();
+  identity_.self = text(config_.self);
+  // Durable before the first word: another process of this folder must never have the same incarnation.
+  if (auto done = storage::store_identity(disk_, identity_path(), identity_); !done) return done;
+  if (!was_called.empty() && was_called != identity_.self) {
+    LOG_INFO("this master was called {} before and is called {} now; the others are told", was_called, identity_.self);
+  }
+  if (identity_.cluster.value().empty()) return storage::RaftStore::clear(disk_, folder_);
+
+  auto opened = storage::RaftStore::open(disk_, random_, folder_, store_options(identity_));
+  if (!opened && opened.error().code() == Code::corrupt) return set_aside(opened.error());
+  if (!opened) return opened.error();
+  for (const auto& remark : opened->remarks) LOG_WARNING("{}", remark);
+  opened_ = std::move(*opened);
+  return {};
+}
+
+// What this member promised cannot be told any more: it begins again as a new one, in the old one's place.
+Status Runtime::set_aside(const Error& why) {
+  const bool alone = std::none_of(identity_.members.begin(), identity_.members.end(),
+                                  [&](const auto& member) { return member.id != identity_.node; });
+  if (alone && config_.peers.size() < 2) {
+    return Error{Code::corrupt, why.what() + ". There is no other master to learn from: restore " + folder_ +
+                                    " from a backup, or remove it to begin an empty cluster"};
+  }
+  const std::string aside = io::join(folder_, "damaged-" + std::to_string(identity_.incarnation.value()));
+  LOG_ERROR("{}. Its files are kept in {}; this master joins the others as a new member", why.what(), aside);
+  if (auto done = disk_.make_folder(aside); !done) return done;
+  for (const char* name : {"identity.json", "vote", "progress", "log", "snapshot"}) {
+    const auto path = io::join(folder_, name);
+    if (!disk_.info(path).ok()) continue;
+    if (auto done = disk_.rename(path, io::join(aside, name)); !done) return done;
+  }
+  auto fresh = storage::new_identity(random_);
+  fresh.incarnation = Incarnation(1);
+  fresh.self = identity_.self;
+  fresh.members = identity_.members;  // whom to ask
+  std::erase_if(fresh.members, [&](const auto& member) { return member.id == identity_.node; });
+  identity_ = std::move(fresh);
+  return storage::store_identity(disk_, identity_path(), identity_);
+}
+
+void Runtime::make_host() {
+  Guard guard(mutex_);
+  raft::Options core;
+  core.seed = random_.next();
+  core.beat_interval = config_.heartbeat_interval;
+  if (config_.election_timeout) {
+    core.silence_default = *config_.election_timeout;
+    core.silence_fixed = true;
+  }
+  core.silence_min = std::max(core.silence_min, 3 * config_.heartbeat_interval);
+  core.silence_default = std::max(core.silence_default, core.silence_min);
+  if (config_.election_timeout) core.silence_default = *config_.election_timeout;
+  // What the core hands out must fit into the segment in reserve (core/raft/core.h, DiskChanged).
+  core.append_bytes_max = std::min<std::size_t>(core.append_bytes_max, config_.segment_bytes / 8);
+  core.proposals_bytes_max = config_.segment_bytes / 2;
+  host_ = std::make_unique<RaftHost>(RaftHost::Options{.self = identity_.node,
+                                                       .incarnation = identity_.incarnation,
+                                                       .process = process_,
+                                                       .address = text(config_.self),
+                                                       .feature_level = config_.feature_level,
+                                                       .core = core,
+                                                       .snapshot_entries = config_.snapshot_entries,
+                                                       .snapshot_log_bytes = config_.snapshot_log_bytes,
+                                                       .entries_kept = config_.entries_kept,
+                                                       .on_fatal = config_.on_fatal},
+                                     clock_, state_);
+}
+
+// ---------------------------------------------------------------------------------------------------- start and stop
+
+Status Runtime::start() {
+  CHECK(!started_);
+  auto beats = io::posix::UdpSocket::bind(config_.bind_host, config_.self.grpc_port_or_default());
+  if (beats) {
+    beats_.emplace(std::move(*beats));
+  } else {
+    LOG_WARNING("heartbeats take the slower way through the masters' streams: {}", beats.error().what());
+  }
+  for (const auto& peer : config_.peers) {
+    Guard guard(mutex_);
+    listed_[text(peer)];
+  }
+  if (opened_) {
+    compare_with_peers();
+    auto opened = std::move(*opened_);
+    opened_.reset();
+    if (auto done = take_part(std::move(opened)); !done) return done;
+  }
+  started_ = true;
+  began_ = clock_.now();
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+void Runtime::stop(Duration transfer_wait_max) {
+  if (!started_) return;
+  started_ = false;
+  if (host_->view()->is_leader() && host_->view()->members.size() > 1) {
+    auto ended = std::make_shared<std::pair<Mutex, Condition>>();
+    auto over = std::make_shared<bool>(false);
+    host_->transfer(std::nullopt, [ended, over](const Status& status) {
+      if (!status) LOG_WARNING("leadership was not handed over: {}", status.error().what());
+      Guard guard(ended->first);
+      *over = true;
+      ended->second.notify_all();
+    });
+    Guard guard(ended->first);
+    while (!*over) {
+      if (ended->second.wait_for(ended->first, transfer_wait_max) == std::cv_status::timeout) break;
+    }
+  }
+  std::shared_ptr<PeerLinks> links;
+  {
+    Guard guard(mutex_);
+    stopping_ = true;
+    links = links_;
+  }
+  woken_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  calls_.stop();
+  host_->stop();
+  if (links) links->stop();
+  lock_.reset();
+}
+
+// ---------------------------------------------------------------------------------------------------- taking part
+
+Status Runtime::take_part(storage::RaftStore::Opened opened) {
+  std::shared_ptr<PeerLinks> links;
+  ClusterId cluster;
+  {
+    Guard guard(mutex_);
+    cluster = identity_.cluster;
+    const auto* beats = beats_ ? &*beats_ : nullptr;
+    links = std::make_shared<PeerLinks>(
+        identity_.node, cluster, clock_, beats,
+        PeerLinks::Hooks{.received = [this](std::vector<raft::Message> messages) { host_->received(std::move(messages)); },
+                         .lost = [this](NodeId peer) { host_->link_lost(peer); },
+                         .greet = [this](RaftGreeting* greeting) { greet(greeting); },
+                         .greeted = [this](const RaftGreeting&) { nudge(); }});
+    links_ = links;
+    joining_ = true;  // until the configuration says otherwise
+  }
+  LOG_INFO("takes part in cluster {} as {}, start number {}", text(cluster), text(config_.self),
+           host_->view()->incarnation.value());
+  return host_->begin(cluster, std::move(opened.store), std::move(opened.start), *links, beats_ ? &*beats_ : nullptr);
+}
+
+Status Runtime::found(ClusterId cluster, const raft::Configuration& configuration) {
+  storage::Identity identity;
+  {
+    Guard guard(mutex_);
+    identity = identity_;
+  }
+  identity.cluster = cluster;
+  identity.founding = configuration;
+  identity.members = configuration.members();
+  if (auto done = storage::RaftStore::found(disk_, random_, folder_, store_options(identity), configuration); !done) {
+    return done;
+  }
+  if (auto done = storage::store_identity(disk_, identity_path(), identity); !done) return done;
+  auto opened = storage::RaftStore::open(disk_, random_, folder_, store_options(identity));
+  if (!opened) return opened.error();
+  {
+    Guard guard(mutex_);
+    identity_ = std::move(identity);
+  }
+  LOG_INFO("begins cluster {} with {}", text(cluster), raft::text(configuration));
+  if (const auto warning = even_count_warning(configuration.voter_count()); !warning.empty()) LOG_WARNING("{}", warning);
+  return take_part(std::move(*opened));
+}
+
+Status Runtime::enter(const Entrance& entrance) {
+  storage::Identity identity;
+  {
+    Guard guard(mutex_);
+    identity = identity_;
+  }
+  if (entrance.founding.find(identity.node) != nullptr) return found(entrance.cluster, entrance.founding);
+  identity.cluster = entrance.cluster;
+  identity.members = entrance.configuration.members();
+  if (auto done = storage::RaftStore::begin(disk_, random_, folder_, store_options(identity)); !done) return done;
+  if (auto done = storage::store_identity(disk_, identity_path(), identity); !done) return done;
+  auto opened = storage::RaftStore::open(disk_, random_, folder_, store_options(identity));
+  if (!opened) return opened.error();
+  {
+    Guard guard(mutex_);
+    identity_ = std::move(identity);
+    join_at_ = entrance.found_at;
+  }
+  LOG_INFO("joins cluster {}, found at {}", text(entrance.cluster), entrance.found_at);
+  return take_part(std::move(*opened));
+}
+
+// ---------------------------------------------------------------------------------------------------- the thread
+
+void Runtime::nudge() {
+  {
+    Guard guard(mutex_);
+    awake_ = true;
+  }
+  woken_.notify_all();
+}
+
+// False when stopping.
+bool Runtime::pause(Duration duration) {
+  const Instant until = clock_.now() + duration;
+  Guard guard(mutex_);
+  while (!stopping_ && !awake_) {
+    const Duration left = until - clock_.now();
+    if (left <= Duration(0)) break;
+    (void)woken_.wait_for(mutex_, left);
+  }
+  awake_ = false;
+  return !stopping_;
+}
+
+void Runtime::fatal(const std::string& why) {
+  LOG_ERROR("{}", why);
+  if (config_.on_fatal) config_.on_fatal(why);
+}
+
+void Runtime::run() {
+  for (;;) {
+    const Instant now = clock_.now();
+    bool takes_part = false;
+    {
+      Guard guard(mutex_);
+      takes_part = links_ != nullptr;
+    }
+    const Duration wait = takes_part ? member_turn(now) : bootstrap_turn(now);
+    if (!pause(wait)) return;
+  }
+}
+
+void Runtime::tell(Instant now, const std::string& what) {
+  host_->set_waiting(what);
+  if (now < told_at_ + kTellInterval && told_at_ != kDistantPast) return;
+  // The first time after a moment only: most starts are over by then.
+  if (told_at_ == kDistantPast && now < began_ + 1s) return;
+  told_at_ = now;
+  LOG_INFO("{}", what);
+}
+
+Duration Runtime::bootstrap_turn(Instant now) {
+  std::optional<Entrance> entrance;
+  BootstrapSelf self;
+  std::map<std::string, std::optional<Answer>> listed;
+  std::vector<raft::Member> known;
+  {
+    Guard guard(mutex_);
+    entrance = invitation_;
+    self = {.node = identity_.node,
+            .process = process_,
+            .address = identity_.self,
+            .drawn_cluster = identity_.drawn_cluster};
+    listed = listed_;
+    known = identity_.members;
+    // A member that begins anew knows whom to ask even without -peers.
+    for (const auto& member : known) listed_[member.address];
+    if (!known.empty()) listed = listed_;
+  }
+  Status done;
+  if (entrance) {
+    done = enter(*entrance);
+  } else if (listed.empty()) {
+    if (now < began_ + kLoneWait) return kLoneWait;
+    done = found(self.drawn_cluster, raft::Configuration({{.id = self.node, .address = self.address, .voter = true}}));
+  } else {
+    auto step = next_step(self, listed);
+    if (auto* founding = std::get_if<Found>(&step)) {
+      done = found(founding->cluster, founding->configuration);
+    } else if (auto* joining = std::get_if<Join>(&step)) {
+      done = enter({.cluster = joining->cluster,
+                    .founding = joining->founding,
+                    .configuration = joining->configuration,
+                    .found_at = ""});
+    } else if (auto* refusal = std::get_if<Refuse>(&step)) {
+      fatal(refusal->why);
+      return kIdleInterval;
+    } else {
+      tell(now, std::get<Wait>(step).why);
+      const Duration interval = now < began_ + kMeetQuickFor ? kMeetInterval : kMeetIntervalLater;
+      meet_listed(now, interval);
+      return interval;
+    }
+  }
+  if (!done) {
+    fatal("cannot take part: " + done.error().what());
+    return kIdleInterval;
+  }
+  return Duration(0);
+}
+
+void Runtime::meet_listed(Instant now, Duration interval) {
+  if (now < met_at_ + interval && met_at_ != kDistantPast) return;
+  met_at_ = now;
+  std::vector<std::string> names;
+  {
+    Guard guard(mutex_);
+    for (const auto& [name, answer] : listed_) {
+      if (asked_.insert(name).second) names.push_back(name);
+    }
+  }
+  RaftGreeting greeting;
+  greet(&greeting);
+  for (const auto& name : names) {
+    calls_.meet(name, greeting, [this, name](Result<RaftGreeting> answer) {
+      std::shared_ptr<PeerLinks> links;
+      bool news = false;
+      std::optional<Answer> heard;
+      if (answer) heard = answer_of(*answer);
+      {
+        Guard guard(mutex_);
+        asked_.erase(name);
+        auto& slot = listed_[name];
+        news = heard.has_value() && (!slot || slot->listed != heard->listed || slot->listed_all != heard->listed_all ||
+                                     slot->cluster != heard->cluster || slot->node != heard->node);
+        // Gone again: a master that does not answer now must not count as seen.
+        slot = std::move(heard);
+        links = links_;
+        if (links && slot && slot->cluster != identity_.cluster) links = nullptr;
+      }
+      if (links && answer) {
+        links->learn(*answer, false);
+        links->hint(NodeId(uuid_of(answer->node())), name);
+      }
+      if (news) nudge();
+    });
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- as a member
+
+Duration Runtime::member_turn(Instant now) {
+  const auto view = host_->view();
+  const auto configuration = host_->configuration();
+  const bool is_member = configuration && configuration->find(view->self) != nullptr;
+  {
+    Guard guard(mutex_);
+    joining_ = !is_member;
+  }
+  if (!is_member) {
+    ask_to_join(now);
+    return kJoinInterval;
+  }
+  keep_members();
+  Duration wait = kIdleInterval;
+  if (view->is_leader()) announce_addresses(*view);
+  const bool all_connected =
+      std::all_of(view->members.begin(), view->members.end(), [](const auto& member) { return member.connected; });
+  if (!all_connected) {
+    // -peers and former addresses are hints where the missing ones may be.
+    meet_listed(now, kHintInterval);
+    wait = kHintInterval;
+  }
+  return wait;
+}
+
+std::vector<std::string> Runtime::join_targets() {
+  Guard guard(mutex_);
+  std::vector<std::string> out;
+  const auto add = [&](const std::string& address) {
+    if (!address.empty() && address != identity_.self && std::find(out.begin(), out.end(), address) == out.end()) {
+      out.push_back(address);
+    }
+  };
+  add(join_at_);
+  for (const auto& member : identity_.members) add(member.address);
+  for (const auto& [name, answer] : listed_) add(name);
+  return out;
+}
+
+void Runtime::ask_to_join(Instant now) {
+  if (now < joined_at_ + kJoinInterval && joined_at_ != kDistantPast) return;
+  joined_at_ = now;
+  const auto targets = join_targets();
+  if (targets.empty()) return;
+  RaftGreeting greeting;
+  greet(&greeting);
+  std::string target;
+  {
+    Guard guard(mutex_);
+    target = targets[join_attempt_++ % targets.size()];
+    if (!asked_.insert("join " + target).second) return;
+  }
+  calls_.join(target, greeting, [this, target](Result<RaftJoinReply> reply) {
+    Guard guard(mutex_);
+    asked_.erase("join " + target);
+    if (!reply) {
+      if (join_at_ == target) join_at_.clear();
+      return;
+    }
+    if (!reply->leader().empty()) {
+      join_at_ = reply->leader();
+      join_attempt_ = 0;
+    }
+    if (!reply->text().empty()) join_answer_ = reply->text();
+    if (reply->accepted()) join_answer_.clear();
+  });
+  std::string answer;
+  {
+    Guard guard(mutex_);
+    answer = join_answer_;
+  }
+  if (now >= told_at_ + kTellInterval && now >= began_ + 1s) {
+    told_at_ = now;
+    LOG_INFO("is not a member of the cluster yet{}{}", answer.empty() ? "" : ": ", answer);
+  }
+}
+
+// A member that announces another address than the configuration has: the change is committed, one at a time.
+void Runtime::announce_addresses(const View& view) {
+  const auto configuration = host_->configuration();
+  std::shared_ptr<PeerLinks> links;
+  {
+    Guard guard(mutex_);
+    links = links_;
+    if (readdressing_) return;
+  }
+  if (!configuration) return;
+  std::vector<std::pair<NodeId, std::string>> announced{{view.self, text(config_.self)}};
+  for (const auto& info : links->peers()) {
+    if (info.connected && !info.address.empty()) announced.emplace_back(info.id, info.address);
+  }
+  for (const auto& [id, address] : announced) {
+    const auto* member = configuration->find(id);
+    if (member == nullptr || member->address == address) continue;
+    LOG_INFO("the master at {} is now called {}", member->address, address);
+    {
+      Guard guard(mutex_);
+      readdressing_ = true;
+    }
+    host_->change(raft::SetAddress{.id = id, .address = address}, [this, id = id](const Status& status) {
+      if (!status) LOG_V(1, "address of {}: {}", text(id), status.error().what());
+      Guard guard(mutex_);
+      readdressing_ = false;
+    });
+    return;
+  }
+}
+
+// The members last known are where to dial after the next start.
+void Runtime::keep_members() {
+  const auto configuration = host_->configuration();
+  if (!configuration) return;
+  storage::Identity identity;
+  {
+    Guard guard(mutex_);
+    if (identity_.members == configuration->members()) return;
+    identity_.members = configuration->members();
+    identity = identity_;
+  }
+  LOG_INFO("members: {}", raft::text(*configuration));
+  if (const auto warning = even_count_warning(configuration->voter_count()); !warning.empty()) LOG_WARNING("{}", warning);
+  if (auto done = storage::store_identity(disk_, identity_path(), identity); !done) {
+    LOG_WARNING("members last known: {}", done.error().what());
+  }
+}
+
+// One line about what -peers says otherwise than the stored members; those rule.
+void Runtime::compare_with_peers() {
+  if (config_.peers.empty()) return;
+  Guard guard(mutex_);
+  std::string missing;
+  std::string extra;
+  for (const auto& member : identity_.members) {
+    const bool named = std::any_of(config_.peers.begin(), config_.peers.end(),
+                                   [&](const auto& peer) { return same_address(member.address, text(peer)); });
+    if (!named && member.id != identity_.node) missing += " " + member.address;
+  }
+  for (const auto& peer : config_.peers) {
+    const bool known = std::any_of(identity_.members.begin(), identity_.members.end(),
+                                   [&](const auto& member) { return same_address(member.address, text(peer)); });
+    if (!known && !(peer == config_.self)) extra += " " + text(peer);
+  }
+  if (missing.empty() && extra.empty()) return;
+  LOG_INFO("-peers differs from the stored members, which rule:{}{}{}{}", missing.empty() ? "" : " not named, stay members:",
+           missing, extra.empty() ? "" : (missing.empty() ? " named, join when new:" : "; named, join when new:"), extra);
+}
+
+void Runtime::add_server(const Address& address, std::function<void(Status)> done) {
+  RaftGreeting greeting;
+  greet(&greeting);
+  calls_.meet(text(address), greeting, [this, done = std::move(done)](Result<RaftGreeting> answer) {
+    if (!answer) return done(answer.error());
+    const auto who = answer_of(*answer);
+    const auto cluster = host_->view()->cluster_id;
+    if (!who.cluster.value().empty() && who.cluster != cluster) {
+      return done(Error{Code::refused, "the master at " + who.address + " belongs to another cluster, " +
+                                           text(who.cluster) + ": stop it and remove its member folder first"});
+    }
+    host_->change(raft::AddMember{{.id = who.node, .address = who.address, .voter = false, .promote = true}}, done);
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------- called
+
+void Runtime::greet(RaftGreeting* greeting) {
+  const auto view = host_->view();
+  const auto configuration = host_->configuration();
+  greeting->set_holds_data(!config_.holds_data || config_.holds_data());
+  Guard guard(mutex_);
+  greeting->set_format(kGreetingFormat);
+  greeting->set_node(uuid_bytes(identity_.node.value()));
+  greeting->set_process(uuid_bytes(process_));
+  greeting->set_incarnation(identity_.incarnation.value());
+  greeting->set_feature_level(config_.feature_level);
+  greeting->set_address(identity_.self);
+  greeting->set_term(view->term.value());
+  if (view->leader) greeting->set_leader(uuid_bytes(view->leader->value()));
+  if (links_ == nullptr) {
+    greeting->set_phase(RAFT_PHASE_NEW);
+    greeting->set_drawn_cluster(uuid_bytes(identity_.drawn_cluster.value()));
+    const BootstrapSelf self{.node = identity_.node, .process = process_};
+    for (const auto& node : seen(self, listed_)) greeting->add_listed(uuid_bytes(node.value()));
+    greeting->set_listed_all(!listed_.empty() && all_answered(listed_));
+    return;
+  }
+  greeting->set_cluster(uuid_bytes(identity_.cluster.value()));
+  greeting->set_phase(joining_ ? RAFT_PHASE_JOINING : RAFT_PHASE_MEMBER);
+  if (!identity_.founding.empty()) greeting->set_founding(raft::encode(identity_.founding));
+  if (configuration) {
+    greeting->set_configuration(raft::encode(*configuration));
+  } else if (!identity_.members.empty() && identity_.members.size() <= raft::kMembersMax) {
+    greeting->set_configuration(raft::encode(raft::Configuration(identity_.members)));
+  }
+}
+
+// A cluster calls us while we have none: its list names our address or our UUID, or its operator named us.
+void Runtime::consider_invitation(const RaftGreeting& from) {
+  if (from.cluster().empty() || from.phase() != RAFT_PHASE_MEMBER) return;
+  {
+    Guard guard(mutex_);
+    if (links_ != nullptr || invitation_) return;
+    auto configuration = decoded(from.configuration());
+    const bool listed =
+        std::any_of(configuration.members().begin(), configuration.members().end(), [&](const auto& member) {
+          return member.id == identity_.node || same_address(member.address, identity_.self);
+        });
+    const bool named = same_address(from.dialled(), identity_.self);
+    if (!listed && !named) return;
+    invitation_ = Entrance{.cluster = ClusterId(uuid_of(from.cluster())),
+                           .founding = decoded(from.founding()),
+                           .configuration = std::move(configuration),
+                           .found_at = from.address()};
+  }
+  nudge();
+}
+
+// Whether `from` belongs to another cluster than ours; then the answer says so, and once our log.
+bool Runtime::foreign(const RaftGreeting& from, RaftGreeting* answer) {
+  Guard guard(mutex_);
+  if (from.cluster().empty() || links_ == nullptr || from.cluster() == uuid_bytes(identity_.cluster.value())) return false;
+  const ClusterId theirs(uuid_of(from.cluster()));
+  answer->set_refusal("the master at " + identity_.self + " belongs to cluster " + text(identity_.cluster) + ", not to " +
+                      text(theirs));
+  if (told_.insert(from.cluster() + from.address()).second && told_.size() < 1000) {
+    LOG_WARNING(
+        "the master at {} belongs to another cluster, {}; this one to {}. If it should be one: stop the one without "
+        "data, remove its member folder and start it again",
+        from.address(), text(theirs), text(identity_.cluster));
+  }
+  return true;
+}
+
+void Runtime::meet(const RaftGreeting& from, RaftGreeting* answer) {
+  greet(answer);
+  consider_invitation(from);
+  if (foreign(from, answer)) return;
+  bool waits = false;
+  {
+    // A listed master that is up: ask it back at once instead of at the next turn.
+    Guard guard(mutex_);
+    waits = links_ == nullptr && !listed_.empty() && !all_answered(listed_);
+  }
+  if (waits) nudge();
+}
+
+std::unique_ptr<IncomingLink> Runtime::opened(const RaftGreeting& from, RaftGreeting* answer) {
+  greet(answer);
+  consider_invitation(from);
+  if (foreign(from, answer)) return nullptr;
+  if (from.format() != kGreetingFormat) {
+    answer->set_refusal("speaks format " + std::to_string(from.format()) + ", this master " +
+                        std::to_string(kGreetingFormat) + ": bring them to versions that fit");
+    return nullptr;
+  }
+  std::shared_ptr<PeerLinks> links;
+  {
+    Guard guard(mutex_);
+    links = links_;
+    if (!from.expected().empty() && from.expected() != uuid_bytes(identity_.node.value())) {
+      answer->set_refusal("this is another master than expected: " + text(identity_.node));
+      return nullptr;
+    }
+    if (from.node() == uuid_bytes(identity_.node.value())) {
+      answer->set_refusal("this master has the same identity as the caller: one folder is a copy of the other");
+      return nullptr;
+    }
+  }
+  if (!links || from.cluster().empty()) {
+    answer->set_refusal("this master belongs to no cluster yet");
+    return nullptr;
+  }
+  auto link = links->accept(from);
+  if (!link) answer->set_refusal("this master is stopping");
+  nudge();
+  return link;
+}
+
+void Runtime::join(const RaftGreeting& from, RaftJoinReply* answer) {
+  const auto view = host_->view();
+  const auto configuration = host_->configuration();
+  const NodeId id(uuid_of(from.node()));
+  if (!configuration || ClusterId(uuid_of(from.cluster())) != view->cluster_id || id.value().empty()) {
+    answer->set_text("this master is of another cluster, or of none yet");
+    return;
+  }
+  if (!view->is_leader()) {
+    if (const auto* leader = view->leader ? configuration->find(*view->leader) : nullptr) answer->set_leader(leader->address);
+    answer->set_text(view->leader ? "" : "the cluster has no leader: " + view->last_change);
+    return;
+  }
+  if (configuration->find(id) != nullptr) {
+    answer->set_accepted(true);
+    return;
+  }
+  NodeId replaced;
+  for (const auto& member : view->members) {
+    if (member.id == id || !same_address(configuration->find(member.id) ? configuration->find(member.id)->address : "",
+                                         from.address())) {
+      continue;
+    }
+    if (member.connected || (member.silent_for && *member.silent_for < kAliveWithin)) {
+      answer->set_text("a living member already has the address " + from.address() +
+                       (member.connected ? "" : "; if it is gone, this master takes its place in a moment"));
+      return;
+    }
+    replaced = member.id;
+  }
+  bool first = false;
+  {
+    Guard guard(mutex_);
+    first = told_.insert("join " + text(id)).second;
+  }
+  if (first) {
+    LOG_INFO("the master at {} joins as {}{}", from.address(), text(id),
+             replaced.value().empty() ? "" : ", in place of the one there before, whose disk is gone");
+  }
+  host_->change(raft::AddMember{{.id = id,
+                                 .address = from.address(),
+                                 .voter = false,
+                                 .promote = true,
+                                 .replaces = replaced}},
+                [](const Status& status) {
+                  if (!status) LOG_V(1, "a new member: {}", status.error().what());
+                });
+  answer->set_accepted(true);
+}
+
+}  // namespace
+
+Status validate(const RuntimeConfig& config) {
+  if (config.folder.empty()) return Error{Code::invalid, "-mdir is empty"};
+  if (config.self.empty()) return Error{Code::invalid, "this master has no address: give it -ip and -port"};
+  if (config.heartbeat_interval <= Duration(0)) return Error{Code::invalid, "-heartbeatInterval must be above 0"};
+  if (config.election_timeout && config.heartbeat_interval * 3 > *config.election_timeout) {
+    return Error{Code::invalid,
+                 "-heartbeatInterval of " + std::to_string(milliseconds(config.heartbeat_interval)) +
+                     " ms is above a third of -electionTimeout, " +
+                     std::to_string(milliseconds(*config.election_timeout)) +
+                     " ms: a single lost heartbeat would look like a lost leader. Shorten the one or lengthen the other"};
+  }
+  if (config.segment_bytes < 4 * kEntryBytesMax) return Error{Code::invalid, "log segments must hold at least 4 MiB"};
+  if (config.peers.size() > raft::kMembersMax) {
+    return Error{Code::invalid, "-peers names more than " + std::to_string(raft::kMembersMax) + " masters"};
+  }
+  return {};
+}
+
+Result<std::unique_ptr<MasterRuntime>> MasterRuntime::open(RuntimeConfig config, io::Disk& disk, io::Clock& clock,
+                                                           io::Random& random, topology::StateMachine& state) {
+  if (auto done = validate(config); !done) return done.error();
+  auto runtime = std::make_unique<Runtime>(std::move(config), disk, clock, random, state);
+  if (auto done = runtime->open(); !done) return done.error();
+  return std::unique_ptr<MasterRuntime>(std::move(runtime));
+}
+
+}  // namespace holdfast::master

@@ -1,0 +1,42 @@
+// Transport: how the RaftHost's messages reach the other masters. PeerLinks (peer_links.h) is the real one; tests put
+// one in between that loses what they want lost.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "core/raft/configuration.h"
+#include "core/raft/messages.h"
+#include "model/ids.h"
+
+namespace holdfast::master {
+
+// What is known of another master from its greetings.
+struct PeerInfo {
+  NodeId id;
+  bool connected = false;  // a link in at least one direction is up
+  std::string address;     // as it announced itself, host:port[.grpcport]; empty: not heard yet
+  Incarnation incarnation;
+  Uuid process;
+  std::uint32_t feature_level = 0;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  // Sends or drops each message; never waits. From any thread.
+  virtual void send(std::span<const raft::Message> messages) = 0;
+
+  // The members in force: links to all of them are kept, links to others end. From the core's thread.
+  virtual void configure(const raft::Configuration& configuration) = 0;
+
+  // A datagram of this member arrived: beats to it need not take the stream as well.
+  virtual void heard_datagram(NodeId) {}
+
+  [[nodiscard]] virtual std::vector<PeerInfo> peers() const = 0;
+};
+
+}  // namespace holdfast::master
