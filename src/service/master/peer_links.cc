@@ -72,6 +72,7 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
       const auto& greeting = incoming_.greeting();
       if (!greeting.refusal().empty()) {
         why_ = greeting.refusal();
+        if (greeting.must_stop()) owner_.hooks_.must_stop(why_);
         return close();
       }
       if (NodeId(uuid_of(greeting.node())) != peer_) {
@@ -82,7 +83,7 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
         Guard guard(mutex_);
         open_ = true;
       }
-      owner_.established(*this, greeting);
+      if (!owner_.established(*this, greeting)) return close();
     }
     Guard guard(mutex_);
     if (!closed_) StartRead(&incoming_);
@@ -273,7 +274,23 @@ void PeerLinks::configure(const raft::Configuration& configuration) {
   changed_.notify_all();
 }
 
+std::string PeerLinks::impostor(const PeerInfo& known, const RaftGreeting& greeting) {
+  const Incarnation incarnation(greeting.incarnation());
+  if (known.process.empty() || incarnation > known.incarnation) return "";
+  if (incarnation == known.incarnation && uuid_of(greeting.process()) == known.process) return "";
+  return "start number " + text(incarnation) + " of master " + text(known.id) + " comes after number " +
+         text(known.incarnation) + ", by another process: its folder is a copy, or was put back to an older state, and "
+         "may lack what it has promised. Stop it, remove its member folder and start it again: it joins as a new member";
+}
+
+std::string PeerLinks::impostor(const RaftGreeting& greeting) const {
+  Guard guard(mutex_);
+  const auto found = peers_.find(NodeId(uuid_of(greeting.node())));
+  return found == peers_.end() ? "" : impostor(found->second.info, greeting);
+}
+
 void PeerLinks::note(Peer& peer, const RaftGreeting& greeting) {
+  if (!impostor(peer.info, greeting).empty()) return;
   peer.info.address = greeting.address();
   peer.info.incarnation = Incarnation(greeting.incarnation());
   peer.info.process = uuid_of(greeting.process());
@@ -370,7 +387,12 @@ Instant PeerLinks::dial_due(Instant now) {
       const auto known = addresses(peer);
       if (known.empty()) continue;
       if (peer.link) {
-        if (peer.established || known.size() < 2) continue;
+        if (peer.established) continue;
+        if (std::find(known.begin(), known.end(), peer.link->address()) == known.end()) {
+          giving_up.push_back(peer.link);  // it moved
+          continue;
+        }
+        if (known.size() < 2) continue;
         if (now >= peer.dialled_at + kDialPatience) {
           giving_up.push_back(peer.link);
           peer.dialled_at = now;
@@ -440,11 +462,12 @@ void PeerLinks::resolve_due(Instant now) {
   }
 }
 
-void PeerLinks::established(OutLink& link, const RaftGreeting& greeting) {
+bool PeerLinks::established(OutLink& link, const RaftGreeting& greeting) {
   {
     Guard guard(mutex_);
     const auto found = peers_.find(link.peer());
-    if (found == peers_.end() || found->second.link.get() != &link) return;
+    if (found == peers_.end() || found->second.link.get() != &link) return false;
+    if (!impostor(found->second.info, greeting).empty()) return false;
     note(found->second, greeting);
     found->second.established = true;
     found->second.backoff = kRedialMin;
@@ -452,6 +475,7 @@ void PeerLinks::established(OutLink& link, const RaftGreeting& greeting) {
   }
   changed_.notify_all();
   hooks_.greeted(greeting);
+  return true;
 }
 
 void PeerLinks::ended(OutLink& link, bool was_established, const std::string& why) {

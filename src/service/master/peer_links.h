@@ -47,6 +47,7 @@ class PeerLinks final : public Transport {
     std::function<void(NodeId)> lost;
     std::function<void(RaftGreeting*)> greet;               // fills in what we say of ourselves
     std::function<void(const RaftGreeting&)> greeted;       // the answer on an outgoing stream
+    std::function<void(const std::string&)> must_stop;      // another master found that our folder is a copy
   };
 
   // `beats` may be null: no datagrams then. It and `clock` outlive this.
@@ -65,6 +66,11 @@ class PeerLinks final : public Transport {
   // What a greeting says about its sender. A sender that is no member is linked to as well, until the configuration
   // says otherwise: it may be the leader that is about to add us.
   void learn(const RaftGreeting& greeting, bool link);
+
+  // Why the sender cannot be the member it says it is, in a sentence; empty if it may be. Each start of a member counts
+  // its incarnation up, so the same number by another process, or a lower one, means that a folder was copied or put
+  // back to an older state. Known for as long as this process lives.
+  [[nodiscard]] std::string impostor(const RaftGreeting& greeting) const;
 
   // `address` answered with this UUID.
   void hint(NodeId id, const std::string& address);
@@ -105,9 +111,10 @@ class PeerLinks final : public Transport {
   static bool wanted(const Peer& peer, Instant now) {
     return peer.member || peer.incoming > 0 || now < peer.linger_until;
   }
-  void established(OutLink& link, const RaftGreeting& greeting);
+  bool established(OutLink& link, const RaftGreeting& greeting);
   void ended(OutLink& link, bool was_established, const std::string& why);
-  void note(Peer& peer, const RaftGreeting& greeting);
+  static std::string impostor(const PeerInfo& known, const RaftGreeting& greeting);
+  static void note(Peer& peer, const RaftGreeting& greeting);
   void incoming_ended(NodeId id);
 
   const NodeId self_;

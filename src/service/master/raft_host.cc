@@ -620,8 +620,11 @@ void RaftHost::set_waiting(std::string text) {
 void RaftHost::fail(const std::string& why) {
   if (failed_.exchange(true)) return;
   silence();
-  LOG_ERROR("{}", why);
-  if (options_.on_fatal) options_.on_fatal(why);
+  if (options_.on_fatal) {
+    options_.on_fatal(why);
+  } else {
+    LOG_ERROR("{}", why);
+  }
   wake();
 }
 

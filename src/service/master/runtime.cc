@@ -1,6 +1,7 @@
 #include "service/master/runtime.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
 #include <thread>
@@ -143,6 +144,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   PeerCalls calls_;
   std::thread thread_;
   bool started_ = false;
+  std::atomic<bool> failed_{false};
 
   // Shared with gRPC's threads.
   Mutex mutex_;  // leaf
@@ -260,6 +262,7 @@ void Runtime::make_host() {
   // What the core hands out must fit into the segment in reserve (core/raft/core.h, DiskChanged).
   core.append_bytes_max = std::min<std::size_t>(core.append_bytes_max, config_.segment_bytes / 8);
   core.proposals_bytes_max = config_.segment_bytes / 2;
+  core.log_tail_bytes_max = 2 * config_.segment_bytes;
   host_ = std::make_unique<RaftHost>(RaftHost::Options{.self = identity_.node,
                                                        .incarnation = identity_.incarnation,
                                                        .process = process_,
@@ -269,7 +272,7 @@ void Runtime::make_host() {
                                                        .snapshot_entries = config_.snapshot_entries,
                                                        .snapshot_log_bytes = config_.snapshot_log_bytes,
                                                        .entries_kept = config_.entries_kept,
-                                                       .on_fatal = config_.on_fatal},
+                                                       .on_fatal = [this](const std::string& why) { fatal(why); }},
                                      clock_, state_);
 }
 
@@ -344,7 +347,12 @@ Status Runtime::take_part(storage::RaftStore::Opened opened) {
         PeerLinks::Hooks{.received = [this](std::vector<raft::Message> messages) { host_->received(std::move(messages)); },
                          .lost = [this](NodeId peer) { host_->link_lost(peer); },
                          .greet = [this](RaftGreeting* greeting) { greet(greeting); },
-                         .greeted = [this](const RaftGreeting&) { nudge(); }});
+                         .greeted = [this](const RaftGreeting&) { nudge(); },
+                         .must_stop =
+                             [this](const std::string& why) {
+                               host_->silence();
+                               fatal(why);
+                             }});
     links_ = links;
     joining_ = true;  // until the configuration says otherwise
   }
@@ -423,6 +431,7 @@ bool Runtime::pause(Duration duration) {
 }
 
 void Runtime::fatal(const std::string& why) {
+  if (failed_.exchange(true)) return;
   LOG_ERROR("{}", why);
   if (config_.on_fatal) config_.on_fatal(why);
 }
@@ -808,6 +817,12 @@ std::unique_ptr<IncomingLink> Runtime::opened(const RaftGreeting& from, RaftGree
   }
   if (!links || from.cluster().empty()) {
     answer->set_refusal("this master belongs to no cluster yet");
+    return nullptr;
+  }
+  if (const auto why = links->impostor(from); !why.empty()) {
+    LOG_ERROR("refused: {}", why);
+    answer->set_refusal(why);
+    answer->set_must_stop(true);
     return nullptr;
   }
   auto link = links->accept(from);
