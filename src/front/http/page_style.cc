@@ -5,7 +5,7 @@ namespace holdfast::front {
 const std::string_view kPageStyle = R"css(
 :root {
   color-scheme: light dark;
-  --ground: #f6f5f1; --card: #ffffff; --ink: #1d2a2a; --soft: #5d6b6a; --faint: #e4e3dc; --hover: #f3f6f4;
+  --ground: #f6f5f1; --card: #ffffff; --ink: #1d2a2a; --soft: #4f5c5b; --faint: #e4e3dc; --hover: #f3f6f4;
   --kelp: #1f6f5c; --kelp-soft: #dcebe5; --amber: #8a5a00; --amber-soft: #fbeccb; --red: #a32a22; --red-soft: #f9dedb;
 }
 @media (prefers-color-scheme: dark) {
