@@ -79,17 +79,6 @@ void put_address(const std::string& address, MemberView* member) {
 
 }  // namespace
 
-const char* text(Role role) {
-  switch (role) {
-    case Role::follower: return "follower";
-    case Role::pre_candidate: return "pre-candidate";
-    case Role::candidate: return "candidate";
-    case Role::leader: return "leader";
-    case Role::learner: return "learner";
-  }
-  return "unknown";
-}
-
 RaftHost::RaftHost(Options options, io::Clock& clock, topology::StateMachine& state)
     : options_(std::move(options)), clock_(clock), state_(state) {
   event_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
