@@ -131,6 +131,7 @@ class FlagView {
     std::string full = prefix_ + std::string(name);
     return set_.is_declared(full) ? full : std::string(name);
   }
+  const FlagSet& set() const { return set_; }
   bool is_declared(std::string_view name) const { return set_.is_declared(full_name(name)); }
   bool is_given(std::string_view name) const { return set_.is_given(full_name(name)); }
   bool boolean(std::string_view name) const { return set_.boolean(full_name(name)); }

@@ -1,0 +1,77 @@
+#include "cmd/command.h"
+
+#include <algorithm>
+
+#include "cmd/tables.h"
+
+namespace holdfast::cmd {
+namespace {
+
+void declare_nothing(FlagSet& flags) {
+  flags.add({"options", FlagType::string, "", "a `file` of flags, one name=value a line; it fills what was not given"});
+}
+
+constexpr Command kCommands[] = {
+    {"benchmark", "benchmark -master=localhost:9333 -c=16 -n=1048576", "measure writes and reads of a running cluster",
+     "Writes -n files of -size bytes and reads them back at random, -c at a time, and prints how long that took. The\n"
+     "  ids written are kept in -list, so that a later run with -readOnly can read them again. While it runs, a line a\n"
+     "  second tells how far it is. With -histogram the latencies are written to a file: for each bucket a line with\n"
+     "  phase, lower bound and upper bound in milliseconds, and count, separated by tabs.",
+     declare_benchmark, run_benchmark},
+    {"download", "download -master=localhost:9333 -dir=. <fileId> ...", "fetch files by their ids",
+     "Asks a master where each file is and fetches it into -dir, under the name it was uploaded with, else under its\n"
+     "  id. A file that cannot be fetched is told of; the others are fetched all the same.",
+     declare_download, run_download},
+    {"master", "master -port=9333 -mdir=<folder> -peers=<host:port>,<host:port>,<host:port>",
+     "start a master, which knows where files are and gives out their ids",
+     "Masters agree among themselves by Raft: with three of them any one may die and clients notice nothing but a pause\n"
+     "  of some milliseconds. At the first start each needs the list of all in -peers and waits until all answer; later\n"
+     "  starts need no -peers. Without any it is a cluster of one that others can join. Everything a master must not\n"
+     "  forget lies in <mdir>/m<port>/; a master whose folder was lost joins again as a new member.",
+     declare_master, run_master},
+    {"master.follower", "master.follower -port=9334 -master=<host:port>,...",
+     "start a master that only answers lookups (not yet)",
+     "Will answer lookups from a copy of the masters' map without being one of them. This build does not do it yet:\n"
+     "  every master answers lookups by itself, leading or not.",
+     declare_master_follower, run_master_follower},
+    {"server", "server -dir=<folder> -master.peers=<host:port>,<host:port>,<host:port>",
+     "start a master and a volume server in one process",
+     "`server -dir=<folder>` alone is a whole store. With -master.peers on three machines it is a cluster without a\n"
+     "  single point of failure. Flags of the master begin with -master., those of the volume server with -volume.; the\n"
+     "  others are for both.",
+     declare_server, run_server},
+    {"upload", "upload -master=localhost:9333 file1 [file2 ...]\n       upload -dir=<folder> -include=*.pdf",
+     "store files and print their ids",
+     "Asks a master for ids, stores the files at the volume servers it names, and prints a line of JSON with name, URL,\n"
+     "  id and size of each. Progress is shown while it runs when the output is a terminal.",
+     declare_upload, run_upload},
+    {"version", "version", "print what this program is",
+     "Prints the kind of volume files, the version, the system and the processor.", declare_nothing, run_version},
+    {"volume", "volume -port=8080 -dir=<folder>,... -master=<host:port>,...",
+     "start a volume server, which stores files",
+     "Stores files in volumes, large files that only grow, below the folders of -dir, and reports to every master at\n"
+     "  once. One master that answers is enough to learn of the others; they are remembered for the next start.",
+     declare_volume, run_volume},
+};
+
+constexpr std::string_view kFuture[] = {
+    "admin", "autocomplete", "autocomplete.uninstall", "backup", "compact", "export", "filer", "filer.backup",
+    "filer.cat", "filer.copy", "filer.meta.backup", "filer.meta.scan", "filer.meta.tail", "filer.remote.gateway",
+    "filer.remote.sync", "filer.replicate", "filer.sync", "filer.sync.verify", "fix", "fuse", "iam", "mini", "mount",
+    "mq.agent", "mq.broker", "mq.kafka.gateway", "s3", "scaffold", "shell", "update", "webdav", "sftp", "worker"};
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+const Command* find_command(std::string_view name) {
+  const auto found = std::find_if(std::begin(kCommands), std::end(kCommands),
+                                  [&](const Command& command) { return command.name == name; });
+  return found == std::end(kCommands) ? nullptr : found;
+}
+
+bool is_future_command(std::string_view name) {
+  return std::find(std::begin(kFuture), std::end(kFuture), name) != std::end(kFuture);
+}
+
+}  // namespace holdfast::cmd

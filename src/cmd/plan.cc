@@ -1,0 +1,413 @@
+#include "cmd/plan.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.h"
+#include "base/strconv.h"
+#include "cmd/paths.h"
+#include "service/master/runtime.h"
+
+namespace holdfast::cmd {
+namespace {
+
+constexpr std::uint64_t kVolumeSizeLimitMbMax = 30720;  // 4-byte offsets of 8 bytes reach 32 GiB; upstream's bound
+
+Error fatal(std::string text) { return Error(Code::invalid, std::move(text)); }
+
+Result<std::uint16_t> port_of(const FlagView& flags, std::string_view name) {
+  const auto port = flags.integer(name);
+  if (port < 0 || port > 65535) {
+    return fatal(fmt::format("-{} is {}, but a port is 0 to 65535", flags.full_name(name), port));
+  }
+  return static_cast<std::uint16_t>(port);
+}
+
+// Whether `host` is one particular address other than 127.0.0.1. Names do not count: they may mean just that.
+bool is_particular(const std::string& host) {
+  in6_addr address{};
+  const bool is_v4 = ::inet_pton(AF_INET, host.c_str(), &address) == 1;
+  const bool is_v6 = ::inet_pton(AF_INET6, host.c_str(), &address) == 1;
+  return (is_v4 || is_v6) && host != "127.0.0.1";
+}
+
+// Whether nobody listens on this port of 127.0.0.1.
+bool is_loopback_free(std::uint16_t port) {
+  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  const int yes = 1;
+  ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const bool is_free = ::bind(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(probe);
+  return is_free;
+}
+
+Result<ListenPlan> plan_listen(const FlagView& flags, const std::string& ip) {
+  ListenPlan plan;
+  const std::string& bind = flags.string("ip.bind");
+  plan.address = bind.empty() ? ip : bind;
+  if (plan.address == "0.0.0.0" || plan.address == "::" || plan.address == "[::]") {
+    // Both families: an IPv6 socket of ours takes IPv4 as well, and who binds all means all.
+    plan.address = "";
+  }
+  if (plan.address.size() > 2 && plan.address.front() == '[' && plan.address.back() == ']') {
+    plan.address = plan.address.substr(1, plan.address.size() - 2);
+  }
+  plan.also_loopback = is_particular(plan.address);
+
+  const auto http = port_of(flags, "port");
+  if (!http) return http.error();
+  const auto grpc = port_of(flags, "port.grpc");
+  if (!grpc) return grpc.error();
+  const auto metrics = port_of(flags, "metricsPort");
+  if (!metrics) return metrics.error();
+  plan.http_port = *http;
+  plan.metrics_port = *metrics;
+  if (*grpc == 0 && *http > 65535 - kGrpcPortDistance) {
+    return fatal(fmt::format("-{} {} leaves no port {} for gRPC: give -{}", flags.full_name("port"), *http,
+                             *http + kGrpcPortDistance, flags.full_name("port.grpc")));
+  }
+  plan.grpc_port = *grpc != 0 ? *grpc : static_cast<std::uint16_t>(*http + kGrpcPortDistance);
+  const std::string& metrics_ip = flags.string("metricsIp");
+  plan.metrics_address = metrics_ip.empty() ? plan.address : metrics_ip;
+  return plan;
+}
+
+std::string without_brackets(std::string host) {
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') return host.substr(1, host.size() - 2);
+  return host;
+}
+
+bool is_server(const FlagView& flags) { return flags.set().is_declared("master.dir"); }
+
+// -ip, and in `server` -master.ip: each names its own role, and one alone names both.
+std::string advertised_ip(const FlagView& flags, bool for_master) {
+  std::string ip = flags.set().string("ip");
+  if (is_server(flags)) {
+    const std::string& of_master = flags.set().string("master.ip");
+    if (!of_master.empty() && (for_master || ip.empty())) ip = of_master;
+  }
+  return ip.empty() ? detect_ip() : without_brackets(ip);
+}
+
+std::string white_list(const FlagView& flags, const SettingsFiles& settings) {
+  std::string all = flags.string("whiteList");
+  const std::string more = settings.security.string("guard.white_list");
+  if (!all.empty() && !more.empty()) all += ",";
+  return all + more;
+}
+
+Result<std::vector<Address>> parse_peers(const std::string& flag, const std::string& text) {
+  auto names = split_names(text);
+  if (names.size() == 1) {
+    std::string low = names[0];
+    for (char& c : low) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (low == "none") names.clear();
+  }
+  std::vector<Address> peers;
+  for (const auto& name : names) {
+    auto address = Address::parse(name);
+    if (!address) return address.error().at("-" + flag);
+    if (std::find(peers.begin(), peers.end(), *address) == peers.end()) peers.push_back(*address);
+  }
+  return peers;
+}
+
+// One value of a list flag for each of `count` folders: one for all, or one each.
+Result<std::vector<std::string>> spread(const std::string& text, std::size_t count, const char* what,
+                                        const char* flag) {
+  auto values = split_list(text);
+  if (values.size() == 1) values.assign(count, values[0]);
+  if (values.size() != count) {
+    return fatal(fmt::format("{} directories by -dir, but only {} {} is set by -{}", count, values.size(), what, flag));
+  }
+  return values;
+}
+
+Result<std::vector<volume::DirectoryConfig>> plan_directories(const FlagView& flags) {
+  std::vector<volume::DirectoryConfig> directories;
+  for (const auto& item : split_list(flags.string("dir"))) {
+    volume::DirectoryConfig directory;
+    directory.path = expand_home(item);
+    // The cheat sheet starts with `-dir=./1` in an empty folder; upstream would refuse. Only the last component is
+    // made, so a mistyped or unmounted path is still found out.
+    if (const auto made = make_last_component(directory.path); !made) {
+      return fatal(fmt::format("Check Data Folder(-dir) Writable {} : {}", item, made.error().what()));
+    }
+    if (const auto writable = check_writable_folder(directory.path); !writable) {
+      return fatal(fmt::format("Check Data Folder(-dir) Writable {} : {}", item, writable.error().what()));
+    }
+    directories.push_back(std::move(directory));
+  }
+
+  const auto maxes = spread(flags.string("max"), directories.size(), "max", "max");
+  if (!maxes) return maxes.error();
+  const auto disks = spread(flags.string("disk"), directories.size(), "disk types", "disk");
+  if (!disks) return disks.error();
+  const bool is_old_form = flags.string("minFreeSpace").empty();
+  const char* space_flag = is_old_form ? "minFreeSpacePercent" : "minFreeSpace";
+  const auto spaces = spread(flags.string(space_flag), directories.size(), space_flag, space_flag);
+  if (!spaces) return spaces.error();
+  const auto tag_groups = flags.string("tags").empty() ? std::vector<std::string>() : split_list(flags.string("tags"));
+
+  for (std::size_t i = 0; i < directories.size(); ++i) {
+    auto& directory = directories[i];
+    const auto max = strconv::parse_int((*maxes)[i], 10);
+    if (!max || *max < 0 || *max > INT32_MAX) {
+      return fatal(fmt::format("The max specified in -max not a valid number {}", (*maxes)[i]));
+    }
+    directory.volumes_max = static_cast<int>(*max);
+    directory.disk_type = (*disks)[i] == "hdd" ? "" : (*disks)[i];
+    const auto space = parse_free_space((*spaces)[i]);
+    if (!space) {
+      return fatal(fmt::format("The value specified in -{} not a valid value {}", space_flag, (*spaces)[i]));
+    }
+    directory.min_free_percent = space->percent;
+    directory.min_free_bytes = space->bytes;
+    if (!tag_groups.empty()) {
+      const auto& group = tag_groups[std::min(i, tag_groups.size() - 1)];
+      std::string_view rest = group;
+      while (!rest.empty()) {
+        const auto colon = rest.find(':');
+        if (const auto tag = rest.substr(0, colon); !tag.empty()) directory.tags.emplace_back(tag);
+        rest.remove_prefix(colon == std::string_view::npos ? rest.size() : colon + 1);
+      }
+    }
+  }
+  return directories;
+}
+
+}  // namespace
+
+std::vector<std::string> grpc_hosts(const ListenPlan& listen) {
+  if (listen.address.empty()) return {};
+  if (listen.also_loopback && is_loopback_free(listen.grpc_port)) return {listen.address, "127.0.0.1"};
+  return {listen.address};
+}
+
+std::string detect_ip() {
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) return "localhost";
+  std::string v4;
+  std::string v6;
+  std::array<char, INET6_ADDRSTRLEN> room{};
+  for (const ifaddrs* entry = all; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || (entry->ifa_flags & IFF_UP) == 0 || (entry->ifa_flags & IFF_LOOPBACK) != 0) {
+      continue;
+    }
+    if (entry->ifa_addr->sa_family == AF_INET && v4.empty()) {
+      const auto* address = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
+      if (::inet_ntop(AF_INET, &address->sin_addr, room.data(), room.size()) != nullptr) v4 = room.data();
+    } else if (entry->ifa_addr->sa_family == AF_INET6 && v6.empty()) {
+      const auto* address = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
+      if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr)) continue;
+      if (::inet_ntop(AF_INET6, &address->sin6_addr, room.data(), room.size()) != nullptr) v6 = room.data();
+    }
+  }
+  ::freeifaddrs(all);
+  return !v4.empty() ? v4 : !v6.empty() ? v6 : "localhost";
+}
+
+Result<FreeSpace> parse_free_space(std::string_view text) {
+  const auto bad = [&] { return Error(Code::invalid, "not a percentage or size: " + strconv::quote(text)); };
+  const auto digits = text.find_first_not_of("0123456789.");
+  const auto number = strconv::parse_float(text.substr(0, digits));
+  if (!number || !(*number >= 0)) return bad();
+  if (digits == std::string_view::npos) {
+    if (*number <= 100) return FreeSpace{*number, 0};
+    return FreeSpace{0, static_cast<std::uint64_t>(*number)};
+  }
+  std::string unit;
+  for (const char c : text.substr(digits)) {
+    if (c != ' ') unit += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  }
+  constexpr std::string_view kLetters = "bkmgtpe";
+  const auto power = unit.empty() ? std::string_view::npos : kLetters.find(unit[0]);
+  if (power == std::string_view::npos) return bad();
+  const std::string rest = unit.substr(1);
+  double base = 1000;
+  if (rest == "ib" || rest == "i") base = 1024;
+  else if (!(rest.empty() || rest == "b") || (power == 0 && !rest.empty())) return bad();
+  double bytes = *number;
+  for (std::size_t i = 0; i < power; ++i) bytes *= base;
+  if (bytes >= 1e19) return bad();
+  return FreeSpace{0, static_cast<std::uint64_t>(bytes)};
+}
+
+Result<SettingsFiles> load_settings(const std::string& config_dir, const Environment& environment) {
+  auto security = Settings::load("security", config_dir, environment);
+  if (!security) return security.error();
+  auto master = Settings::load("master", config_dir, environment);
+  if (!master) return master.error();
+  auto volume = Settings::load("volume", config_dir, environment);
+  if (!volume) return volume.error();
+
+  // What protects a cluster must not be believed in when it is not there.
+  for (const char* key : {"jwt.signing.key", "jwt.signing.read.key", "grpc.ca", "https.master.key", "https.volume.key"}) {
+    if (!security->string(key).empty()) {
+      LOG_WARNING("security.toml sets {}, which this build does not honour yet: requests are not checked by it", key);
+    }
+  }
+  return SettingsFiles{std::move(*security), std::move(*master), std::move(*volume)};
+}
+
+Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& settings) {
+  MasterPlan plan;
+  const std::string ip = advertised_ip(flags, /*for_master=*/true);
+  auto listen = plan_listen(flags, ip);
+  if (!listen) return listen.error();
+  plan.listen = *listen;
+
+  // Folder. master.toml wins over the flag.
+  std::string folder;
+  if (is_server(flags)) {
+    folder = flags.string("master.dir");
+    if (folder.empty()) folder = split_list(flags.set().string("dir"))[0];
+  } else {
+    folder = flags.string("mdir");
+  }
+  folder = settings.master.string("master.mdir", folder);
+  const std::string shown = folder;
+  folder = expand_home(folder);
+  auto usable = make_last_component(folder);
+  if (usable) usable = check_writable_folder(folder);
+  if (!usable) {
+    return fatal(is_server(flags) ? fmt::format("Check Meta Folder (-mdir=\"{}\") Writable: {}", shown, usable.error().what())
+                           : fmt::format("Check Meta Folder (-mdir) Writable {} : {}", shown, usable.error().what()));
+  }
+
+  auto peers = parse_peers(flags.full_name("peers"), flags.string("peers"));
+  if (!peers) return peers.error();
+
+  auto& runtime = plan.runtime;
+  runtime.folder = folder;
+  runtime.self = Address{ip, plan.listen.http_port, plan.listen.grpc_port};
+  runtime.bind_host = plan.listen.address;
+  runtime.peers = std::move(*peers);
+  runtime.heartbeat_interval = flags.duration("heartbeatInterval");
+  if (flags.duration("electionTimeout") != 0s) runtime.election_timeout = flags.duration("electionTimeout");
+  if (const auto valid = master::validate(runtime); !valid) return valid.error();
+
+  // These ask for what would lose a cluster's memory; the words come once, at start.
+  const std::string state = fmt::format("{}/m{}", folder, plan.listen.http_port);
+  if (flags.boolean("raftBootstrap")) {
+    LOG_WARNING("-{} deletes nothing here: to start a new cluster, stop all masters and move {} away on each",
+                flags.full_name("raftBootstrap"), state);
+  }
+  if (!flags.boolean("resumeState")) {
+    LOG_WARNING("-{}=false deletes nothing here: to let this master join afresh, stop it and move {} away",
+                flags.full_name("resumeState"), state);
+  }
+  if (settings.master.has("master.sequencer.type")) {
+    LOG_INFO("master.sequencer.type {} is accepted; keys always come from blocks that the masters have agreed on",
+             settings.master.string("master.sequencer.type"));
+  }
+  if (settings.master.has("master.maintenance.scripts")) {
+    LOG_WARNING("master.maintenance.scripts is accepted, but not run by this build");
+  }
+
+  auto& options = plan.options;
+  const auto limit_mb = flags.unsigned_integer("volumeSizeLimitMB");
+  if (limit_mb > kVolumeSizeLimitMbMax) return fatal("volumeSizeLimitMB should not exceed 30720");
+  options.volume_size_limit = limit_mb << 20;
+  if (const auto& replication = flags.string("defaultReplication"); !replication.empty()) {
+    const auto placement = ReplicaPlacement::parse(replication);
+    if (!placement) return placement.error().at("-" + flags.full_name("defaultReplication"));
+    options.default_replication = replication;
+  }
+  options.preallocate = flags.boolean("volumePreallocate");
+  const auto copies = [&](const char* key, std::uint32_t fallback) {
+    const auto value = settings.master.integer(std::string("master.volume_growth.") + key, fallback);
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(value, 0, 1000));
+  };
+  options.copy_1 = copies("copy_1", options.copy_1);
+  options.copy_2 = copies("copy_2", options.copy_2);
+  options.copy_3 = copies("copy_3", options.copy_3);
+  options.copy_other = copies("copy_other", options.copy_other);
+  options.crowded_threshold = settings.master.number("master.volume_growth.threshold", options.crowded_threshold);
+  options.growth_disabled = settings.master.boolean("master.volume_growth.disable", options.growth_disabled);
+  options.replication_as_minimum =
+      settings.master.boolean("master.replication.treat_replication_as_minimums", options.replication_as_minimum);
+  options.feature_level = runtime.feature_level;
+
+  plan.white_list = white_list(flags, settings);
+  plan.disable_http = flags.boolean("disableHttp");
+  plan.metrics_push_address = flags.string("metrics.address");
+  plan.metrics_push_seconds =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(flags.integer("metrics.intervalSeconds"), 0, 86400));
+  return plan;
+}
+
+Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& settings,
+                               const std::vector<Address>& masters) {
+  VolumePlan plan;
+  const std::string ip = advertised_ip(flags, /*for_master=*/false);
+  auto listen = plan_listen(flags, ip);
+  if (!listen) return listen.error();
+  plan.listen = *listen;
+  plan.listen.also_loopback = false;  // only masters open it
+  if (is_server(flags)) plan.listen.metrics_port = 0;  // the process has one, and the master opens it
+
+  const auto public_port = port_of(flags, "port.public");
+  if (!public_port) return public_port.error();
+  if (*public_port != plan.listen.http_port) plan.public_port = *public_port;
+
+  auto& config = plan.config;
+  config.ip = ip;
+  config.port = plan.listen.http_port;
+  config.grpc_port = plan.listen.grpc_port;
+  config.public_url = flags.string("publicUrl");
+  if (config.public_url.empty()) {
+    config.public_url = host_port(ip, plan.public_port != 0 ? plan.public_port : plan.listen.http_port);
+  }
+  config.id = flags.string("id");
+  config.data_center = flags.string("dataCenter");
+  config.rack = flags.string("rack");
+  auto directories = plan_directories(flags);
+  if (!directories) return directories.error();
+  config.directories = std::move(*directories);
+  if (const auto& index = flags.string("dir.idx"); !index.empty()) {
+    config.index_directory = expand_home(index);
+    auto usable = make_last_component(config.index_directory);
+    if (usable) usable = check_writable_folder(config.index_directory);
+    if (!usable) return fatal(fmt::format("Check Index Folder(-dir.idx) Writable {} : {}", index, usable.error().what()));
+  }
+
+  config.masters = masters;
+  if (!is_server(flags)) {
+    const bool is_old_name = !flags.string("mserver").empty();
+    const char* flag = is_old_name ? "mserver" : "master";
+    auto seeds = parse_peers(flag, flags.string(flag));
+    if (!seeds) return seeds.error();
+    if (seeds->empty()) return fatal(fmt::format("-{} names no master", flag));
+    config.masters = std::move(*seeds);
+  }
+
+  config.fsync = flags.boolean("fsync");
+  const auto limit_mb = flags.integer("fileSizeLimitMB");
+  if (limit_mb < 0) return fatal(fmt::format("-{} is negative", flags.full_name("fileSizeLimitMB")));
+  config.file_bytes_max = static_cast<std::uint64_t>(limit_mb) << 20;
+  config.pre_stop = std::chrono::seconds(std::clamp<std::int64_t>(flags.integer("preStopSeconds"), 0, 3600));
+
+  plan.white_list = white_list(flags, settings);
+  plan.read_mode = flags.string("readMode");
+  if (plan.read_mode != "local" && plan.read_mode != "proxy" && plan.read_mode != "redirect") {
+    LOG_WARNING("-{} {} is none of local, proxy, redirect: taken as proxy", flags.full_name("readMode"), plan.read_mode);
+  }
+  plan.idle_timeout = std::chrono::seconds(std::clamp<std::int64_t>(flags.integer("idleTimeout"), 1, 86400));
+  return plan;
+}
+
+}  // namespace holdfast::cmd

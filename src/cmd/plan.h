@@ -1,0 +1,76 @@
+// What the flags and settings of `master`, `volume` and `server` mean: plans that the services take as they are.
+//
+// Nothing is started or listened on here, but folders are looked at (and made, where upstream or the cheat sheet does).
+// Every Error is a sentence for an operator; it ends the program with a fatal line and status 255.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cmd/flags.h"
+#include "cmd/settings.h"
+#include "service/master/config.h"
+#include "service/master/master.h"
+#include "service/volume/config.h"
+
+namespace holdfast::cmd {
+
+// Where one role listens.
+struct ListenPlan {
+  std::string address;         // "" = all addresses
+  bool also_loopback = false;  // open 127.0.0.1 too, when that works (spec/weed-cluster 1.4)
+  std::uint16_t http_port = 0;
+  std::uint16_t grpc_port = 0;
+  std::uint16_t metrics_port = 0;  // 0: none
+  std::string metrics_address;
+};
+
+// The hosts for gRPC: the address, and loopback when that is wanted as well and free. Empty: all.
+std::vector<std::string> grpc_hosts(const ListenPlan& listen);
+
+struct MasterPlan {
+  master::RuntimeConfig runtime;
+  master::Options options;
+  ListenPlan listen;
+  std::string white_list;  // comma-separated; -whiteList and guard.white_list together
+  bool disable_http = false;
+  Duration idle_timeout = 30s;
+  std::string metrics_push_address;
+  std::uint32_t metrics_push_seconds = 15;
+};
+
+struct VolumePlan {
+  volume::VolumeConfig config;
+  ListenPlan listen;
+  std::uint16_t public_port = 0;  // 0: none of its own
+  std::string white_list;
+  std::string read_mode = "proxy";  // what is no known mode is proxy
+  Duration idle_timeout = 30s;
+};
+
+struct SettingsFiles {
+  Settings security;
+  Settings master;
+  Settings volume;
+};
+Result<SettingsFiles> load_settings(const std::string& config_dir, const Environment& environment);
+
+// `flags` sees the flags of `master` or, under "master.", those of `server`.
+Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& settings);
+
+// The same for `volume` and, under "volume.", for `server`; there `masters` are the peers of the master beside it.
+Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& settings,
+                               const std::vector<Address>& masters = {});
+
+// The address of this machine that others are likely to reach: the first IPv4 address that is up and not loopback,
+// else the first such IPv6 address that is not link-local, else "localhost".
+std::string detect_ip();
+
+// "10GiB", "500MB", "1024" in bytes; "15" up to 100 is a percentage. What -minFreeSpace takes.
+struct FreeSpace {
+  double percent = 0;
+  std::uint64_t bytes = 0;  // 0: `percent` counts
+};
+Result<FreeSpace> parse_free_space(std::string_view text);
+
+}  // namespace holdfast::cmd

@@ -1,0 +1,179 @@
+#include "cmd/plan.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "cmd/tables.h"
+
+namespace holdfast::cmd {
+namespace {
+
+class Plans : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/holdfast_plan_test_XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  FlagSet parsed(void (*declare)(FlagSet&), std::vector<std::string> line) {
+    FlagSet flags;
+    declare(flags);
+    const auto outcome = flags.parse(line);
+    EXPECT_TRUE(outcome.ok()) << (outcome.ok() ? "" : outcome.error().what());
+    return flags;
+  }
+  Result<MasterPlan> master(std::vector<std::string> line) {
+    line.push_back("-mdir=" + folder_);
+    return plan_master(FlagView(parsed(declare_master, line), ""), settings_);
+  }
+  Result<VolumePlan> volume(std::vector<std::string> line) {
+    line.insert(line.begin(), "-dir=" + folder_);
+    return plan_volume(FlagView(parsed(declare_volume, line), ""), settings_);
+  }
+  static std::string fault(const auto& result) { return result.ok() ? "no error" : result.error().what(); }
+
+  std::string folder_;
+  SettingsFiles settings_;
+};
+
+TEST_F(Plans, OfTheCheatSheetNameBothRolesByMasterIp) {
+  const auto flags = parsed(declare_server, {"-master.ip=localhost", "-master.port=9333", "-dir=" + folder_ + "/1",
+                                             "-volume.port=8080",
+                                             "-master.peers=localhost:9333,localhost:9334,localhost:9335"});
+  const auto master = plan_master(FlagView(flags, "master."), settings_);
+  ASSERT_TRUE(master.ok()) << fault(master);
+  EXPECT_EQ(master->runtime.folder, folder_ + "/1");
+  EXPECT_EQ(text(master->runtime.self), "localhost:9333");
+  EXPECT_EQ(master->runtime.bind_host, "localhost");
+  EXPECT_EQ(master->runtime.peers.size(), 3u);
+  EXPECT_EQ(master->listen.grpc_port, 19333);
+  EXPECT_FALSE(master->listen.also_loopback);
+  const auto volume = plan_volume(FlagView(flags, "volume."), settings_, master->runtime.peers);
+  ASSERT_TRUE(volume.ok()) << fault(volume);
+  EXPECT_EQ(volume->config.ip, "localhost");
+  EXPECT_EQ(volume->config.public_url, "localhost:8080");
+  EXPECT_EQ(volume->config.masters.size(), 3u);
+  EXPECT_EQ(volume->config.directories.at(0).path, folder_ + "/1");
+}
+
+TEST_F(Plans, IpAndMasterIpEachNameTheirOwnRole) {
+  const auto flags = parsed(declare_server, {"-master.ip=m", "-ip=v", "-ip.bind=127.0.0.2", "-dir=" + folder_});
+  const auto master = plan_master(FlagView(flags, "master."), settings_);
+  const auto volume = plan_volume(FlagView(flags, "volume."), settings_, {});
+  ASSERT_TRUE(master.ok() && volume.ok());
+  EXPECT_EQ(master->runtime.self.host, "m");
+  EXPECT_EQ(volume->config.ip, "v");
+  EXPECT_EQ(master->listen.address, "127.0.0.2");
+  EXPECT_TRUE(master->listen.also_loopback);
+  EXPECT_FALSE(volume->listen.also_loopback);
+}
+
+TEST_F(Plans, PeersMayBeNoneInAnyCase) {
+  for (const char* none : {"none", "NONE", " None ", ""}) {
+    const auto plan = master({std::string("-peers=") + none});
+    ASSERT_TRUE(plan.ok()) << fault(plan);
+    EXPECT_TRUE(plan->runtime.peers.empty());
+  }
+  EXPECT_EQ(master({"-peers=a:1, a:1,,b:2"})->runtime.peers.size(), 2u);
+  EXPECT_NE(fault(master({"-peers=nonsense"})).find("-peers"), std::string::npos);
+}
+
+TEST_F(Plans, AllAddressesAreBoundAsNone) {
+  EXPECT_EQ(master({"-ip=h", "-ip.bind=0.0.0.0"})->listen.address, "");
+  EXPECT_EQ(master({"-ip=h", "-ip.bind=::"})->listen.address, "");
+  EXPECT_EQ(master({"-ip=::1"})->listen.address, "::1");
+  EXPECT_EQ(text(master({"-ip=[::1]"})->runtime.self), "[::1]:9333");
+}
+
+TEST_F(Plans, OneValueOfAListIsForAllFolders) {
+  ::mkdir((folder_ + "/a").c_str(), 0755);
+  const auto plan = volume({"-dir=" + folder_ + "/a," + folder_ + "/b", "-max=3", "-disk=ssd,hdd",
+                            "-minFreeSpace=10GiB,15", "-tags=x:y,z"});
+  ASSERT_TRUE(plan.ok()) << fault(plan);
+  const auto& [one, two] = std::tie(plan->config.directories.at(0), plan->config.directories.at(1));
+  EXPECT_EQ(one.volumes_max, 3);
+  EXPECT_EQ(two.volumes_max, 3);
+  EXPECT_EQ(one.disk_type, "ssd");
+  EXPECT_EQ(two.disk_type, "");
+  EXPECT_EQ(one.min_free_bytes, 10ull << 30);
+  EXPECT_EQ(two.min_free_percent, 15);
+  EXPECT_EQ(one.tags, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(two.tags, (std::vector<std::string>{"z"}));
+}
+
+TEST_F(Plans, ListsOfAnotherLengthAreRefusedInUpstreamsWords) {
+  EXPECT_EQ(fault(volume({"-max=1,2"})), "1 directories by -dir, but only 2 max is set by -max");
+  EXPECT_EQ(fault(volume({"-disk=a,b"})), "1 directories by -dir, but only 2 disk types is set by -disk");
+  EXPECT_EQ(fault(volume({"-max=x"})), "The max specified in -max not a valid number x");
+  EXPECT_EQ(fault(volume({"-minFreeSpace=abc"})), "The value specified in -minFreeSpace not a valid value abc");
+}
+
+TEST_F(Plans, OnlyTheLastComponentOfAFolderIsMade) {
+  const std::string deep = folder_ + "/no/where";
+  EXPECT_EQ(fault(volume({"-dir=" + deep})),
+            "Check Data Folder(-dir) Writable " + deep + " : stat " + deep + ": no such file or directory");
+  const auto flags = parsed(declare_server, {"-dir=" + deep});
+  EXPECT_EQ(fault(plan_master(FlagView(flags, "master."), settings_)),
+            "Check Meta Folder (-mdir=\"" + deep + "\") Writable: stat " + deep + ": no such file or directory");
+  EXPECT_TRUE(volume({"-dir=" + folder_ + "/new"}).ok());
+  EXPECT_TRUE(std::filesystem::is_directory(folder_ + "/new"));
+}
+
+TEST_F(Plans, TheOldNameOfTheMastersFlagWins) {
+  EXPECT_EQ(text(volume({"-master=a:1"})->config.masters.at(0)), "a:1");
+  EXPECT_EQ(text(volume({"-master=a:1", "-mserver=b:2,c:3"})->config.masters.at(1)), "c:3");
+  EXPECT_EQ(text(volume({})->config.masters.at(0)), "localhost:9333");
+}
+
+TEST_F(Plans, ThePublicPortMakesThePublicUrl) {
+  const auto plan = volume({"-ip=h", "-port=8080", "-port.public=8090"});
+  EXPECT_EQ(plan->public_port, 8090);
+  EXPECT_EQ(plan->config.public_url, "h:8090");
+  EXPECT_EQ(volume({"-ip=h", "-port.public=8080"})->public_port, 0);
+  EXPECT_EQ(volume({"-ip=h", "-publicUrl=files.example:80"})->config.public_url, "files.example:80");
+}
+
+TEST_F(Plans, SettingsLieUnderFlags) {
+  auto settings = Settings::parse(
+      "[master]\nmdir = \"" + folder_ + "/toml\"\n[master.volume_growth]\ncopy_1 = 3\nthreshold = 0.5\n", nullptr);
+  ASSERT_TRUE(settings.ok());
+  settings_.master = *settings;
+  settings_.security = *Settings::parse("[guard]\nwhite_list = \"10.0.0.1\"\n", nullptr);
+  const auto plan = master({"-whiteList=::1"});
+  ASSERT_TRUE(plan.ok()) << fault(plan);
+  EXPECT_EQ(plan->runtime.folder, folder_ + "/toml");
+  EXPECT_EQ(plan->options.copy_1, 3u);
+  EXPECT_EQ(plan->options.crowded_threshold, 0.5);
+  EXPECT_EQ(plan->white_list, "::1,10.0.0.1");
+}
+
+TEST_F(Plans, TheSizeOfAVolumeIsBounded) {
+  EXPECT_EQ(master({"-volumeSizeLimitMB=30720"})->options.volume_size_limit, 30720ull << 20);
+  EXPECT_EQ(fault(master({"-volumeSizeLimitMB=30721"})), "volumeSizeLimitMB should not exceed 30720");
+}
+
+TEST_F(Plans, AHeartbeatAboveAThirdOfTheElectionTimeoutIsRefused) {
+  EXPECT_TRUE(master({"-electionTimeout=300ms", "-heartbeatInterval=100ms"}).ok());
+  EXPECT_FALSE(master({"-electionTimeout=300ms", "-heartbeatInterval=101ms"}).ok());
+  EXPECT_FALSE(master({})->runtime.election_timeout.has_value());
+}
+
+TEST(FreeSpaceText, IsAPercentageUpTo100AndBytesBeyond) {
+  EXPECT_EQ(parse_free_space("15")->percent, 15);
+  EXPECT_EQ(parse_free_space("0.5")->percent, 0.5);
+  EXPECT_EQ(parse_free_space("10GiB")->bytes, 10ull << 30);
+  EXPECT_EQ(parse_free_space("10gb")->bytes, 10'000'000'000ull);
+  EXPECT_EQ(parse_free_space("5 MiB")->bytes, 5ull << 20);
+  EXPECT_EQ(parse_free_space("2048")->bytes, 2048u);
+  for (const char* bad : {"", "abc", "-1", "10XB", "1.2.3", "GiB", "10GiBx"}) {
+    EXPECT_FALSE(parse_free_space(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::cmd

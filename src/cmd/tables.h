@@ -1,0 +1,24 @@
+// The flags of every command, each declared once: name, type, default, help, and what this build does with it.
+//
+// Names, types and defaults are those of spec/weed-cluster 1.3-1.9, except for what failover would suffer from
+// (docs/compatibility.md lists each) and for flags of our own. `server` takes the tables of `master` and `volume`
+// under the prefixes "master." and "volume.", without what it declares once for both.
+#pragma once
+
+#include "cmd/flags.h"
+
+namespace holdfast::cmd {
+
+void declare_global(FlagSet& flags);
+void declare_master(FlagSet& flags);
+void declare_master_follower(FlagSet& flags);
+void declare_volume(FlagSet& flags);
+void declare_server(FlagSet& flags);
+void declare_upload(FlagSet& flags);
+void declare_download(FlagSet& flags);
+void declare_benchmark(FlagSet& flags);
+
+// $TMPDIR, else /tmp: the default of -dir, -mdir, -logdir.
+const std::string& temporary_folder();
+
+}  // namespace holdfast::cmd
