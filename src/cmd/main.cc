@@ -1,0 +1,14 @@
+// The one entry of the program. What to do is decided by cmd/dispatch.h.
+#include <malloc.h>
+
+#include "cmd/dispatch.h"
+#include "cmd/servers.h"
+#include "cmd/signals.h"
+
+int main(int argc, char** argv) {
+  // A heap for each thread would cost megabytes each and gain nothing: hot paths here do not allocate.
+  ::mallopt(M_ARENA_MAX, 2);
+  holdfast::cmd::block_signals();
+  const std::vector<std::string> line(argv, argv + argc);
+  return holdfast::cmd::dispatch(line, holdfast::cmd::process_environment);
+}

@@ -1,0 +1,21 @@
+#include "cmd/master_role.h"
+#include "cmd/servers.h"
+
+namespace holdfast::cmd {
+
+int run_master(const Call& call) {
+  const auto settings = or_fatal(load_settings(call.globals.string("config_dir"), process_environment));
+  auto plan = or_fatal(plan_master(FlagView(call.flags, ""), settings));
+  World world(master_loops());
+  auto role = or_fatal(MasterRole::start(std::move(plan), world), "Master startup error: ");
+  const auto signal = serve_until_stopped(call, [&](const std::string& list) { role->reload(list); });
+  LOG_INFO("{}: stopping", signal);
+  role->stop();
+  return 0;
+}
+
+int run_master_follower(const Call&) {
+  LOG_FATAL("master.follower is not in this build yet. Every master answers lookups by itself, leading or not: ask any");
+}
+
+}  // namespace holdfast::cmd

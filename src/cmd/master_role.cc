@@ -1,0 +1,146 @@
+#include "cmd/master_role.h"
+
+#include <future>
+#include <thread>
+
+#include "base/log.h"
+#include "cmd/metrics_server.h"
+#include "front/grpc/master_service.h"
+#include "front/grpc/raft_service.h"
+#include "front/grpc/server.h"
+#include "front/http/master_routes.h"
+#include "front/http/white_list.h"
+#include "service/master/remote_orders.h"
+#include "service/master/runtime.h"
+
+namespace holdfast::cmd {
+namespace {
+
+constexpr Duration kGrace = 1s;  // for requests under way at the stop; no answer of a master takes longer but growth
+constexpr Duration kHandOverMax = 1s;
+
+}  // namespace
+
+// In the order of construction; taken down in the reverse order.
+struct MasterRole::Inside {
+  explicit Inside(MasterPlan p) : plan(std::move(p)) {}
+
+  const MasterPlan plan;
+  front::WhiteList white_list;
+  std::unique_ptr<master::VolumeOrders> orders;
+  std::unique_ptr<master::Master> master;
+  std::unique_ptr<master::MasterRuntime> runtime;
+  std::unique_ptr<front::MasterRoutes> routes;
+  std::unique_ptr<http::Server> http;
+  std::unique_ptr<front::GrpcServer> grpc;
+  std::unique_ptr<MetricsServer> metrics;
+  bool is_stopped = false;
+};
+
+MasterRole::MasterRole(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+
+MasterRole::~MasterRole() { stop(); }
+
+Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& world) {
+  // A role that is given up halfway is stopped by its destructor like any other.
+  std::unique_ptr<MasterRole> role(new MasterRole(std::make_unique<Inside>(std::move(plan))));
+  Inside& in = *role->inside_;
+  const auto& listen = in.plan.listen;
+  if (const auto set = in.white_list.set(in.plan.white_list); !set) return set.error().at("-whiteList");
+
+  in.orders = master::make_remote_orders();
+  in.master = master::Master::create(in.plan.options, world.clock, world.random);
+
+  // The ports first: a second start by mistake should hear of that, and touch nothing. What asks meanwhile hears that
+  // there is no leader yet.
+  front::MasterRoutes::Options routes;
+  routes.disable_http = in.plan.disable_http;
+  in.routes = std::make_unique<front::MasterRoutes>(
+      front::MasterRoutes::Parts{.master = *in.master,
+                                 .pool = world.pool,
+                                 .loops = world.loops,
+                                 .clock = world.clock,
+                                 .random = world.random,
+                                 .white_list = in.white_list},
+      routes);
+  in.http = std::make_unique<http::Server>(
+      world.loops, *in.routes,
+      http::ServerOptions{.idle_timeout = in.plan.idle_timeout, .observer = &in.routes->observer()});
+  if (const auto listening = in.http->listen(listen.address, listen.http_port); !listening) {
+    return listen_error(listen.address, listen.http_port, listening.error());
+  }
+  if (listen.also_loopback) (void)in.http->listen("127.0.0.1", listen.http_port);  // a convenience, may be taken
+  if (listen.metrics_port != 0) {
+    auto metrics = MetricsServer::start(world.loops, listen.metrics_address, listen.metrics_port);
+    if (!metrics) return metrics.error();
+    in.metrics = std::move(*metrics);
+  }
+
+  master::RuntimeConfig config = in.plan.runtime;
+  config.on_fatal = [](const std::string& why) { LOG_FATAL("{}", why); };
+  // Without a volume nobody can have been given a key.
+  config.holds_data = [master = in.master.get()] { return master->cluster_status().max_volume_id.value() != 0; };
+  auto runtime = master::MasterRuntime::open(config, world.disk, world.clock, world.random, in.master->state_machine());
+  if (!runtime) return runtime.error();
+  in.runtime = std::move(*runtime);
+
+  front::MasterServiceOptions service;
+  service.default_replication = in.plan.options.default_replication;
+  service.preallocate = in.plan.options.preallocate;
+  service.metrics_address = in.plan.metrics_push_address;
+  service.metrics_interval_seconds = in.plan.metrics_push_seconds;
+  service.allows = [&in](std::string_view ip) { return in.white_list.allows(ip); };
+  front::GrpcServer::Options grpc_options;
+  grpc_options.hosts = grpc_hosts(listen);
+  grpc_options.port = listen.grpc_port;
+  grpc_options.services.push_back(front::make_master_service(std::move(service), *in.master, in.runtime.get()));
+  grpc_options.services.push_back(front::make_raft_service(in.runtime->acceptor()));
+  auto grpc = front::GrpcServer::start(std::move(grpc_options));
+  if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
+  in.grpc = std::move(*grpc);
+
+  // Others dial back as soon as they are called, so this comes when everything listens.
+  if (const auto started = in.runtime->start(); !started) return started.error();
+  in.master->start(in.runtime->consensus(), *in.orders);
+  LOG_INFO("master {} serves http on {} and grpc on {}", text(in.plan.runtime.self),
+           host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
+  return role;
+}
+
+Uuid MasterRole::process() const { return inside_->runtime->consensus().view()->process; }
+
+void MasterRole::hand_over() {
+  if (inside_->is_stopped) return;
+  if (!inside_->runtime->consensus().view()->is_leader()) return;
+  auto done = std::make_shared<std::promise<void>>();
+  auto over = done->get_future();
+  inside_->runtime->transfer_leadership(std::nullopt, [done](Status outcome) {
+    if (!outcome) LOG_INFO("leadership was not handed over: {}", outcome.error().what());
+    done->set_value();
+  });
+  (void)over.wait_for(kHandOverMax);
+}
+
+void MasterRole::stop() {
+  Inside& in = *inside_;
+  if (std::exchange(in.is_stopped, true)) return;
+  // After the hand-over this master would only pass requests on; clients that keep a connection find the next master
+  // as soon as theirs is closed.
+  if (in.runtime) in.runtime->stop(kHandOverMax);
+  // Both at once: the server waits for its requests, and those that wait for the master are answered by its stop.
+  std::thread closing([&in] {
+    if (in.http) in.http->stop(kGrace);
+  });
+  if (in.master) in.master->stop();
+  closing.join();
+  in.metrics.reset();
+  if (in.grpc) in.grpc->stop();
+}
+
+void MasterRole::reload(const std::string& white_list) {
+  if (const auto set = inside_->white_list.set(white_list); !set) {
+    LOG_ERROR("white list: {}; the one before stays", set.error().what());
+  }
+}
+
+}  // namespace holdfast::cmd

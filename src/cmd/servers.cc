@@ -1,0 +1,30 @@
+#include "cmd/servers.h"
+
+#include <cstdlib>
+
+#include "cmd/signals.h"
+
+namespace holdfast::cmd {
+
+std::optional<std::string> process_environment(const std::string& name) {
+  const char* text = std::getenv(name.c_str());
+  if (text == nullptr) return std::nullopt;
+  return std::string(text);
+}
+
+std::string serve_until_stopped(const Call& call, const std::function<void(const std::string& white_list)>& reload) {
+  return wait_for_stop([&] {
+    const auto security = Settings::load("security", call.globals.string("config_dir"), process_environment);
+    if (!security) {
+      LOG_ERROR("SIGHUP: {}; nothing is changed", security.error().what());
+      return;
+    }
+    std::string list = call.flags.string("whiteList");
+    const std::string more = security->string("guard.white_list");
+    if (!list.empty() && !more.empty()) list += ",";
+    reload(list + more);
+    LOG_INFO("SIGHUP: read the white list again");
+  });
+}
+
+}  // namespace holdfast::cmd

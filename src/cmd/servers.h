@@ -1,0 +1,30 @@
+// What the commands that start servers have in common: settings, plans, signals, and how a fatal error is told.
+#pragma once
+
+#include <functional>
+#include <source_location>
+#include <string>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "cmd/command.h"
+#include "cmd/settings.h"
+
+namespace holdfast::cmd {
+
+// This process' environment.
+std::optional<std::string> process_environment(const std::string& name);
+
+// The value, or the end of the process with the error as a fatal line, `what` in front of it.
+template <typename T>
+T or_fatal(Result<T> result, const std::string& what = "",
+           std::source_location place = std::source_location::current()) {
+  if (!result) log::write_fatal(place.file_name(), static_cast<int>(place.line()), what + result.error().what());
+  return std::move(*result);
+}
+
+// Logs that `role` runs, waits for a signal to stop, and answers its name. SIGHUP reads security.toml again and gives
+// the white list, together with the one of -whiteList, to `reload`.
+std::string serve_until_stopped(const Call& call, const std::function<void(const std::string& white_list)>& reload);
+
+}  // namespace holdfast::cmd

@@ -1,0 +1,116 @@
+#include "cmd/volume_role.h"
+
+#include <thread>
+
+#include "base/log.h"
+#include "cmd/command.h"
+#include "cmd/metrics_server.h"
+#include "front/grpc/server.h"
+#include "front/grpc/volume_service.h"
+#include "front/http/volume_routes.h"
+#include "front/http/white_list.h"
+#include "service/volume/volume_server.h"
+
+namespace holdfast::cmd {
+namespace {
+
+constexpr Duration kGrace = 10s;  // for uploads and downloads under way at the stop
+
+}  // namespace
+
+// In the order of construction; taken down in the reverse order.
+struct VolumeRole::Inside {
+  explicit Inside(VolumePlan p) : plan(std::move(p)) {}
+
+  const VolumePlan plan;
+  front::WhiteList white_list;
+  std::unique_ptr<volume::VolumeServer> server;
+  std::unique_ptr<front::VolumeRoutes> routes;
+  std::unique_ptr<http::Server> http;
+  std::unique_ptr<front::GrpcServer> grpc;
+  std::unique_ptr<MetricsServer> metrics;
+  bool is_stopped = false;
+
+  void stop(Duration pre_stop) {
+    if (std::exchange(is_stopped, true)) return;
+    if (server) server->leave();
+    if (http && pre_stop > Duration(0)) std::this_thread::sleep_for(pre_stop);
+    if (http) http->stop(kGrace);
+    metrics.reset();
+    if (grpc) grpc->stop();
+    if (server) server->stop();
+  }
+};
+
+VolumeRole::VolumeRole(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+
+VolumeRole::~VolumeRole() { inside_->stop(Duration(0)); }
+
+Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& world, Uuid process) {
+  // A role that is given up halfway is stopped by its destructor like any other.
+  std::unique_ptr<VolumeRole> role(new VolumeRole(std::make_unique<Inside>(std::move(plan))));
+  Inside& in = *role->inside_;
+  const auto& listen = in.plan.listen;
+  if (const auto set = in.white_list.set(in.plan.white_list); !set) return set.error().at("-whiteList");
+
+  auto server = volume::VolumeServer::open(in.plan.config, {.disk = world.disk,
+                                                            .clock = world.clock,
+                                                            .random = world.random,
+                                                            .loops = world.loops,
+                                                            .pool = world.pool,
+                                                            .process = process});
+  if (!server) return server.error();
+  in.server = std::move(*server);
+
+  front::VolumeRoutes::Options routes;
+  routes.read_mode = front::read_mode_of(in.plan.read_mode);
+  routes.public_port = in.plan.public_port;
+  routes.file_bytes_max = in.plan.config.file_bytes_max;
+  in.routes = std::make_unique<front::VolumeRoutes>(front::VolumeRoutes::Parts{.service = *in.server,
+                                                                               .pool = world.pool,
+                                                                               .loops = world.loops,
+                                                                               .clock = world.clock,
+                                                                               .white_list = in.white_list},
+                                                    routes);
+  in.http = std::make_unique<http::Server>(
+      world.loops, *in.routes,
+      http::ServerOptions{.idle_timeout = in.plan.idle_timeout, .observer = &in.routes->observer()});
+  for (const auto port : {listen.http_port, in.plan.public_port}) {
+    if (port == 0) continue;
+    const auto listening = in.http->listen(listen.address, port);
+    if (!listening) return listen_error(listen.address, port, listening.error());
+  }
+  if (listen.metrics_port != 0) {
+    auto metrics = MetricsServer::start(world.loops, listen.metrics_address, listen.metrics_port);
+    if (!metrics) return metrics.error();
+    in.metrics = std::move(*metrics);
+  }
+
+  front::VolumeServiceOptions service;
+  service.version = version_text();
+  service.data_center = in.plan.config.data_center;
+  service.rack = in.plan.config.rack;
+  service.allows = [&in](std::string_view ip) { return in.white_list.allows(ip); };
+  front::GrpcServer::Options grpc_options;
+  grpc_options.hosts = grpc_hosts(listen);
+  grpc_options.port = listen.grpc_port;
+  grpc_options.services.push_back(front::make_volume_service(std::move(service), *in.server));
+  auto grpc = front::GrpcServer::start(std::move(grpc_options));
+  if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
+  in.grpc = std::move(*grpc);
+
+  in.server->start();
+  LOG_INFO("volume server {} serves http on {} and grpc on {}", in.server->self(),
+           host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
+  return role;
+}
+
+void VolumeRole::stop() { inside_->stop(inside_->plan.config.pre_stop); }
+
+void VolumeRole::reload(const std::string& white_list) {
+  if (const auto set = inside_->white_list.set(white_list); !set) {
+    LOG_ERROR("white list: {}; the one before stays", set.error().what());
+  }
+}
+
+}  // namespace holdfast::cmd

@@ -1,0 +1,36 @@
+#include "cmd/world.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "io/posix/clock.h"
+#include "io/posix/disk.h"
+#include "io/posix/random.h"
+#include "model/address.h"
+
+namespace holdfast::cmd {
+
+World::World(std::size_t loop_count)
+    : disk(io::posix::system_disk()),
+      clock(io::posix::system_clock()),
+      random(io::posix::system_random()),
+      loops(loop_count),
+      pool(loops) {}
+
+std::size_t volume_loops() { return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 64); }
+std::size_t master_loops() { return std::min<std::size_t>(volume_loops(), 2); }
+
+Uuid new_process_id(World& world) {
+  const auto high = world.random.next();
+  return Uuid::from_random(high, world.random.next());
+}
+
+Error listen_error(const std::string& address, std::uint16_t port, const Error& cause) {
+  const std::string place = host_port(address, port);
+  if (cause.code() == Code::already_exists) {
+    return Error(cause.code(), "listen tcp " + place + ": bind: address already in use");
+  }
+  return cause.at("listen tcp " + place);
+}
+
+}  // namespace holdfast::cmd
