@@ -111,7 +111,8 @@ Uuid MasterRole::process() const { return inside_->runtime->consensus().view()->
 
 void MasterRole::hand_over() {
   if (inside_->is_stopped) return;
-  if (!inside_->runtime->consensus().view()->is_leader()) return;
+  const auto view = inside_->runtime->consensus().view();
+  if (!view->is_leader() || view->members.size() < 2) return;
   auto done = std::make_shared<std::promise<void>>();
   auto over = done->get_future();
   inside_->runtime->transfer_leadership(std::nullopt, [done](Status outcome) {

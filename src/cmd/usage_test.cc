@@ -14,8 +14,7 @@ namespace holdfast::cmd {
 namespace {
 
 std::string golden_path(const std::string& name) {
-  const std::string here = __FILE__;
-  return here.substr(0, here.rfind('/')) + "/golden/" + name + ".txt";
+  return std::string(HOLDFAST_GOLDEN) + "/" + name + ".txt";
 }
 
 // The temporary folder is a default of some flags and differs between machines.
