@@ -80,6 +80,11 @@ OVERFLOW = """[...document.querySelectorAll('body *')].filter(e => e.getClientRe
   e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 120))"""
 
 
+# Cells whose text does not fit, so that it lies over the next one.
+SPILLED = """[...document.querySelectorAll('td, th')].filter(e => e.getClientRects().length && e.scrollWidth > e.clientWidth + 1)
+  .map(e => e.outerHTML.slice(0, 120))"""
+
+
 def shows_the_cluster(browser, cluster):
     page = Page(browser, f"http://{cluster.masters[0]}/")
     check(page.evaluate("document.title") == f"{cluster.masters[0]} – leader – Holdfast", page.evaluate("document.title"))
@@ -146,6 +151,7 @@ def is_readable_everywhere(browser, cluster):
         page.screenshot(str(PICTURES / f"{name}.png"))
         check(page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name}: wider than the window")
         check(page.evaluate(OVERFLOW) == [], f"{name}: {page.evaluate(OVERFLOW)}")
+        check(page.evaluate(SPILLED) == [], f"{name}: {page.evaluate(SPILLED)}")
         ratio, where = page.evaluate(CONTRAST)
         check(ratio >= 4.5, f"{name}: a contrast of {ratio:.2f} at {where}")
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -211,7 +217,7 @@ def real():
         page.wait("[...document.querySelectorAll('#servers [data-is=\"Volume ids\"]')].some(c => /^\\d/.test(c.innerText))", 10)
         page.screenshot(str(PICTURES / "cluster.png"))
         page.evaluate("window.notReloaded = true")
-        cluster.kill_master(leader)
+        cluster.master_processes[leader].kill()
         page.wait(f"{LEADERS}.length === 1 && {LEADERS}[0] !== '{cluster.masters[leader]}'", 10)
         page.wait(f"document.querySelector('tr[data-master=\"{cluster.masters[leader]}\"] .dot.broken')", 10)
         page.wait(f"{VERDICT}.includes('{cluster.masters[leader]} is not heard')", 10)

@@ -30,7 +30,7 @@ header svg { width: 2.1rem; height: 2.1rem; color: var(--kelp); flex: none; }
 header h1 { font-size: 1.2rem; font-weight: 650; letter-spacing: -.01em; margin: 0; }
 header .where { color: var(--soft); }
 header .live { margin-left: auto; color: var(--soft); font-size: .87rem; max-width: 34rem; }
-.silent .live { color: var(--red); }
+.silent .live { color: var(--red); font-weight: 600; }
 .silent main { opacity: .55; }
 .verdict { display: flex; gap: .85rem; align-items: flex-start; padding: 1rem 1.15rem; border-radius: .8rem;
   background: var(--kelp-soft); margin-bottom: 1.25rem; }
@@ -47,7 +47,7 @@ header .live { margin-left: auto; color: var(--soft); font-size: .87rem; max-wid
 .figures div { background: var(--card); border: 1px solid var(--faint); border-radius: .8rem; padding: .7rem .95rem; }
 .figures dt { color: var(--soft); font-size: .82rem; }
 .figures dd { margin: 0; font-size: 1.3rem; font-weight: 600; letter-spacing: -.01em; }
-.figures dd small { font-size: .82rem; font-weight: 400; color: var(--soft); letter-spacing: 0; }
+.figures dd small { display: inline-block; white-space: nowrap; line-height: 1.3; font-size: .82rem; font-weight: 400; color: var(--soft); letter-spacing: 0; }
 h2 { font-size: 1rem; font-weight: 650; margin: 0 0 .6rem; }
 h2 small, h3 small { font-weight: 400; color: var(--soft); font-size: .87rem; margin-left: .4rem; }
 h3 { font-size: .92rem; font-weight: 600; margin: 0; padding: .75rem 1.1rem .1rem; }
@@ -84,6 +84,14 @@ meter:-moz-meter-sub-sub-optimum::-moz-meter-bar { background: var(--red); }
 .empty { padding: 1.1rem; color: var(--soft); margin: 0; }
 footer { color: var(--soft); font-size: .84rem; border-top: 1px solid var(--faint); padding-top: 1rem; overflow-wrap: anywhere; }
 footer p { margin: 0 0 .2rem; }
+@media (max-width: 62rem) {
+  th, td { padding-left: .7rem; padding-right: .7rem; }
+  .card h3 { padding-left: .7rem; }
+  meter { display: none; }
+  .servers th:nth-child(3) { width: 12%; }
+  .servers th:nth-child(4) { width: 12%; }
+  .servers th:nth-child(5), .servers th:nth-child(6) { width: 13%; }
+}
 @media (max-width: 44rem) {
   .page { padding: 1rem .85rem 2rem; }
   header { margin-bottom: 1rem; }
@@ -95,6 +103,8 @@ footer p { margin: 0 0 .2rem; }
   table, tbody, tr, td { display: block; width: 100%; }
   tr { padding: .6rem .9rem; border-top: 1px solid var(--faint); }
   tbody tr:first-child { border-top: 0; }
+  meter { display: inline-block; }
+  .card h3 { padding-left: .9rem; }
   td { border: 0; padding: .1rem 0; display: flex; justify-content: space-between; gap: 1rem; text-align: right; white-space: normal; }
   td::before { content: attr(data-is); color: var(--soft); flex: none; text-align: left; }
   td.name { display: block; text-align: left; font-weight: 600; padding-bottom: .25rem; overflow-wrap: anywhere; }
