@@ -219,7 +219,7 @@ def real():
         page.evaluate("window.notReloaded = true")
         cluster.master_processes[leader].kill()
         page.wait(f"{LEADERS}.length === 1 && {LEADERS}[0] !== '{cluster.masters[leader]}'", 10)
-        page.wait(f"document.querySelector('tr[data-master=\"{cluster.masters[leader]}\"] .dot.broken')", 10)
+        page.wait(f"!!document.querySelector('tr[data-master=\"{cluster.masters[leader]}\"] .dot.broken')", 10)
         page.wait(f"{VERDICT}.includes('{cluster.masters[leader]} is not heard')", 10)
         check(page.evaluate("window.notReloaded"), "the page was not reloaded")
         page.screenshot(str(PICTURES / "cluster-leader-killed.png"))
