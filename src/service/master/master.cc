@@ -261,7 +261,11 @@ LookupAnswer MasterImpl::lookup(VolumeId volume, std::string_view collection) co
   if (answer.locations != nullptr && !collection.empty() && answer.locations->collection != collection) {
     answer.locations = nullptr;
   }
-  answer.warming_up = answer.locations == nullptr && shared_.clock.now() - shared_.started < kWarmingUp;
+  if (answer.locations == nullptr && shared_.clock.now() - shared_.started < kWarmingUp) {
+    // An id above all that were given cannot exist, unless this cluster has not met its first volumes yet.
+    const auto max = shared_.registry.state()->max_volume_id;
+    answer.warming_up = max == VolumeId() || volume <= max;
+  }
   return answer;
 }
 
