@@ -35,7 +35,10 @@ int run_server(const Call& call) {
   auto master_plan = or_fatal(plan_master(master_flags, settings));
   auto masters = master_plan.runtime.peers;
   const auto& self = master_plan.runtime.self;
-  if (has_master && std::find(masters.begin(), masters.end(), self) == masters.end()) masters.push_back(self);
+  // A peer with our port is ourselves under another name, as in the cheat sheet with localhost; should it be another
+  // machine's after all, the volume server learns of this master from any other.
+  const auto has_our_port = [&](const Address& peer) { return peer.port == self.port; };
+  if (has_master && std::none_of(masters.begin(), masters.end(), has_our_port)) masters.push_back(self);
   if (masters.empty()) LOG_FATAL("-master=false needs -master.peers: the masters to report to");
   std::optional<VolumePlan> volume_plan;
   if (has_volume) volume_plan = or_fatal(plan_volume(FlagView(flags, "volume."), settings, masters));
