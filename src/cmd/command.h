@@ -48,6 +48,7 @@ int run_version(const Call& call);
 
 // What `version` and the first line of `benchmark` say this is: "30GB 0.1.0".
 std::string version_text();
+std::string release_text();  // "0.1.0"
 std::string platform_text();  // "linux amd64"
 
 }  // namespace holdfast::cmd

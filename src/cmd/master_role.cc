@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "cmd/command.h"
 #include "cmd/metrics_server.h"
 #include "front/grpc/master_service.h"
 #include "front/grpc/raft_service.h"
@@ -55,6 +56,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   // there is no leader yet.
   front::MasterRoutes::Options routes;
   routes.disable_http = in.plan.disable_http;
+  routes.version = "30GB 4.44 holdfast-" + release_text();  // the form clients know, and who speaks
   in.routes = std::make_unique<front::MasterRoutes>(
       front::MasterRoutes::Parts{.master = *in.master,
                                  .pool = world.pool,

@@ -19,6 +19,8 @@ constexpr const char* kPlatform =
 
 std::string version_text() { return "30GB " HOLDFAST_VERSION; }
 
+std::string release_text() { return HOLDFAST_VERSION; }
+
 std::string platform_text() { return kPlatform; }
 
 int run_version(const Call& call) {

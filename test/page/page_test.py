@@ -13,7 +13,9 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from chromium import Browser, BrowserError, Page, find_chromium  # noqa: E402
 
-BIN = pathlib.Path(os.environ.get("HOLDFAST_BIN", "build/release/bin"))
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = pathlib.Path(os.environ.get("HOLDFAST_BIN", ROOT / "build/release/bin")).resolve()
+os.environ["HOLDFAST_BIN"] = str(BIN)  # test/cluster/harness.py starts what is there
 PICTURES = pathlib.Path(os.environ.get("HOLDFAST_SCREENSHOTS", "build/screenshots"))
 
 
@@ -222,6 +224,7 @@ def real():
         page.wait(f"!!document.querySelector('tr[data-master=\"{cluster.masters[leader]}\"] .dot.broken')", 10)
         page.wait(f"{VERDICT}.includes('{cluster.masters[leader]} is not heard')", 10)
         check(page.evaluate("window.notReloaded"), "the page was not reloaded")
+        time.sleep(0.6)  # colours fade over
         page.screenshot(str(PICTURES / "cluster-leader-killed.png"))
         check(page.complaints() == [], page.complaints())
     finally:
