@@ -5,6 +5,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -497,6 +498,26 @@ TEST_F(RaftCluster, ACopiedFolderIsRefusedByTheLeader) {
   EXPECT_TRUE(soon([&] { return old.fatal.load(); }));
   EXPECT_FALSE(old.why.empty());
   std::printf("%s\n", old.why.c_str());
+}
+
+// CPU time, so a busy machine does not matter much.
+TEST_F(RaftCluster, AnIdleClusterCostsLittle) {
+  add_three();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  std::this_thread::sleep_for(300ms);
+  const auto cpu = [] {
+    rusage used{};
+    getrusage(RUSAGE_SELF, &used);
+    return std::chrono::seconds(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           std::chrono::microseconds(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+  };
+  const auto before = cpu();
+  const Instant begin = io::posix::boot_now();
+  std::this_thread::sleep_for(2s);
+  const double share = seconds(cpu() - before) / seconds(io::posix::boot_now() - begin);
+  std::printf("three idle masters: %.2f %% of a core\n", 100 * share);
+  EXPECT_LT(share, 0.06);  // sanitizers and debug builds included; release: below 1 % each
 }
 
 TEST(RuntimeConfigTest, AHeartbeatAboveAThirdOfTheElectionTimeoutIsRefused) {

@@ -18,6 +18,9 @@ namespace {
 
 // A View that differs only in lag is published this often at most.
 constexpr Duration kLagInterval = 100ms;
+// A leader with nothing under way lets the answers to its beats gather for so long and takes them in one turn: at rest it
+// wakes twice in an interval instead of once for each member more.
+constexpr Duration kGatherAnswers = 1500us;
 // Datagrams taken in one turn: more than all members send in one interval.
 constexpr int kDatagramsPerTurn = 256;
 // Answers of entries applied here that their proposal has not claimed yet; they come in one turn or the next few.
@@ -306,10 +309,12 @@ void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
 // ---------------------------------------------------------------------------------------------------- the loop
 
 void RaftHost::wait(Instant until) {
-  const Duration left = std::clamp<Duration>(until - clock_.now(), Duration(0), 1h);
+  const Instant now = clock_.now();
+  const bool gather = now < gather_until_;
+  const Duration left = std::clamp<Duration>((gather ? std::min(until, gather_until_) : until) - now, Duration(0), 1h);
   if (left == Duration(0)) return;
-  std::array<pollfd, 2> watched{pollfd{.fd = event_, .events = POLLIN},
-                                pollfd{.fd = beats_ != nullptr ? beats_->descriptor() : -1, .events = POLLIN}};
+  const int datagrams = beats_ != nullptr && !gather ? beats_->descriptor() : -1;
+  std::array<pollfd, 2> watched{pollfd{.fd = event_, .events = POLLIN}, pollfd{.fd = datagrams, .events = POLLIN}};
   const timespec timeout{.tv_sec = left / 1s, .tv_nsec = (left % 1s).count()};
   (void)::ppoll(watched.data(), watched.size(), &timeout, nullptr);
   if ((watched[0].revents & POLLIN) != 0) {
@@ -331,6 +336,12 @@ void RaftHost::run() {
     note_senders(inputs, now);
     auto out = core_->step(now, inputs);
     wake_at = std::min(out.wake_at, now + 1h);
+    const bool beat = std::any_of(out.messages_now.begin(), out.messages_now.end(), [](const raft::Message& message) {
+      return std::holds_alternative<raft::Beat>(message.body);
+    });
+    const bool at_rest = batches_.empty() && changes_under_way_.empty() && status_.commit == status_.last &&
+                         !status_.transferring;
+    if (beat && at_rest) gather_until_ = now + kGatherAnswers;
     handle(std::move(out));
   }
   assign_until_ = kDistantPast.time_since_epoch().count();

@@ -176,6 +176,7 @@ class RaftHost final : public Consensus {
   std::string last_change_;
   std::optional<Instant> leader_since_;
   Instant published_at_ = kDistantPast;
+  Instant gather_until_ = kDistantPast;  // until then datagrams may wait
 
   std::thread thread_;
 };
