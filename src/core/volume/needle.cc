@@ -242,7 +242,8 @@ std::uint32_t legacy_crc(std::uint32_t crc) { return ((crc >> 15) | (crc << 17))
 bool crc_matches(std::uint32_t crc, std::uint32_t stored) { return stored == crc || stored == legacy_crc(crc); }
 
 bool check_data(const NeedleView& needle) {
-  return needle.data.empty() || crc_matches(crc32c(needle.data), needle.stored_crc);
+  if (needle.data.empty()) return needle.size <= 0;
+  return crc_matches(crc32c(needle.data), needle.stored_crc);
 }
 
 }  // namespace holdfast::volume

@@ -107,7 +107,8 @@ Result<NeedleView> parse_tail(const NeedleHeader& header, std::uint32_t data_siz
 bool crc_matches(std::uint32_t crc, std::uint32_t stored);
 std::uint32_t legacy_crc(std::uint32_t crc);
 
-// Checks needle.data against its crc. Data of no bytes always passes.
+// Checks needle.data against its crc. An empty file passes; a body without data does not, since nobody writes one: it
+// is what zeros in the place of a lost sector look like.
 bool check_data(const NeedleView& needle);
 
 }  // namespace holdfast::volume

@@ -102,7 +102,7 @@ ReadNow Volume::read_now(NeedleId key, Cookie cookie, ReadOptions options, ReadB
   if (needle->cookie != cookie) return ReadNow::not_found;
   if (needle->has(kFlagTtl) && needle->is_expired(wall_ns())) return ReadNow::not_found;
   const auto crc = crc32c(needle->data);
-  if (!crc_matches(crc, needle->stored_crc) && !needle->data.empty()) return ReadNow::would_block;
+  if (needle->data.empty() || !crc_matches(crc, needle->stored_crc)) return ReadNow::would_block;
   if (io_errors_.load(std::memory_order_relaxed) != 0 && !is_quarantined()) io_errors_ = 0;
   out.needle = *needle;
   out.etag = crc;
@@ -164,7 +164,7 @@ Result<Found> Volume::read_large(const Slot& slot, NeedleId key) {
   const auto data_size = plain ? static_cast<std::uint32_t>(header.size) : load_be<std::uint32_t>(front + kHeaderBytes);
   const std::uint64_t begin = at + kHeaderBytes + (plain ? 0 : 4);
   const std::uint64_t end = at + record_bytes(slot.size, version()) - padding_bytes(slot.size, version());
-  if (begin + data_size > end) return Error(Code::corrupt, "the needle's data runs over its end");
+  if (data_size == 0 || begin + data_size > end) return Error(Code::corrupt, "the needle's data runs over its end");
   const auto tail_bytes = end - begin - data_size;
   if (tail_bytes > kTailBytesMax) return Error(Code::corrupt, "the needle's parts are too long");
   Found found;

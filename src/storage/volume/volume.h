@@ -205,6 +205,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   void carry_out(std::deque<OperationPtr>& operations);
   bool prepare_put(Operation& operation, Put& put, Batch& batch);
   bool prepare_remove(Operation& operation, Remove& remove, Batch& batch);
+  Result<std::optional<Cookie>> guarding_cookie(NeedleId key, const Slot& old, Cookie wanted);
   Result<bool> is_unchanged(const Put& put, const Slot& old, std::uint32_t crc);
   Status append(Batch& batch);
   Status append_bodies(Batch& batch, std::uint64_t at);

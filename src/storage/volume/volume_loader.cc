@@ -9,6 +9,7 @@ namespace holdfast::volume {
 namespace {
 
 constexpr std::size_t kReadBytes = 1_MiB;
+constexpr std::uint64_t kSectorBytes = 512;  // what a loss of power takes or leaves as one
 constexpr std::uint64_t kCutRowsBytesMax = 64_MiB;
 constexpr int kPassedOverMax = 64;  // damaged records in a row, before the rest counts as invalid
 
@@ -208,70 +209,103 @@ Status VolumeLoader::trim_index(std::uint64_t rows_kept, const char* why) {
   return volume_->idx_->truncate(kept);
 }
 
-// The rows are kept only while they are replayed: 16 bytes each, so a hundred million of them are 1.6 GB; they are
-// therefore read twice instead, a piece at a time, once from the end (what to cut) and once from the start.
-Status VolumeLoader::replay_index() {
-  auto& idx = *volume_->idx_;
-  const auto version = volume_->version();
+std::uint64_t VolumeLoader::end_of(const IndexRow& row) const {
+  return row.offset * kAlignment + record_bytes(row.size, volume_->version());
+}
+
+// The row's record is not all there. With offsets that may have wrapped nothing can be said.
+bool VolumeLoader::is_beyond(const IndexRow& row) const {
+  return row.offset != 0 && dat_size_ <= Volume::kDatBytesMax &&
+         end_of(row) - padding_bytes(row.size, volume_->version()) > dat_size_;
+}
+
+// Where the row says a record begins, nothing was ever written: the power went before it reached the disk.
+bool VolumeLoader::is_unwritten(const IndexRow& row) const {
+  if (row.offset == 0 || dat_size_ > Volume::kDatBytesMax) return false;
+  std::uint8_t header[kHeaderBytes];
+  const auto at = row.offset * kAlignment;
+  const auto got = volume_->dat_->read(at, header);
+  if (!got || *got != sizeof header) return got.ok();
+  const BytesView front(header, kHeaderBytes / 2);
+  const BytesView back(header + kHeaderBytes / 2, kHeaderBytes / 2);
+  const bool spans_sectors = (at + kHeaderBytes / 2) % kSectorBytes == 0;
+  return spans_sectors ? is_all_zero(front) || is_all_zero(back) : is_all_zero(front) && is_all_zero(back);
+}
+
+// No row is ever written so: without an offset only deletions are, by upstream, of files in a remote tier.
+bool VolumeLoader::is_hole(const IndexRow& row) { return row.offset == 0 && row.size != kTombstoneSize; }
+
+// Takes rows off the end whose data never came to disk. What they told of is not lost if it was ever synced: the scan
+// of the .dat finds it again.
+Status VolumeLoader::trim_tail() {
   if (idx_size_ % kIndexRowBytes != 0) {
     if (auto cut = trim_index(idx_size_ / kIndexRowBytes, "a part of a row, cut off"); !cut) return cut;
   }
-  const auto end_of = [&](const IndexRow& row) {
-    return row.offset * kAlignment + record_bytes(row.size, version);
-  };
-  const auto is_beyond = [&](const IndexRow& row) {
-    return row.offset != 0 && end_of(row) - padding_bytes(row.size, version) > dat_size_ &&
-           dat_size_ <= Volume::kDatBytesMax;
-  };
-  // From the end: rows of zeros and rows whose data never reached the disk.
-  std::uint64_t rows = idx_size_ / kIndexRowBytes;
-  std::uint64_t rows_good = rows;
-  while (rows_good > 0) {
+  const auto rows = idx_size_ / kIndexRowBytes;
+  auto good = rows;
+  for (; good > 0; good--) {
     std::uint8_t bytes[kIndexRowBytes];
-    const auto got = idx.read((rows_good - 1) * kIndexRowBytes, bytes);
+    const auto got = volume_->idx_->read((good - 1) * kIndexRowBytes, bytes);
     if (!got) return got.error();
     const auto row = parse_row(bytes);
-    if (!is_all_zero(bytes) && !is_beyond(row)) break;
-    rows_good--;
+    if (!is_hole(row) && !is_beyond(row) && !is_unwritten(row)) break;
   }
-  if (rows_good == 0 && rows > 0 && dat_size_ <= kSuperblockBytes) {
-    // Nothing of the .dat is left but the index tells of files: that is no crash. Keep the evidence.
-    damaged("its index tells of files and its .dat has none");
-    rows_good = rows;
-  } else if (rows_good < rows) {
-    if (auto cut = trim_index(rows_good, "rows without data behind them, cut off"); !cut) return cut;
-    rows = rows_good;
-  }
+  if (good == rows) return {};
+  return trim_index(good, "rows without data behind them, cut off");
+}
 
+// Fills the map. Stops at a hole: the rows behind it are dropped, and the .dat, which has all of them that were ever
+// synced, is scanned from there.
+Status VolumeLoader::replay_rows(Replayed& out) {
   std::string piece(kReadBytes, '\0');
-  std::size_t head_without_offset = 0;
+  Guard guard(volume_->map_mutex_);
   bool in_head = true;
-  std::uint64_t beyond = 0;
-  {
-    Guard guard(volume_->map_mutex_);
-    for (std::uint64_t at = 0; at < idx_size_;) {
-      const auto got = idx.read(at, room_of(piece).first(std::min<std::uint64_t>(kReadBytes, idx_size_ - at)));
-      if (!got) return got.error();
-      if (*got < kIndexRowBytes) break;
-      const auto* bytes = bytes_of(piece).data();
-      for (std::size_t i = 0; i + kIndexRowBytes <= *got; i += kIndexRowBytes) {
-        const auto row = parse_row(bytes + i);
-        in_head = in_head && row.offset == 0 && row.size == kTombstoneSize;
-        if (in_head) head_without_offset++;
-        volume_->map_.apply(row);
-        if (row.offset == 0) continue;
-        if (is_beyond(row)) {
-          beyond++;
-        } else if (const auto end = end_of(row); !last_.any || end > last_.end) {
-          last_ = {row, end, true};
-        }
+  for (std::uint64_t at = 0; at < idx_size_;) {
+    const auto wanted = std::min<std::uint64_t>(kReadBytes, idx_size_ - at);
+    const auto got = volume_->idx_->read(at, room_of(piece).first(wanted));
+    if (!got) return got.error();
+    if (*got < kIndexRowBytes) break;
+    const auto* bytes = bytes_of(piece).data();
+    for (std::size_t i = 0; i + kIndexRowBytes <= *got; i += kIndexRowBytes) {
+      const auto row = parse_row(bytes + i);
+      if (is_hole(row)) {
+        out.hole_at = (at + i) / kIndexRowBytes;
+        return {};
       }
-      at += *got / kIndexRowBytes * kIndexRowBytes;
+      in_head = in_head && row.offset == 0;
+      if (in_head) out.head_without_offset++;
+      volume_->map_.apply(row);
+      if (row.offset == 0) continue;
+      if (is_beyond(row)) {
+        out.beyond++;
+      } else if (const auto end = end_of(row); !last_.any || end > last_.end) {
+        last_ = {row, end, true};
+      }
     }
+    at += *got / kIndexRowBytes * kIndexRowBytes;
   }
-  if (beyond > 0) damaged(std::to_string(beyond) + " rows of its index point behind the end of its .dat");
-  if (head_without_offset > 0 && dat_size_ > volume_->superblock_.first_needle()) {
-    if (auto restored = restore_lost_head(head_without_offset); !restored) return restored;
+  return {};
+}
+
+Status VolumeLoader::replay_index() {
+  Replayed replayed;
+  for (bool again = true; again;) {
+    if (auto trimmed = trim_tail(); !trimmed) return trimmed;
+    replayed = Replayed();
+    if (auto done = replay_rows(replayed); !done) return done;
+    again = replayed.hole_at.has_value();
+    if (!again) break;
+    if (auto cut = trim_index(*replayed.hole_at, "behind a hole: they are made anew from the .dat"); !cut) return cut;
+    // What now is the last row may point at nothing as well.
+    last_ = Last();
+    Guard guard(volume_->map_mutex_);
+    volume_->map_ = NeedleMap();
+  }
+  if (replayed.beyond > 0) {
+    damaged(std::to_string(replayed.beyond) + " rows of its index point behind the end of its .dat");
+  }
+  if (replayed.head_without_offset > 0 && dat_size_ > volume_->superblock_.first_needle()) {
+    if (auto restored = restore_lost_head(replayed.head_without_offset); !restored) return restored;
   }
   if (last_.any) check_last_record();
   return {};
@@ -303,9 +337,12 @@ void VolumeLoader::check_last_record() {
   if (header->id != last_.row.key || header->size != size) {
     return damaged("its last indexed record is not what lies in the .dat");
   }
-  std::uint64_t append_at_ns = 0;
-  if (!is_valid(at, *header, append_at_ns)) return damaged("its last indexed record is damaged");
-  volume_->last_append_at_ns_ = append_at_ns;
+  NeedleView record;
+  if (!is_valid(at, *header, record)) {
+    // Its length is known, so what follows is found. Reading it says what is wrong; nothing is thrown away.
+    LOG_ERROR("volume {}: its last indexed record, needle {:x}, is damaged", text(place_.id), header->id.value());
+  }
+  volume_->last_append_at_ns_ = record.append_at_ns;
 }
 
 // --- the .dat behind the last indexed record ---
@@ -326,7 +363,7 @@ bool VolumeLoader::is_whole(std::uint64_t at, const NeedleHeader& header) const 
   return at + record_bytes(header.size, version) - padding_bytes(header.size, version) <= dat_size_;
 }
 
-bool VolumeLoader::is_valid(std::uint64_t at, const NeedleHeader& header, std::uint64_t& append_at_ns) {
+bool VolumeLoader::is_valid(std::uint64_t at, const NeedleHeader& header, NeedleView& out) {
   if (!is_whole(at, header)) return false;
   const auto version = volume_->version();
   const auto& dat = *volume_->dat_;
@@ -338,9 +375,10 @@ bool VolumeLoader::is_valid(std::uint64_t at, const NeedleHeader& header, std::u
     if (!got || *got != bytes) return false;
     const auto needle = parse(bytes_of(piece), header.size, version);
     if (!needle) return false;
-    append_at_ns = needle->append_at_ns;
-    if (header.size == 0) return version != Version::v3 || append_at_ns != 0;
-    return crc_matches(crc32c(needle->data), needle->stored_crc);
+    out.stored_crc = needle->stored_crc;
+    out.append_at_ns = needle->append_at_ns;
+    if (header.size == 0) return version != Version::v3 || out.append_at_ns != 0;
+    return check_data(*needle);
   }
   std::uint8_t length[4];
   if (const auto got = dat.read(at + kHeaderBytes, length); !got || *got != sizeof length) return false;
@@ -361,7 +399,8 @@ bool VolumeLoader::is_valid(std::uint64_t at, const NeedleHeader& header, std::u
   if (const auto got = dat.read(begin + data_size, room_of(piece)); !got || *got != piece.size()) return false;
   const auto needle = parse_tail(header, data_size, bytes_of(piece), version);
   if (!needle) return false;
-  append_at_ns = needle->append_at_ns;
+  out.stored_crc = needle->stored_crc;
+  out.append_at_ns = needle->append_at_ns;
   return crc_matches(crc, needle->stored_crc);
 }
 
@@ -377,8 +416,9 @@ Result<VolumeLoader::Scanned> VolumeLoader::scan(std::uint64_t from, std::uint64
     if (!header && header.error().code() != Code::corrupt) return header.error();
     if (!header || !is_whole(at, *header)) break;
     const auto next = at + record_bytes(header->size, volume_->version());
-    std::uint64_t append_at_ns = 0;
-    if (!is_valid(at, *header, append_at_ns)) {
+    NeedleView record;
+    if (!is_valid(at, *header, record)) {
+      live_here[header->id] = true;  // so that its deletion, if one follows, is known as such
       if (++damaged_in_a_row > kPassedOverMax) break;
       at = next;
       continue;
@@ -388,10 +428,11 @@ Result<VolumeLoader::Scanned> VolumeLoader::scan(std::uint64_t from, std::uint64
     const auto known = live_here.find(header->id);
     const auto slot = volume_->find(header->id);
     const bool is_live = known != live_here.end() ? known->second : slot && slot->is_live();
-    const bool deletes = header->size == 0 && is_live;
+    // A deletion repeats the crc of what it deleted, an empty file's is 0: only where that is 0 the key must tell.
+    const bool deletes = header->size == 0 && (is_live || record.stored_crc != 0);
     live_here[header->id] = !deletes;
     out.rows.push_back({header->id, at / kAlignment & 0xffffffffu, deletes ? kTombstoneSize : header->size});
-    out.last_append_at_ns = std::max(out.last_append_at_ns, append_at_ns);
+    out.last_append_at_ns = std::max(out.last_append_at_ns, record.append_at_ns);
     out.end = std::min(next, aligned(dat_size_));
     at = next;
   }

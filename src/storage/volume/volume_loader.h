@@ -1,8 +1,8 @@
 // VolumeLoader: makes a Volume of what a crash, a copy or an upstream server left in a folder.
 //
 // What is acknowledged is found again: the .idx is replayed, and the .dat is scanned on from its last indexed record.
-// Every whole record with a valid crc found there is indexed again (size 0: a deletion if the key is live, else an
-// empty file); only the invalid rest behind them is cut off. Damage within the scanned part whose length is intact is
+// Every whole record with a valid crc found there is indexed again (size 0: a deletion if the key is live or the crc is
+// not that of an empty file, else an empty file); only the invalid rest behind them is cut off. Damage within the scanned part whose length is intact is
 // passed over, so that one rotten file does not take those behind it along.
 //
 // What is met, and what is done (spec/volume-format 8 has upstream's answers; we never stop the process and never
@@ -10,9 +10,13 @@
 //   .dat shorter than its superblock, version not 1..3,     the volume is not loaded, its files stay
 //     data in a remote tier, 5-byte offsets
 //   .idx missing or empty beside a filled .dat              rebuilt from the .dat
-//   .idx ends in a part of a row, or in rows of zeros       those bytes are cut off
-//   last rows of the .idx point behind the .dat's end       cut off: the power went before their data was on disk
-//   other rows do, or the last record is not the indexed    read-only; what can be read is served
+//   .idx ends in a part of a row                            those bytes are cut off
+//   last rows of the .idx point at nothing                  cut off (kept as .idx.cut): the power went before their
+//                                                           data was on disk
+//   a hole (zeros) in the .idx                              cut off from there, and made anew from the .dat
+//   other rows point behind the .dat's end, or the last     read-only; what can be read is served
+//     record is another than the indexed one
+//   the last record's data is damaged                       told; reading it fails, the others are served
 //   the invalid rest is longer than one crash can leave     read-only, nothing is cut
 //   .idx begins with deletions without an offset            the records they stand for are indexed again
 //   .vif missing or empty                                   written; unparsable: left alone, as if empty
@@ -21,6 +25,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,13 +60,25 @@ class VolumeLoader {
   Status open_files();
   Status read_settings();
   Status read_superblock();
+  struct Replayed {
+    std::optional<std::uint64_t> hole_at;  // in rows
+    std::uint64_t beyond = 0;              // rows that point behind the .dat's end, with good ones behind them
+    std::size_t head_without_offset = 0;
+  };
+
   Status replay_index();
+  Status trim_tail();
+  Status replay_rows(Replayed& out);
+  std::uint64_t end_of(const IndexRow& row) const;
+  bool is_beyond(const IndexRow& row) const;
+  bool is_unwritten(const IndexRow& row) const;
+  static bool is_hole(const IndexRow& row);
   Status trim_index(std::uint64_t rows_kept, const char* why);
   Status restore_lost_head(std::size_t head_rows);
   void check_last_record();
   Result<Scanned> scan(std::uint64_t from, std::uint64_t records_max);
-  // The record at `at` is whole and its crc right; fills its time. Needs all but the padding to be there.
-  bool is_valid(std::uint64_t at, const NeedleHeader& header, std::uint64_t& append_at_ns);
+  // The record at `at` is whole and its crc right; fills crc and time. Needs all but the padding to be there.
+  bool is_valid(std::uint64_t at, const NeedleHeader& header, NeedleView& out);
   bool is_whole(std::uint64_t at, const NeedleHeader& header) const;
   Result<NeedleHeader> header_at(std::uint64_t at);
   Status index_again();

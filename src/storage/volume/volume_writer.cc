@@ -183,16 +183,11 @@ bool Volume::prepare_put(Operation& operation, Put& put, Batch& batch) {
     return answer(Error(Code::no_space, "volume " + text(id()) + " has reached its largest size of 32 GiB"));
   }
   if (const auto old = find(needle.id)) {
-    std::uint8_t header_bytes[kHeaderBytes];
-    const auto got = dat_->read(std::uint64_t{old->offset} * kAlignment, header_bytes);
-    if (!got) return answer(got.error().at("volume " + text(id())));
-    const auto header = NeedleHeader::parse(header_bytes);
-    if (*got != sizeof header_bytes || header.id != needle.id) {
-      // Nobody can read what lies there, so it guards nothing.
-      LOG_ERROR("volume {}: needle {:x} is overwritten, its old record is unreadable", text(id()), needle.id.value());
-    } else {
-      if (put.inherit_cookie && needle.cookie == Cookie(0)) needle.cookie = header.cookie;
-      if (header.cookie != needle.cookie) {
+    const auto cookie = guarding_cookie(needle.id, *old, needle.cookie);
+    if (!cookie) return answer(cookie.error().at("volume " + text(id())));
+    if (*cookie) {
+      if (put.inherit_cookie && needle.cookie == Cookie(0)) needle.cookie = **cookie;
+      if (**cookie != needle.cookie) {
         return answer(Error(Code::already_exists, "mismatching cookie " + hex_number(needle.cookie.value())));
       }
       const auto unchanged = is_unchanged(put, *old, operation.crc);
@@ -213,6 +208,30 @@ bool Volume::prepare_put(Operation& operation, Put& put, Batch& batch) {
   operation.row = {needle.id, batch.end / kAlignment, operation.encoded.size};
   batch.end += operation.encoded.bytes(needle.data_size);
   return true;
+}
+
+// The cookie of a needle that is to be overwritten, deleted ones included; nothing when what lies there is no needle
+// any more: what nobody can read guards nothing.
+Result<std::optional<Cookie>> Volume::guarding_cookie(NeedleId key, const Slot& old, Cookie wanted) {
+  std::uint8_t bytes[kHeaderBytes];
+  const auto got = dat_->read(std::uint64_t{old.offset} * kAlignment, bytes);
+  if (!got) return got.error();
+  const auto header = NeedleHeader::parse(bytes);
+  // -1 is a deleted empty file, and in version 1 also a deleted file of one byte.
+  const bool is_its_size = header.size == old.size || header.size == -old.size || (old.size == -1 && header.size == 0);
+  const bool is_zero = header.cookie == Cookie(0) && header.id == NeedleId(0) && header.size == 0;
+  bool is_there = *got == sizeof bytes && header.id == key && is_its_size && !is_zero;
+  if (is_there && header.cookie == wanted) return std::optional(header.cookie);
+  if (is_there && header.size > 0 && static_cast<std::uint64_t>(header.size) <= kInlineBytesMax) {
+    // Refusing a writer for a record that was torn would leave its key unusable for ever.
+    const auto length = record_bytes(header.size, version());
+    const auto room = std::make_unique_for_overwrite<std::uint8_t[]>(length);
+    const auto needle = read_record({old.offset, header.size}, room.get(), length, false, key);
+    is_there = needle.ok() && check_data(*needle);
+  }
+  if (is_there) return std::optional(header.cookie);
+  LOG_ERROR("volume {}: needle {:x} is overwritten, its old record is unreadable", text(id()), key.value());
+  return std::optional<Cookie>();
 }
 
 // The same bytes under the same cookie (checked by the caller) in a volume without ttl; never for empty files.
