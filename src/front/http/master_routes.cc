@@ -620,10 +620,14 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       co_return;
     }
 
-    if (refusal->kind != Refusal::Kind::not_leader) {
+    // `unavailable` is surely without effect: a master that stops, or has just lost the others. Another may lead.
+    const auto leader = parts.master.leader();
+    const bool elsewhere = refusal->kind == Refusal::Kind::unavailable && (was_passed_on || (leader && !leader->self));
+    if (refusal->kind != Refusal::Kind::not_leader && !elsewhere) {
       refuse(exchange, *refusal);
       co_return;
     }
+    if (was_passed_on) break;
   }
 
   // Not the leader although it was asked as such: the one who passed it on looks for another.

@@ -732,6 +732,24 @@ TEST_F(Follower, WhatALeaderThatIsGoneNeverSawGoesToTheNext) {
   EXPECT_EQ(third.master.with([](auto& m) { return m.grown.size(); }), 1u);
 }
 
+TEST_F(Follower, ALeaderThatStopsSendsWhatWasPassedOnToTheNext) {
+  Node third(loops);
+  third.master.lead(third.address());
+  third.master.add_volume(6, "127.0.0.1:8086");
+  other.master.with([](auto& m) { m.refusal = Refusal{Refusal::Kind::unavailable, "this master stops", 1s}; });
+  std::thread later([&] {
+    std::this_thread::sleep_for(60ms);
+    node.master.follow(third.address());
+  });
+  EXPECT_EQ(node.get("/vol/grow?count=2").body, R"({"count":2})");
+  EXPECT_THAT(node.get("/dir/assign").body, StartsWith("{\"fid\":\"6,"));
+  later.join();
+  // Asked itself, it tells its own client.
+  EXPECT_EQ(other.get("/dir/assign").status, 503);
+  other.master.follow(third.address());
+  EXPECT_THAT(other.get("/dir/assign").body, StartsWith("{\"fid\":\"6,"));
+}
+
 // The leader hangs (as a stopped process does), and a third master is elected.
 class FrozenLeader : public Follower {
  protected:
