@@ -273,6 +273,22 @@ TEST_F(RaftCluster, ThreeFreshMastersElectALeaderAndReplicate) {
   }));
 }
 
+TEST_F(RaftCluster, MastersThatStartOneAfterTheOtherLeadSoonAfterTheLast) {
+  for (int i = 0; i < 3; ++i) add("localhost");
+  for (auto& node : nodes_) {
+    for (auto& peer : nodes_) node->config.peers.push_back(peer->config.self);
+  }
+  for (auto& node : nodes_) {
+    ASSERT_TRUE(node->start().ok());
+    if (node != nodes_.back()) std::this_thread::sleep_for(150ms);
+  }
+  const Instant begin = io::posix::boot_now();
+  ASSERT_NE(await_leader(), nullptr);
+  const auto took = io::posix::boot_now() - begin;
+  std::printf("leader %lld ms after the last start\n", static_cast<long long>(milliseconds(took)));
+  EXPECT_LT(took, 1s);
+}
+
 TEST_F(RaftCluster, AMasterAloneBeginsItsOwnCluster) {
   add();
   start_all();

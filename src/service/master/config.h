@@ -27,7 +27,7 @@ struct RuntimeConfig {
   // flag was missing or "none").
   std::vector<Address> peers;
 
-  // -electionTimeout: a leader silent for longer is held for lost. Empty: adaptive, 60 ms to 2 s, near 100 ms on a LAN.
+  // -electionTimeout: a leader silent for longer is held for lost. Empty: adaptive, 100 ms to 2 s.
   std::optional<Duration> election_timeout;
   Duration heartbeat_interval = 10ms;  // above a third of election_timeout: refused by validate()
 

@@ -14,7 +14,6 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -142,7 +141,7 @@ class RaftHost final : public Consensus {
   // Shared.
   mutable Mutex mutex_;  // leaf
   std::vector<raft::Input> inbox_ HOLDFAST_GUARDED_BY(mutex_);
-  std::deque<Command> commands_ HOLDFAST_GUARDED_BY(mutex_);
+  std::vector<Command> commands_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<std::function<void(Status)>> transfers_ HOLDFAST_GUARDED_BY(mutex_);
   std::shared_ptr<const View> view_ HOLDFAST_GUARDED_BY(mutex_);

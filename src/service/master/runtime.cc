@@ -31,6 +31,9 @@ constexpr Duration kTellInterval = 5s;
 // A master that was given no -peers listens this long for a cluster that knows its address before it founds its own:
 // the members of such a cluster redial a lost member at least this often (kRedialMax).
 constexpr Duration kLoneWait = 300ms;
+// On a machine whose cores are all busy a thread may wait 60 ms for its turn: below this a leader would be suspected for
+// the load of its machine. A lost process is found by its connections long before.
+constexpr Duration kSilenceMin = 100ms;
 // A member that was heard within this time is not replaced by a newcomer at its address.
 constexpr Duration kAliveWithin = 3s;
 
@@ -256,7 +259,7 @@ void Runtime::make_host() {
     core.silence_default = *config_.election_timeout;
     core.silence_fixed = true;
   }
-  core.silence_min = std::max(core.silence_min, 3 * config_.heartbeat_interval);
+  core.silence_min = std::max(kSilenceMin, 3 * config_.heartbeat_interval);
   core.silence_default = std::max(core.silence_default, core.silence_min);
   if (config_.election_timeout) core.silence_default = *config_.election_timeout;
   // What the core hands out must fit into the segment in reserve (core/raft/core.h, DiskChanged).

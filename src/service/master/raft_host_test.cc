@@ -1,0 +1,407 @@
+// The loop around the core with real threads and the real clock, but with a network and disks that the test commands.
+// No gRPC here: what these tests find under the thread sanitizer is ours.
+#include "service/master/raft_host.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <future>
+#include <thread>
+
+#include "io/posix/clock.h"
+#include "io/posix/disk.h"
+#include "io/sim/random.h"
+
+namespace holdfast::master {
+namespace {
+
+// A disk whose syncs can be made slow or broken, and which can be made full.
+class FaultyDisk final : public io::Disk {
+ public:
+  std::atomic<std::int64_t> sync_delay_ns{0};
+  std::atomic<bool> sync_fails{false};
+  std::atomic<bool> full{false};
+
+  Result<std::unique_ptr<io::File>> open(const std::string& path, io::OpenOptions options) override {
+    auto file = real_.open(path, options);
+    if (!file) return file.error();
+    return std::unique_ptr<io::File>(std::make_unique<FaultyFile>(*this, std::move(*file)));
+  }
+  Result<io::FileInfo> info(const std::string& path) override { return real_.info(path); }
+  Result<std::vector<std::string>> list(const std::string& folder) override { return real_.list(folder); }
+  Status make_folder(const std::string& path) override { return real_.make_folder(path); }
+  Status remove(const std::string& path) override { return real_.remove(path); }
+  Status rename(const std::string& from, const std::string& to) override { return real_.rename(from, to); }
+  Status sync_dir(const std::string& folder) override { return real_.sync_dir(folder); }
+  Result<io::Space> space(const std::string& path) override { return real_.space(path); }
+  Result<std::unique_ptr<io::FolderLock>> lock(const std::string& path) override { return real_.lock(path); }
+
+ private:
+  class FaultyFile final : public io::File {
+   public:
+    FaultyFile(FaultyDisk& disk, std::unique_ptr<io::File> real) : disk_(disk), real_(std::move(real)) {}
+    Result<std::size_t> read(std::uint64_t offset, std::span<std::uint8_t> out) const override {
+      return real_->read(offset, out);
+    }
+    Result<std::size_t> read_cached(std::uint64_t offset, std::span<std::uint8_t> out) const override {
+      return real_->read_cached(offset, out);
+    }
+    Status write(std::uint64_t offset, BytesView bytes) override { return real_->write(offset, bytes); }
+    Status write_pieces(std::uint64_t offset, std::span<const BytesView> pieces) override {
+      return real_->write_pieces(offset, pieces);
+    }
+    Status sync() override {
+      // In slices, so that a test may end the delay.
+      for (std::int64_t slept = 0; slept < disk_.sync_delay_ns; slept += 1'000'000) std::this_thread::sleep_for(1ms);
+      if (disk_.sync_fails) return Error{Code::io, "sync " + path() + ": EIO"};
+      return real_->sync();
+    }
+    Result<std::uint64_t> size() const override { return real_->size(); }
+    Status truncate(std::uint64_t size) override { return real_->truncate(size); }
+    Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size) override {
+      if (disk_.full) return Error{Code::no_space, "allocate " + path() + ": disk full"};
+      return real_->allocate(offset, length, keep_size);
+    }
+    int descriptor() const override { return -1; }
+    const std::string& path() const override { return real_->path(); }
+
+   private:
+    FaultyDisk& disk_;
+    const std::unique_ptr<io::File> real_;
+  };
+
+  io::posix::SystemDisk real_;
+};
+
+// Applied commands in order; an answer is its number.
+class Journal final : public topology::StateMachine {
+ public:
+  Result<std::vector<std::string>> apply(Index index, Term, BytesView entry) override {
+    auto requests = topology::decode_batch(entry);
+    if (!requests) return requests.error();
+    std::vector<std::string> answers;
+    Guard guard(mutex_);
+    for (auto& request : *requests) {
+      commands_.push_back(std::move(request.command));
+      answers.push_back(std::to_string(commands_.size()));
+    }
+    applied_ = index;
+    return answers;
+  }
+  Index applied() const override { return applied_; }
+  std::uint64_t digest() const override { return 0; }
+  topology::Checkpoint checkpoint() const override { return {applied_, Term(0), {}}; }
+  Status restore(const topology::Checkpoint&) override { return {}; }
+  std::vector<std::string> commands() const {
+    Guard guard(mutex_);
+    return commands_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::vector<std::string> commands_ HOLDFAST_GUARDED_BY(mutex_);
+  Index applied_;  // the applying thread only
+};
+
+class Network;
+
+// One host's way into the network.
+class Wire final : public Transport {
+ public:
+  Wire(Network& network, NodeId self) : network_(network), self_(self) {}
+  void send(std::span<const raft::Message> messages) override;
+  void configure(const raft::Configuration&) override {}
+  std::vector<PeerInfo> peers() const override { return {}; }
+
+ private:
+  Network& network_;
+  const NodeId self_;
+};
+
+class Network {
+ public:
+  void attach(NodeId id, RaftHost* host) {
+    Guard guard(mutex_);
+    hosts_[id] = host;
+  }
+  void detach(NodeId id) {
+    Guard guard(mutex_);
+    hosts_.erase(id);
+  }
+  void cut(NodeId id, bool is_cut) {
+    Guard guard(mutex_);
+    cut_[id] = is_cut;
+  }
+  void lose_link(NodeId of) {
+    Guard guard(mutex_);
+    for (auto& [id, host] : hosts_) {
+      if (id != of) host->link_lost(of);
+    }
+  }
+  void send(NodeId from, std::span<const raft::Message> messages) {
+    Guard guard(mutex_);
+    if (cut_[from]) return;
+    for (const auto& message : messages) {
+      const auto host = hosts_.find(message.to);
+      if (host == hosts_.end() || cut_[message.to]) continue;
+      host->second->received({message});
+    }
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<NodeId, RaftHost*> hosts_ HOLDFAST_GUARDED_BY(mutex_);
+  std::map<NodeId, bool> cut_ HOLDFAST_GUARDED_BY(mutex_);
+};
+
+void Wire::send(std::span<const raft::Message> messages) { network_.send(self_, messages); }
+
+struct Member {
+  NodeId id;
+  std::string folder;
+  FaultyDisk disk;
+  Journal journal;
+  std::unique_ptr<Wire> wire;
+  std::unique_ptr<RaftHost> host;
+  std::atomic<bool> fatal{false};
+  std::uint64_t starts = 0;
+};
+
+class RaftHostTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "holdfast-host-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    std::vector<raft::Member> founders;
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      auto member = std::make_unique<Member>();
+      member->id = NodeId(Uuid{i, i});
+      member->folder = io::join(folder_, std::to_string(i));
+      ASSERT_TRUE(member->disk.make_folder(member->folder).ok());
+      founders.push_back({.id = member->id, .address = "m" + std::to_string(i) + ":1", .voter = true});
+      members_.push_back(std::move(member));
+    }
+    for (auto& member : members_) {
+      ASSERT_TRUE(storage::RaftStore::found(member->disk, random_, member->folder, store_options(*member),
+                                            raft::Configuration(founders))
+                      .ok());
+      start(*member);
+    }
+  }
+  void TearDown() override {
+    for (auto& member : members_) stop(*member);
+    members_.clear();
+    ASSERT_TRUE(io::posix::system_disk().remove_all(folder_).ok());
+  }
+
+  storage::RaftStore::Options store_options(const Member& member) const {
+    return {.cluster = cluster_, .voter = member.id, .segment_bytes = 4_MiB};
+  }
+  void start(Member& member) {
+    auto opened = storage::RaftStore::open(member.disk, random_, member.folder, store_options(member));
+    ASSERT_TRUE(opened.ok()) << opened.error().what();
+    raft::Options core;
+    core.silence_min = core.silence_default = 150ms;
+    member.wire = std::make_unique<Wire>(network_, member.id);
+    member.host = std::make_unique<RaftHost>(RaftHost::Options{.self = member.id,
+                                                               .incarnation = Incarnation(++member.starts),
+                                                               .process = random_.uuid(),
+                                                               .core = core,
+                                                               .on_fatal = [&member](const std::string&) { member.fatal = true; }},
+                                             io::posix::system_clock(), member.journal);
+    ASSERT_TRUE(member.host->begin(cluster_, std::move(opened->store), std::move(opened->start), *member.wire, nullptr).ok());
+    network_.attach(member.id, member.host.get());
+  }
+  void stop(Member& member) {
+    network_.detach(member.id);
+    if (member.host) member.host->stop();
+    member.host.reset();
+  }
+
+  template <typename Condition>
+  static bool soon(Condition condition) {
+    const Instant until = io::posix::boot_now() + 20s;
+    while (!condition()) {
+      if (io::posix::boot_now() > until) return false;
+      std::this_thread::sleep_for(1ms);
+    }
+    return true;
+  }
+  Member* leader(const Member* not_this = nullptr) {
+    Member* found = nullptr;
+    (void)soon([&] {
+      for (auto& member : members_) {
+        if (member.get() != not_this && member->host && !member->fatal && member->host->view()->is_leader()) {
+          found = member.get();
+        }
+      }
+      return found != nullptr;
+    });
+    return found;
+  }
+  Result<std::string> propose(Member& member, const std::string& command) {
+    auto done = std::make_shared<std::promise<Result<std::string>>>();
+    auto answer = done->get_future();
+    member.host->propose(command, [done](Result<std::string> result) { done->set_value(std::move(result)); });
+    if (answer.wait_for(20s) != std::future_status::ready) return Error{Code::timed_out, "no answer"};
+    return answer.get();
+  }
+  bool commit(const std::string& command, const Member* not_at = nullptr) {
+    return soon([&] {
+      auto* at = leader(not_at);
+      return at != nullptr && propose(*at, command).ok();
+    });
+  }
+  bool has(const Member& member, const std::string& command) {
+    const auto commands = member.journal.commands();
+    return std::find(commands.begin(), commands.end(), command) != commands.end();
+  }
+
+  const ClusterId cluster_{Uuid{9, 9}};
+  io::sim::SeededRandom random_{1};
+  Network network_;
+  std::string folder_;
+  std::vector<std::unique_ptr<Member>> members_;
+};
+
+TEST_F(RaftHostTest, CommandsAreCommittedEverywhereAndAnswered) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  const auto answer = propose(*first, "x");
+  ASSERT_TRUE(answer.ok()) << answer.error().what();
+  EXPECT_EQ(*answer, "1");
+  EXPECT_TRUE(soon([&] {
+    return std::all_of(members_.begin(), members_.end(), [&](const auto& member) { return has(*member, "x"); });
+  }));
+}
+
+TEST_F(RaftHostTest, ALeaderWithoutMajorityStopsAssigningWithinTheSilenceTimeout) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  ASSERT_TRUE(soon([&] { return first->host->may_assign(io::posix::boot_now()); }));
+  network_.cut(first->id, true);
+  // The deadline is counted from what was sent before the cut: it cannot be renewed.
+  const Instant cut_at = io::posix::boot_now();
+  EXPECT_FALSE(first->host->may_assign(cut_at + 2s));
+  auto* second = leader(first);
+  ASSERT_NE(second, nullptr);
+  EXPECT_TRUE(soon([&] { return !first->host->view()->is_leader(); }));
+  EXPECT_FALSE(first->host->may_assign(io::posix::boot_now()));
+  ASSERT_TRUE(commit("y", first));
+  network_.cut(first->id, false);
+  EXPECT_TRUE(soon([&] { return has(*first, "y"); }));
+}
+
+TEST_F(RaftHostTest, AProposalOfALeaderThatIsCutOffEndsAsUnknown) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  network_.cut(first->id, true);
+  const auto answer = propose(*first, "lost?");
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().code(), Code::outcome_unknown);
+}
+
+TEST_F(RaftHostTest, ABrokenLinkToTheLeaderIsAHintThatALivingLeaderSurvives) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  const Term term = first->host->view()->term;
+  network_.lose_link(first->id);
+  std::this_thread::sleep_for(50ms);
+  // A suspicion may end in an election, as the hint reached all, but nothing is lost and someone leads.
+  EXPECT_TRUE(commit("y"));
+  EXPECT_LE(leader()->host->view()->term.value(), term.value() + 3);
+}
+
+TEST_F(RaftHostTest, TransferMovesLeadership) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  std::promise<Status> done;
+  first->host->transfer(std::nullopt, [&](Status status) { done.set_value(std::move(status)); });
+  const auto status = done.get_future().get();
+  EXPECT_TRUE(status.ok()) << status.error().what();
+  EXPECT_NE(leader(first), nullptr);
+  EXPECT_TRUE(commit("y"));
+}
+
+TEST_F(RaftHostTest, ALeaderWhoseDiskHangsGivesUpLeadership) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  first->disk.sync_delay_ns = (10s / 1ns);
+  first->host->propose("stuck", [](Result<std::string>) {});
+  auto* second = leader(first);
+  ASSERT_NE(second, nullptr);
+  EXPECT_TRUE(soon([&] { return !first->host->view()->is_leader(); }));
+  ASSERT_TRUE(commit("y", first));
+  first->disk.sync_delay_ns = 0;
+  EXPECT_TRUE(soon([&] { return has(*first, "y"); }));
+}
+
+TEST_F(RaftHostTest, AFailedSyncSilencesTheHostForGood) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  first->disk.sync_fails = true;
+  first->host->propose("dies", [](Result<std::string>) {});
+  EXPECT_TRUE(soon([&] { return first->fatal.load(); }));
+  EXPECT_FALSE(first->host->may_assign(io::posix::boot_now()));
+  ASSERT_TRUE(commit("y", first));
+  // The process ends and comes back on a mended disk.
+  stop(*first);
+  first->disk.sync_fails = false;
+  first->fatal = false;
+  start(*first);
+  EXPECT_TRUE(soon([&] { return has(*first, "y"); }));
+}
+
+TEST_F(RaftHostTest, AFullDiskEndsLeadershipAndNothingElse) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  first->disk.full = true;
+  // Fills the segment in use, so that the reserve is taken and no other can be made.
+  const std::string bulk(900'000, 'x');
+  for (int i = 0; i < 8; ++i) (void)propose(*first, bulk);
+  auto* second = leader(first);
+  ASSERT_NE(second, nullptr);
+  ASSERT_TRUE(commit("y", first));
+  first->disk.full = false;
+  EXPECT_TRUE(soon([&] { return has(*first, "y"); }));
+  EXPECT_FALSE(first->fatal);
+}
+
+TEST_F(RaftHostTest, StoppingAnswersEverythingThatIsPending) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  network_.cut(first->id, true);
+  std::atomic<int> answered{0};
+  for (int i = 0; i < 100; ++i) first->host->propose("p", [&](Result<std::string> answer) { answered += !answer.ok(); });
+  stop(*first);
+  EXPECT_EQ(answered, 100);
+}
+
+TEST_F(RaftHostTest, ManyThreadsMayProposeAtOnce) {
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  std::atomic<int> done{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        first->host->propose("p", [&](Result<std::string>) { ++done; });
+        (void)first->host->view();
+        (void)first->host->may_assign(io::posix::boot_now());
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_TRUE(soon([&] { return done == 2000; }));
+}
+
+}  // namespace
+}  // namespace holdfast::master
