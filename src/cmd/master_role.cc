@@ -101,9 +101,10 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
   in.grpc = std::move(*grpc);
 
-  // Others dial back as soon as they are called, so this comes when everything listens.
-  if (const auto started = in.runtime->start(); !started) return started.error();
+  // Others dial back as soon as they are called, so the runtime comes when everything listens; and it tells the master
+  // of each change from the first one on.
   in.master->start(in.runtime->consensus(), *in.orders);
+  if (const auto started = in.runtime->start(); !started) return started.error();
   LOG_INFO("master {} serves http on {} and grpc on {}", text(in.plan.runtime.self),
            host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
   return role;

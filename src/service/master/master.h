@@ -208,7 +208,7 @@ class Master {
   // The state machine that the consensus must drive; outlives it. Called only by the consensus' applying thread.
   virtual topology::StateMachine& state_machine() = 0;
 
-  // `consensus` and `orders` outlive the master's stop(). stop() answers everything that waits and joins all threads.
+  // Before the consensus itself starts. `consensus` and `orders` outlive the master's stop(). stop() answers everything that waits and joins all threads.
   virtual void start(Consensus& consensus, VolumeOrders& orders) = 0;
   virtual void stop() = 0;
 

@@ -3,8 +3,8 @@
 //
 //     auto runtime = MasterRuntime::open(config, disk, clock, random, master.state_machine());   // says what is wrong
 //     grpc server: register make_raft_service((*runtime)->acceptor())      (front/grpc/raft_service.h), listen
+//     master.start((*runtime)->consensus(), orders);                       // hears of every change from the first on
 //     (*runtime)->start();                                                 // once the gRPC server listens
-//     master.start((*runtime)->consensus(), orders);
 //     ...
 //     (*runtime)->stop();   // hands leadership over first; before the gRPC server goes
 //
