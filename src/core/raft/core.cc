@@ -17,6 +17,8 @@ CoreStatus Core::status() const { return impl_->status(); }
 const Configuration& Core::configuration() const { return impl_->configuration(); }
 const Configuration& Core::configuration_at(Index index) const { return impl_->configuration_at(index); }
 
+SnapshotMeta Core::snapshot_meta(Index index, Term term) const { return impl_->snapshot_meta(index, term); }
+
 namespace {
 
 LogPosition base_of(const Start& start) {

@@ -360,6 +360,9 @@ class Core {
   const Configuration& configuration() const;
   const Configuration& configuration_at(Index index) const;
 
+  // The head of a snapshot of the state up to `index` (handed out, of `term`); the host fills in `bytes`.
+  SnapshotMeta snapshot_meta(Index index, Term term) const;
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

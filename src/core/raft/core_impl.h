@@ -113,6 +113,7 @@ class Core::Impl {
   CoreStatus status() const;
   const Configuration& configuration() const { return configurations_.rbegin()->second; }
   const Configuration& configuration_at(Index index) const;
+  SnapshotMeta snapshot_meta(Index index, Term term) const;
 
  private:
   // core.cc
@@ -176,6 +177,7 @@ class Core::Impl {
   void receive(const Message& m, const AppendReply& reply);
   void receive(const Message& m, const Beat& beat);
   void receive(const Message& m, const BeatReply& reply);
+  void tell_term(const Message& m);
   bool take_entries(const std::vector<Entry>& entries);
   void advance_commit(Index index);
   void commit_by_majority();

@@ -595,6 +595,22 @@ TEST(Membership, TheLeaderHandsOverBeforeItIsRemoved) {
   EXPECT_EQ(c.leader(), next);
 }
 
+// Found by the simulator: the log with the removal was the longest, and its only whole copy was the removed one's.
+TEST(Membership, AMemberWhoseRemovalIsNotCommittedMayStillBeElected) {
+  Cluster c(4);
+  const auto l = c.elect();
+  const auto gone = l == 4 ? 3 : 4;
+  c.drop = [&](const Message& m) {  // only the removed one hears of its removal
+    return m.from == node(l) && m.to != node(gone) && std::holds_alternative<Append>(m.body);
+  };
+  c.change(l, RemoveMember{node(gone)});
+  c.run(10ms);
+  ASSERT_EQ(c.core(gone).configuration().find(node(gone)), nullptr);
+  c.kill(l);
+  c.drop = nullptr;
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+}
+
 // ------------------------------------------------------------------------------------------------- snapshots
 
 TEST(Snapshot, AMemberThatIsFarBehindGetsTheStateInPieces) {
@@ -687,6 +703,40 @@ TEST(Read, ALateAnswerToAnOldRoundConfirmsNothing) {
             Message{.term = c.status(l).term, .incarnation = Incarnation(1),
                     .body = BeatReply{.sent = c.now, .round = Round(1)}});
   EXPECT_FALSE(c.member(l).reads.contains(tag));
+}
+
+// Found by the simulator: the answer carried the new term, so it counted as an answer to this term's leader; it could
+// confirm a round nobody had answered, and made a healthy member look as if it had lost its log.
+TEST(Read, AnAnswerToABeatOfAnEarlierTermCountsForNothingInALaterOne) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto other = l == 1 ? 2 : 1;
+  std::vector<Message> replies;
+  c.drop = [&](const Message& m) {
+    if (m.from == node(other) && m.to == node(l)) replies.push_back(m);
+    return false;
+  };
+  c.deliver(l, other, Message{.term = Term(1), .incarnation = Incarnation(1), .body = Beat{.sent = c.now, .round = Round(9)}});
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_FALSE(is_beat(replies[0]));
+  EXPECT_GT(replies[0].term, Term(1));
+}
+
+// Found by the simulator: a follower that reported a full disk was sent empty Appends without end within one step.
+TEST(Replication, AFullDiskWhileReplicatingDoesNotMakeTheLeaderSendWithoutEnd) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto full = l == 1 ? 2 : 1;
+  c.give(full, DiskChanged{DiskCondition::full});
+  c.run(30ms);
+  int appends = 0;
+  c.drop = [&](const Message& m) {
+    appends += m.to == node(full) && std::holds_alternative<Append>(m.body) ? 1 : 0;
+    return false;
+  };
+  c.propose(l, "x");
+  c.run(200ms);
+  EXPECT_LE(appends, 20);
 }
 
 // ---------------------------------------------------------------------------------------------------- traces

@@ -27,9 +27,12 @@ LogPosition Core::Impl::claimed() const {
   return log_.last();
 }
 
+// One that is being removed may still be needed until that is committed: it may hold the only complete log that can
+// get the votes (Ongaro 4.2.2). It does not count itself then.
 bool Core::Impl::electable() const {
   const bool damaged = claimed_ && !mutated(Mutation::damage_forgotten);
-  return !stopped_ && !damaged && configuration().is_voter(options_.self);
+  const bool voter = configuration().is_voter(options_.self) || configuration_at(commit_).is_voter(options_.self);
+  return !stopped_ && !damaged && voter;
 }
 
 // The place among those who may follow the leader: as it named them, the others by id after those.
@@ -267,7 +270,8 @@ void Core::Impl::receive(const Message& m, const VoteRequest& request) {
   VoteReply reply{.pre = request.pre, .request_term = m.term, .candidate_incarnation = m.incarnation};
   const bool complete = request.last >= claimed() || mutated(Mutation::vote_without_log_check);
   if (request.pre) {
-    if (leader() != nullptr && configuration().find(m.from) == nullptr) {
+    // Whoever knows by a committed configuration tells it: the removed one may know none of the later leaders.
+    if (leader_ && configuration().find(m.from) == nullptr) {
       Notice notice{.kind = NoticeKind::removed,
                     .as_of = configurations_.rbegin()->first,
                     .text = label(m.from) + " is not a member of this cluster any more"};

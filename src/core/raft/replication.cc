@@ -46,11 +46,15 @@ void Core::Impl::on(const Proposed& input) {
 
 // ------------------------------------------------------------------------------------------------ followers
 
+// Tells a leader of the past that it is one. Never by an answer to what it asked: that would carry the new term, and if
+// it leads that one as well by then, it would take what it asked in the old one for asked in this one.
+void Core::Impl::tell_term(const Message& m) {
+  send_now(m.from, VoteReply{.request_term = m.term, .candidate_incarnation = m.incarnation});
+}
+
 void Core::Impl::receive(const Message& m, const Append& append) {
   if (m.term < term_) {
-    // Tells a leader of the past that it is one.
-    AppendReply late{.result = AppendResult::conflict, .hint_index = log_.last_index().next(), .sent = append.sent};
-    send_now(m.from, late);
+    tell_term(m);
     return;
   }
   CHECK(leader() == nullptr);  // I1: nobody else leads the term this member leads
@@ -124,9 +128,8 @@ bool Core::Impl::take_entries(const std::vector<Entry>& entries) {
 }
 
 void Core::Impl::receive(const Message& m, const Beat& beat) {
-  BeatReply reply{.sent = beat.sent, .sequence = beat.sequence, .round = beat.round};
   if (m.term < term_) {
-    send_now(m.from, reply);  // carries our term
+    tell_term(m);
     return;
   }
   if (leader() != nullptr) {  // a forged datagram must not stop a leader; a real second one shows in its Appends
@@ -143,6 +146,7 @@ void Core::Impl::receive(const Message& m, const Beat& beat) {
     heirs_ = beat.heirs;
   }
   follow(m.from);
+  BeatReply reply{.sent = beat.sent, .sequence = beat.sequence, .round = beat.round};
   advance_commit(std::min(beat.commit, mutated(Mutation::commit_unmatched) ? log_.last_index() : matched_));
   reply.last = matched_;
   reply.durable = durable_;
@@ -280,7 +284,8 @@ void Core::Impl::replicate(NodeId id, Peer& peer) {
       const auto pause = answers ? resend_after() : 10 * resend_after();
       if (peer.probe_out && now_ - peer.probe_sent < pause) return;
       if (peer.disk_full && peer.probe_out) return;
-    } else if (peer.next > log_.last_index() || peer.in_flight.size() >= options_.in_flight_messages_max) {
+    } else if (peer.next > log_.last_index() || peer.disk_full ||
+               peer.in_flight.size() >= options_.in_flight_messages_max) {
       return;
     }
     const auto previous = peer.next.previous();

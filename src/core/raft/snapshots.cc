@@ -14,13 +14,18 @@ void Core::Impl::on(const SnapshotTaken& input) {
   auto term = input.term;
   if (term == Term(0)) term = log_.term_at(input.index).value_or(Term(0));
   CHECK(term != Term(0) || input.index == Index(0));
-  SnapshotMeta meta;
-  meta.last = {term, input.index};
-  meta.configuration = configuration_at(input.index);
-  meta.configuration_index = std::prev(configurations_.upper_bound(input.index))->first;
+  auto meta = snapshot_meta(input.index, term);
   meta.bytes = input.bytes;
   snapshot_ = meta;
   configurations_.erase(configurations_.begin(), configurations_.find(meta.configuration_index));
+}
+
+SnapshotMeta Core::Impl::snapshot_meta(Index index, Term term) const {
+  SnapshotMeta meta;
+  meta.last = {term, index};
+  meta.configuration = configuration_at(index);
+  meta.configuration_index = std::prev(configurations_.upper_bound(index))->first;
+  return meta;
 }
 
 // -------------------------------------------------------------------------------------------------- sending
@@ -156,7 +161,8 @@ void Core::Impl::install(const SnapshotMeta& meta) {
   disk_first_ = meta.last.index.next();
   out_.log_reset = meta;
   out_.restore = meta;
-  if (claimed_ && log_.last() >= *claimed_) {
+  // What was missing below is covered; what a damaged log held beyond is still unknown.
+  if (claimed_ && (log_.last() >= *claimed_ || claimed_->index <= meta.last.index)) {
     claimed_.reset();
     ++counters_.damage_repaired;
   }

@@ -1,0 +1,272 @@
+// sim: runs seeds of the simulator.
+//
+//   sim --seeds=1000 --first=1 --steps=40000 [--jobs=2]   seeds first..first+seeds-1, in `jobs` processes
+//   sim --seed=42 [--trace]                               one seed, with every event on a line
+//   sim --file=seeds.txt                                  the seeds that once failed
+//   sim --mutants [--budget=200]                          every mutant of the core must be caught
+//   sim --mutant=7 --seeds=50                             where one mutant is caught
+//
+// Exit 0 when all was well. A failure prints the seed, what was wrong, and the line that replays it.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "test/sim/world.h"
+
+namespace {
+
+using holdfast::raft::kMutationLast;
+using holdfast::raft::Mutation;
+using holdfast::sim::Events;
+using holdfast::sim::Outcome;
+using holdfast::sim::World;
+using holdfast::sim::WorldOptions;
+
+struct Arguments {
+  std::uint64_t seeds = 0;
+  std::uint64_t first = 1;
+  std::uint64_t steps = 40'000;
+  std::uint64_t jobs = 1;
+  std::uint64_t budget = 300;
+  std::uint64_t mutant = 0;
+  bool one = false;
+  bool trace = false;
+  bool mutants = false;
+  bool quiet = false;
+  std::string file;
+};
+
+// What must have happened at least once in many seeds, or the run proves nothing.
+const char* const kMustHappen[] = {
+    "leaders elected", "votes", "keys assigned", "volume ids given", "reads served", "writes acknowledged",
+    "writes of unknown outcome", "requests answered again", "orders obeyed", "orders refused", "folders adopted",
+    "power losses", "kills", "crashes around a sync", "syncs that failed", "processes paused", "clocks stopped",
+    "messages replayed", "snapshots taken", "snapshots installed", "truncations", "conflicts", "hand-overs",
+    "wrong suspicions", "leaders without a quorum", "disks wiped", "disks rotted", "starts with a damaged log",
+    "damaged logs made whole", "changes of members", "members told of their removal", "configurations committed"};
+
+// The seed under way, for the handler of a failed CHECK.
+volatile std::uint64_t current_seed = 0;
+volatile std::uint64_t current_steps = 0;
+volatile std::uint64_t current_mutant = 0;
+
+void on_abort(int) {
+  char line[200];
+  const int n = std::snprintf(line, sizeof line, "seed %llu: a CHECK failed\n  replay: sim --seed=%llu --steps=%llu%s\n",
+                              static_cast<unsigned long long>(current_seed),
+                              static_cast<unsigned long long>(current_seed),
+                              static_cast<unsigned long long>(current_steps),
+                              current_mutant != 0 ? " (of a mutant)" : "");
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, line, static_cast<std::size_t>(n));
+  _exit(3);
+}
+
+Outcome run_one(std::uint64_t seed, const Arguments& args, std::uint64_t mutant) {
+  current_seed = seed;
+  current_steps = args.steps;
+  current_mutant = mutant;
+  World world(WorldOptions{seed, args.steps, static_cast<Mutation>(mutant), args.trace});
+  auto outcome = world.run();
+  if (outcome.failure) {
+    std::fprintf(stderr, "seed %llu: %s\n  replay: sim --seed=%llu --steps=%llu%s --trace\n",
+                 static_cast<unsigned long long>(seed), outcome.failure->c_str(),
+                 static_cast<unsigned long long>(seed), static_cast<unsigned long long>(args.steps),
+                 mutant != 0 ? fmt::format(" --mutant={}", mutant).c_str() : "");
+  }
+  return outcome;
+}
+
+// Runs every jobs-th seed from `first + offset`; writes its counts to `out`.
+int run_share(const Arguments& args, std::uint64_t offset, int out) {
+  Events events;
+  std::uint64_t steps = 0;
+  std::uint64_t clean = 0;
+  int status = 0;
+  for (auto i = offset; i < args.seeds; i += args.jobs) {
+    const auto outcome = run_one(args.first + i, args, args.mutant);
+    steps += outcome.steps;
+    events.add(outcome.events);
+    if (outcome.failure) {
+      status = 1;
+      if (args.mutant != 0) break;
+    } else {
+      ++clean;
+    }
+  }
+  std::string text = fmt::format("{} {}\n", clean, steps);
+  for (const auto& [what, count] : events.counts) text += fmt::format("{} {}\n", count, what);
+  [[maybe_unused]] const auto written = write(out, text.data(), text.size());
+  return status;
+}
+
+int run_seeds(const Arguments& args) {
+  std::vector<std::pair<pid_t, int>> children;
+  for (std::uint64_t job = 0; job < args.jobs; ++job) {
+    int ends[2];
+    if (pipe(ends) != 0) return 2;
+    const auto child = fork();
+    if (child == 0) {
+      close(ends[0]);
+      _exit(run_share(args, job, ends[1]));
+    }
+    close(ends[1]);
+    children.emplace_back(child, ends[0]);
+  }
+  Events events;
+  std::uint64_t clean = 0;
+  std::uint64_t steps = 0;
+  int status = 0;
+  for (const auto& [child, end] : children) {
+    std::string text;
+    char buffer[4096];
+    for (ssize_t n = 0; (n = read(end, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(n));
+    close(end);
+    std::istringstream lines(text);
+    std::uint64_t a = 0;
+    std::uint64_t b = 0;
+    if (lines >> a >> b) {
+      clean += a;
+      steps += b;
+    }
+    std::string what;
+    while (lines >> a && std::getline(lines >> std::ws, what)) events.count(what, a);
+    int code = 0;
+    waitpid(child, &code, 0);
+    if (!WIFEXITED(code) || WEXITSTATUS(code) != 0) status = 1;
+  }
+  if (!args.quiet) {
+    for (const auto& [what, count] : events.counts) fmt::print("{:>14} {}\n", count, what);
+    fmt::print("{} of {} seeds ran clean, {} steps\n", clean, args.seeds, steps);
+  }
+  if (args.seeds >= 100 && args.mutant == 0) {
+    for (const auto* what : kMustHappen) {
+      if (events.counts[what] == 0) {
+        std::fprintf(stderr, "nothing was proven: '%s' never happened\n", what);
+        status = 1;
+      }
+    }
+  }
+  return status;
+}
+
+// Each mutant in a process of its own, since it may stop at a CHECK of the core; that counts as caught, too.
+int run_mutants(Arguments args) {
+  int missed = 0;
+  for (std::uint64_t mutant = 1; mutant <= kMutationLast; ++mutant) {
+    args.mutant = mutant;
+    bool caught = false;
+    std::uint64_t seed = args.first;
+    for (; seed < args.first + args.budget && !caught; ++seed) {
+      std::fflush(stdout);
+      const auto child = fork();
+      if (child == 0) {
+        const int null = open("/dev/null", O_WRONLY);
+        dup2(null, STDERR_FILENO);
+        _exit(run_one(seed, args, mutant).failure ? 1 : 0);
+      }
+      int code = 0;
+      waitpid(child, &code, 0);
+      caught = !WIFEXITED(code) || WEXITSTATUS(code) != 0;
+      // It must be the mutant that is caught, not something that is wrong anyway.
+      if (caught && run_one(seed, args, 0).failure) {
+        fmt::print("seed {} fails without any mutant\n", seed);
+        return 1;
+      }
+    }
+    fmt::print("mutant {:>2}: {}\n", mutant,
+               caught ? fmt::format("caught by seed {}", seed - 1) : fmt::format("NOT caught by {} seeds", args.budget));
+    if (!caught) ++missed;
+  }
+  return missed == 0 ? 0 : 1;
+}
+
+// Lines of "seed steps [mutant]"; # begins a comment. With a mutant the seed must catch it.
+int run_file(Arguments args) {
+  std::ifstream file(args.file);
+  if (!file) {
+    std::fprintf(stderr, "cannot read %s\n", args.file.c_str());
+    return 2;
+  }
+  int status = 0;
+  std::uint64_t ran = 0;
+  std::string line;
+  while (std::getline(file, line)) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    std::uint64_t seed = 0;
+    if (!(words >> seed >> args.steps)) continue;
+    args.mutant = 0;
+    words >> args.mutant;
+    ++ran;
+    std::fflush(stdout);
+    const auto child = fork();
+    if (child == 0) _exit(run_one(seed, args, args.mutant).failure ? 1 : 0);
+    int code = 0;
+    waitpid(child, &code, 0);
+    const bool failed = !WIFEXITED(code) || WEXITSTATUS(code) != 0;
+    if (failed != (args.mutant != 0)) {
+      fmt::print("seed {}: {}\n", seed, failed ? "fails again" : "does not catch its mutant any more");
+      status = 1;
+    }
+  }
+  fmt::print("{} recorded seeds ran\n", ran);
+  return status;
+}
+
+bool take(const char* argument, const char* name, std::uint64_t& value) {
+  const auto length = std::strlen(name);
+  if (std::strncmp(argument, name, length) != 0 || argument[length] != '=') return false;
+  value = std::strtoull(argument + length + 1, nullptr, 10);
+  return true;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  Arguments args;
+  std::uint64_t seed = 0;
+  for (int i = 1; i < count; ++i) {
+    const char* a = arguments[i];
+    if (take(a, "--seeds", args.seeds) || take(a, "--first", args.first) || take(a, "--steps", args.steps) ||
+        take(a, "--jobs", args.jobs) || take(a, "--budget", args.budget) || take(a, "--mutant", args.mutant)) {
+      continue;
+    }
+    if (take(a, "--seed", seed)) {
+      args.one = true;
+    } else if (std::strcmp(a, "--trace") == 0) {
+      args.trace = true;
+    } else if (std::strcmp(a, "--mutants") == 0) {
+      args.mutants = true;
+    } else if (std::strcmp(a, "--quiet") == 0) {
+      args.quiet = true;
+    } else if (std::strncmp(a, "--file=", 7) == 0) {
+      args.file = a + 7;
+    } else {
+      std::fprintf(stderr, "sim: unknown argument %s; see the head of test/sim/main.cc\n", a);
+      return 2;
+    }
+  }
+  std::signal(SIGABRT, on_abort);
+  if (args.one) {
+    const auto outcome = run_one(seed, args, args.mutant);
+    fmt::print("seed {}: {} steps, digest {:016x}, {}\n", seed, outcome.steps, outcome.digest,
+               outcome.failure ? *outcome.failure : "clean");
+    return outcome.failure ? 1 : 0;
+  }
+  if (!args.file.empty()) return run_file(args);
+  if (args.mutants) return run_mutants(args);
+  if (args.seeds == 0) args.seeds = 100;
+  if (args.jobs == 0) args.jobs = 1;
+  return run_seeds(args);
+}

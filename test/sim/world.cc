@@ -1,0 +1,300 @@
+#include "test/sim/world.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "test/sim/clients.h"
+#include "test/sim/master.h"
+#include "test/sim/nemesis.h"
+#include "test/sim/volume_server.h"
+
+namespace holdfast::sim {
+namespace {
+
+constexpr std::size_t kOldMessagesMax = 256;      // kept to be replayed
+constexpr Duration kHealingMax = 60s;             // by then a healed cluster must have converged (I14)
+constexpr std::uint64_t kHealingSteps = 2'000'000;
+
+}  // namespace
+
+World::World(WorldOptions options) : options_(options), random_(options.seed * 0x9e3779b97f4a7c15u + 1) {
+  draw_profile();
+  for (std::size_t slot = 0; slot < kSlots; ++slot) masters_.push_back(std::make_unique<Master>(*this, slot));
+  for (std::size_t n = 0; n < kVolumeServers; ++n) servers_.push_back(std::make_unique<VolumeServer>(*this, n));
+  clients_ = std::make_unique<Clients>(*this);
+  nemesis_ = std::make_unique<Nemesis>(*this);
+}
+
+World::~World() = default;
+
+// Each run gets some of all troubles and none of others: a run with everything at once rarely gets anywhere.
+void World::draw_profile() {
+  auto& p = profile_;
+  auto& r = random_;
+  const auto often = [&](std::uint64_t percent) { return r.below(100) < percent; };
+  if (often(50)) p.loss_ppm = often(50) ? 5'000 : 100'000;
+  if (often(50)) p.double_ppm = often(50) ? 5'000 : 100'000;
+  if (often(40)) p.replay_ppm = 3'000;
+  if (often(40)) p.slow_ppm = often(50) ? 2'000 : 50'000;
+  if (often(30)) p.delay_spread = 5ms;
+  if (often(15)) p.delay_spread = 40ms;
+  if (often(50)) p.drift_max = 0.1;
+  p.trouble_every = Duration(std::chrono::milliseconds(50 + r.below(600)));
+  for (const char* kind : {"power loss", "kill", "kill leader", "all lose power", "pause", "clock stops", "pause leader",
+                           "cut", "isolate", "split", "clog", "hint", "slow disk", "full disk", "failing disk", "drift",
+                           "rot", "wipe", "transfer", "add member", "remove member", "move member"}) {
+    if (often(45)) p.troubles[kind] = 1 + r.below(5);
+  }
+  if (p.troubles.contains("all lose power")) p.troubles["all lose power"] = 1;
+  p.troubles["heal"] = 3 + r.below(6);
+  p.troubles["mended disk"] = 1 + r.below(4);
+  if (often(40)) p.crash_at_sync_ppm = 300 + r.below(1500);
+  if (often(30)) p.sync_spread = 8ms;
+  p.real_disk = often(40);
+  p.inputs_max = often(50) ? 64 : 1 + r.below(8);
+  p.snapshot_every = often(50) ? 10 + r.below(60) : 300;
+  p.keep_entries = r.below(60);
+  p.think = often(50) ? 3ms : 20ms;
+  p.clients = 2 + r.below(6);
+
+  auto& o = p.options;
+  if (often(50)) o.log_tail_bytes_max = 200 + r.below(3000);
+  if (often(40)) o.append_bytes_max = 200 + r.below(2000);
+  if (often(40)) o.append_entries_max = 1 + r.below(10);
+  if (often(40)) o.in_flight_messages_max = 1 + r.below(6);
+  if (often(30)) o.committed_bytes_per_step_max = 50 + r.below(500);
+  o.snapshot_piece_bytes = 64 + r.below(2000);
+  o.silence_max = often(50) ? Duration(300ms) : Duration(2s);
+  o.silence_fixed = often(20);
+  if (const auto focus = r.below(7); focus < 4) draw_focus(focus);
+  o.read_wait_max = 400ms;
+  o.transfer_wait_max = often(50) ? Duration(200ms) : Duration(1s);
+}
+
+// Half of the runs press on one thing, since some mistakes show only where many rare events meet.
+void World::draw_focus(std::uint64_t focus) {
+  auto& p = profile_;
+  auto& r = random_;
+  p.trouble_every = Duration(std::chrono::milliseconds(20 + r.below(150)));
+  p.troubles["heal"] = 8;
+  p.troubles["isolate"] = 5;
+  p.troubles["kill leader"] = 4;
+  p.founders = 3;
+  p.think = 2ms;
+  if (focus == 0) {  // who the members are
+    for (const char* kind : {"add member", "remove member", "move member", "wipe", "transfer"}) p.troubles[kind] = 6;
+  } else if (focus == 1) {  // logs that part and are brought together by snapshots
+    p.snapshot_every = 4 + r.below(10);
+    p.keep_entries = r.below(3);
+    p.options.log_tail_bytes_max = 100;
+    p.clients = 8;
+    p.troubles["isolate"] = 12;
+    p.loss_ppm = std::min<std::uint64_t>(p.loss_ppm, 5'000);
+    p.crash_at_sync_ppm = r.below(20'000);
+    p.sync_spread = 3ms;
+  } else if (focus == 2) {  // reads at leaders that have been replaced without knowing
+    p.read_percent = 70;
+    p.think = 1ms;
+    p.clients = 8;
+    p.slow_ppm = 50'000;
+    p.drift_max = 0.1;
+    p.options.silence_max = 2s;
+    p.options.silence_fixed = false;
+    p.troubles["hint"] = 10;
+    p.troubles["isolate"] = 12;
+    p.troubles["pause leader"] = 6;
+    p.troubles["cut"] = 6;
+  } else {  // elections among crashes
+    p.crash_at_sync_ppm = 10'000;
+    p.sync_spread = 8ms;
+    p.troubles["all lose power"] = 3;
+    p.troubles["kill leader"] = 10;
+    p.troubles["slow disk"] = 4;
+    p.loss_ppm = std::max<std::uint64_t>(p.loss_ppm, 50'000);
+  }
+}
+
+void World::after(Duration delay, std::function<void()> what) {
+  queue_.push({now_ + std::max<Duration>(delay, Duration(0)), ++order_, std::move(what)});
+}
+
+Duration World::between(Duration from, Duration spread) {
+  return from + Duration(static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(spread.count()) + 1)));
+}
+
+std::optional<std::size_t> World::slot_of(NodeId id) const {
+  const auto found = slots_.find(id);
+  return found == slots_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void World::note(std::uint64_t a, std::uint64_t b, const std::function<std::string()>& line) {
+  digest_ = mixed(digest_, mixed(a, b));
+  if (options_.trace) {
+    fmt::print("{:>10.3f} {}\n", static_cast<double>((now_ - at(1000s)).count()) / 1e6, line());
+  }
+}
+
+// ------------------------------------------------------------------------------------------------- the network
+
+void World::send(raft::Message message) {
+  const auto from = slot_of(message.from);
+  const auto to = slot_of(message.to);
+  if (!from || !to) return;
+  if (!old_.empty() && random_.chance(profile_.replay_ppm)) {
+    checker_.events.count("messages replayed");
+    deliver(old_[random_.below(old_.size())], between(100us, 3s));
+  }
+  if (profile_.replay_ppm > 0 && random_.chance(100'000)) {
+    old_.push_back(message);
+    if (old_.size() > kOldMessagesMax) old_.pop_front();
+  }
+  if (cut_[*from][*to] || random_.chance(profile_.loss_ppm)) return;
+  auto delay = between(profile_.delay_min, profile_.delay_spread);
+  if (random_.chance(profile_.slow_ppm)) delay += between(1ms, profile_.slow_max);
+  if (now_ < clogged_[*from][*to]) delay += clogged_[*from][*to] - now_;
+  if (random_.chance(profile_.double_ppm)) deliver(message, delay + between(1us, 20ms));
+  deliver(message, delay);
+}
+
+void World::deliver(const raft::Message& message, Duration delay) {
+  after(delay, [this, message] {
+    const auto from = slot_of(message.from);
+    const auto to = slot_of(message.to);
+    if (!from || !to || cut_[*from][*to]) return;
+    auto& master = *masters_[*to];
+    if (!master.up()) return;
+    note(message.from.value().low * 100 + message.to.value().low,
+         message.term.value() * 100 + message.body.index(), [&] { return raft::text(message); });
+    master.heard_from(*from);
+    master.give(raft::Received{message.from, message});
+  });
+}
+
+void World::call(std::function<void()> what) {
+  if (random_.chance(profile_.loss_ppm / 2)) return;
+  after(between(50us, 500us), std::move(what));
+}
+
+void World::heal_network() {
+  for (std::size_t a = 0; a < kSlots; ++a) {
+    for (std::size_t b = 0; b < kSlots; ++b) {
+      cut_[a][b] = false;
+      clogged_[a][b] = Instant{};
+    }
+  }
+}
+
+// ----------------------------------------------------------------------------------------------------- the run
+
+bool World::run_events(std::uint64_t steps, const std::function<bool()>& done) {
+  for (std::uint64_t i = 0; i < steps && !queue_.empty() && !checker_.failure(); ++i) {
+    if (done && i % 64 == 0 && done()) return true;
+    auto event = std::move(const_cast<Event&>(queue_.top()));
+    queue_.pop();
+    now_ = event.at;
+    ++steps_;
+    digest_ = mixed(digest_, static_cast<std::uint64_t>(now_.time_since_epoch().count()));
+    event.what();
+  }
+  return done && done();
+}
+
+// One leader, everybody who is a member at its commit index with its state, and nobody lacking anything.
+bool World::converged() {
+  Master* leading = nullptr;
+  for (auto& master : masters_) {
+    if (master->up() && master->status().role == raft::Role::leader &&
+        (leading == nullptr || master->status().term > leading->status().term)) {
+      leading = master.get();
+    }
+  }
+  if (leading == nullptr || !nemesis_->whole() || !clients_->final_write_done()) return false;
+  const auto& status = leading->status();
+  if (status.commit != status.last || leading->applied() != status.commit) return false;
+  for (const auto& member : leading->configuration().members()) {
+    const auto slot = slot_of(member.id);
+    if (!slot || masters_[*slot]->id() != member.id) {
+      if (member.voter) return false;
+      continue;  // a learner whose machine was given to another before it could join
+    }
+    auto& other = *masters_[*slot];
+    if (!other.up() || other.applied() != leading->applied()) return false;
+    if (other.digest() != leading->digest()) checker_.fail("I12: two members end in different states");
+  }
+  return true;
+}
+
+// I14: once nothing goes wrong any more, there is a leader soon, writes succeed, and all become equal.
+void World::final_phase() {
+  healing_ = true;
+  clients_->stop();
+  profile_.loss_ppm = profile_.double_ppm = profile_.replay_ppm = profile_.slow_ppm = 0;
+  profile_.crash_at_sync_ppm = 0;
+  profile_.delay_spread = std::min<Duration>(profile_.delay_spread, 5ms);
+  profile_.sync_spread = std::min<Duration>(profile_.sync_spread, 1ms);
+  nemesis_->heal();
+  clients_->final_write();
+  const auto until = now_ + kHealingMax;
+  const bool good = run_events(kHealingSteps, [&] { return now_ > until || converged(); });
+  if (checker_.failure()) return;
+  if (!good || !converged()) {
+    std::string state;
+    for (auto& master : masters_) {
+      if (!master->formatted()) continue;
+      const auto& s = master->status();
+      std::string voters;
+      for (const auto& m : master->up() ? master->configuration().members() : std::vector<raft::Member>()) {
+        voters += fmt::format("{}{}{}", voters.empty() ? "" : ",", m.id.value().low, m.voter ? "" : "?");
+      }
+      state += fmt::format(" [n{} of ({}) {} {} t{} last {} durable {} commit {} applied {}{}]",
+                           master->id().value().low, voters,
+                           master->up() ? "up" : "down", raft::text(s.role), s.term.value(), s.last.value(),
+                           s.durable.value(), s.commit.value(), master->applied().value(),
+                           master->stopped() ? " refused" : "");
+    }
+    checker_.fail("I14: healed, but not converged after 60 s:" + state +
+                  (nemesis_->whole() ? "" : " not whole") + (clients_->final_write_done() ? "" : " no write"));
+  }
+}
+
+Outcome World::run() {
+  std::vector<raft::Member> founders;
+  std::vector<NodeId> ids;
+  for (std::size_t slot = 0; slot < profile_.founders; ++slot) {
+    ids.push_back(new_id());
+    founders.push_back({.id = ids.back(), .address = "slot" + std::to_string(slot), .voter = true});
+  }
+  checker_.founded(raft::Configuration(founders));
+  for (std::size_t slot = 0; slot < profile_.founders; ++slot) {
+    masters_[slot]->format(true, raft::Configuration(founders), ids[slot]);
+    after(between(0us, 5ms), [this, slot] { masters_[slot]->start(); });
+  }
+  clients_->start();
+  nemesis_->start();
+  run_events(options_.steps, {});
+  if (!checker_.failure()) final_phase();
+  clients_->flush();
+  checker_.finish();
+
+  Outcome outcome;
+  outcome.failure = checker_.failure();
+  outcome.digest = mixed(digest_, checker_.hash);
+  outcome.steps = steps_;
+  outcome.events = checker_.events;
+  for (auto& master : masters_) {
+    if (!master->formatted()) continue;
+    const auto& c = master->status().counters;
+    auto& e = outcome.events;
+    e.count("pre-votes", c.prevotes_started);
+    e.count("wrong suspicions", c.wrong_suspicions);
+    e.count("leaders without a quorum", c.quorum_lost);
+    e.count("conflicts", c.conflicts);
+    e.count("truncations", c.truncations);
+    e.count("snapshots installed", c.snapshots_installed);
+  }
+  outcome.events.count("entries committed", checker_.committed_last().value());
+  return outcome;
+}
+
+}  // namespace holdfast::sim

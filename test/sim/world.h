@@ -1,0 +1,155 @@
+// World: one cluster, its clients and its misfortunes, in one thread under one seed.
+//
+// Events stand in one queue ordered by true time, then by the order they were made, so a seed gives the same run bit
+// for bit; the digest of the trace shows it. True time is nobody's clock: every master has its own, which drifts,
+// jumps and stands still (master.h).
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "core/raft/core.h"
+#include "core/raft/mutation.h"
+#include "test/sim/checker.h"
+#include "test/sim/store.h"
+
+namespace holdfast::sim {
+
+class Master;
+class VolumeServer;
+class Clients;
+class Nemesis;
+
+inline constexpr std::size_t kSlots = 9;       // machines that may run a master
+inline constexpr std::size_t kFounders = 5;    // of them, at first
+inline constexpr std::size_t kVolumeServers = 3;
+
+// What can go wrong in this run; drawn from the seed, so that some runs are gentle in all but one respect.
+struct Profile {
+  std::uint64_t loss_ppm = 0;
+  std::uint64_t double_ppm = 0;
+  std::uint64_t replay_ppm = 0;  // an old message comes again, perhaps from before a restart
+  std::uint64_t slow_ppm = 0;    // a message takes long
+  Duration delay_min = 50us;
+  Duration delay_spread = 300us;
+  Duration slow_max = 200ms;
+
+  double drift_max = 0;            // clocks run at 1 +- this
+  Duration trouble_every = 300ms;  // mean time between misfortunes
+  std::map<std::string, std::uint64_t> troubles;  // kind -> weight
+  std::uint64_t crash_at_sync_ppm = 0;            // at each of the points around a sync
+
+  Duration sync_min = 30us;
+  Duration sync_spread = 500us;
+  bool real_disk = false;
+  std::size_t inputs_max = 64;  // one step takes at most so many
+
+  std::size_t snapshot_every = 200;  // entries applied
+  std::size_t keep_entries = 50;     // before a snapshot
+  raft::Options options;
+  Duration think = 5ms;  // of a client between operations
+  std::size_t clients = 4;
+  std::uint64_t read_percent = 25;
+  std::size_t founders = kFounders;
+};
+
+struct WorldOptions {
+  std::uint64_t seed = 1;
+  std::uint64_t steps = 40'000;
+  raft::Mutation mutation{};
+  bool trace = false;
+};
+
+struct Outcome {
+  std::optional<std::string> failure;
+  std::uint64_t digest = 0;  // of every event of the run
+  std::uint64_t steps = 0;
+  Events events;
+};
+
+class World {
+ public:
+  explicit World(WorldOptions options);
+  ~World();
+
+  Outcome run();
+
+  // ---- for the parts ----
+  Instant now() const { return now_; }
+  Random& random() { return random_; }
+  const Profile& profile() const { return profile_; }
+  Profile& profile() { return profile_; }
+  Checker& checker() { return checker_; }
+  Master& master(std::size_t slot) { return *masters_[slot]; }
+  VolumeServer& volume_server(std::size_t n) { return *servers_[n]; }
+  Clients& clients() { return *clients_; }
+  Nemesis& nemesis() { return *nemesis_; }
+  raft::Mutation mutation() const { return options_.mutation; }
+  bool healing() const { return healing_; }
+
+  void after(Duration delay, std::function<void()> what);
+  Duration between(Duration from, Duration spread);
+  bool chance(std::uint64_t ppm) { return random_.chance(ppm); }
+
+  // Sends between masters, with everything that may happen on the way.
+  void send(raft::Message message);
+  // Carries a call of a client or volume server; may be lost.
+  void call(std::function<void()> what);
+
+  // Machines that reach each other. Which slot an identity lives at is known from start().
+  void set_cut(std::size_t from, std::size_t to, bool cut) { cut_[from][to] = cut; }
+  void clog(std::size_t from, std::size_t to, Instant until) { clogged_[from][to] = until; }
+  void heal_network();
+  void moved(NodeId id, std::size_t slot) { slots_[id] = slot; }
+  NodeId new_id() { return NodeId(Uuid{0, ++ids_}); }
+  std::optional<std::size_t> slot_of(NodeId id) const;
+
+  // Part of the digest; with --trace also printed.
+  void note(std::uint64_t a, std::uint64_t b, const std::function<std::string()>& line);
+  bool tracing() const { return options_.trace; }
+
+ private:
+  struct Event {
+    Instant at;
+    std::uint64_t order;
+    std::function<void()> what;
+  };
+  struct Later {
+    bool operator()(const Event& a, const Event& b) const {
+      return a.at != b.at ? a.at > b.at : a.order > b.order;
+    }
+  };
+  void draw_profile();
+  void draw_focus(std::uint64_t focus);
+  void deliver(const raft::Message& message, Duration delay);
+  bool run_events(std::uint64_t steps, const std::function<bool()>& done);
+  bool converged();
+  void final_phase();
+
+  const WorldOptions options_;
+  Random random_;
+  Profile profile_;
+  Checker checker_;
+  Instant now_ = at(1000s);
+  std::uint64_t order_ = 0;
+  std::uint64_t steps_ = 0;
+  std::uint64_t digest_ = 0;
+  std::uint64_t ids_ = 0;
+  bool healing_ = false;
+  std::priority_queue<Event, std::vector<Event>, Later> queue_;
+  std::vector<std::unique_ptr<Master>> masters_;
+  std::vector<std::unique_ptr<VolumeServer>> servers_;
+  std::unique_ptr<Clients> clients_;
+  std::unique_ptr<Nemesis> nemesis_;
+  bool cut_[kSlots][kSlots] = {};
+  Instant clogged_[kSlots][kSlots] = {};
+  std::map<NodeId, std::size_t> slots_;
+  std::deque<raft::Message> old_;  // to be replayed
+};
+
+}  // namespace holdfast::sim
