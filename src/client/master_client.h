@@ -83,7 +83,7 @@ class MasterClient {
   struct Options {
     std::vector<Address> masters;                        // seeds, at least one
     Duration attempt_max = std::chrono::seconds(10);     // one master's time for one answer
-    Duration hedge_after = std::chrono::milliseconds(300);  // silence after which the next one is asked too
+    Duration hedge_after = std::chrono::milliseconds(150);  // silence after which the next one is asked too
     Duration patience = std::chrono::seconds(30);        // for one question as a whole
   };
 
