@@ -64,6 +64,14 @@ TEST(Convert, AFenceSurvivesTheWireAndAStrangeOneIsRefused) {
   EXPECT_EQ(read(message).error().code(), Code::invalid);
 }
 
+TEST(Convert, AFenceLooksOnTheWireAsDocumented) {  // docs/grpc.md
+  volume_server_pb::VolumeDeleteRequest order;
+  fill(Fence{.cluster = ClusterId(Uuid{1, 2}), .generation = Generation(3), .term = Term(4), .sequence = 5},
+       order.mutable_fence());
+  EXPECT_EQ(order.SerializeAsString(),
+            "\xc2\x3e\x2c\x0a\x24" "00000000-0000-0001-0000-000000000002" "\x10\x03\x18\x04\x20\x05");
+}
+
 TEST(Convert, AMemberKeepsAGrpcPortOfItsOwn) {
   const MasterMember member{.id = NodeId(kUuid), .address = *Address::parse("[::1]:9333.7777"), .voter = false};
   master_pb::MasterMember message;
