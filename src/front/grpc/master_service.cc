@@ -261,12 +261,10 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                                          const master_pb::VolumeMarkReadonlyRequest* request,
                                          master_pb::VolumeMarkReadonlyResponse*) override {
     if (!leads()) return answered(context, grpc::Status(StatusCode::UNKNOWN, kNotLeader));
-    const auto port = static_cast<std::uint16_t>(request->port());
-    const VolumeId volume(request->volume_id());
-    if (!master_.mark_readonly(host_port(request->ip(), port), volume, request->is_readonly())) {
-      return answered(context, grpc::Status(StatusCode::UNKNOWN, "volume " + text(volume) + " on " +
-                                                                     host_port(request->ip(), port) + " not found"));
-    }
+    // What this master has not heard of is not assigned to, so there is nothing to keep away from it; the report that
+    // brings it carries the mark.
+    (void)master_.mark_readonly(host_port(request->ip(), static_cast<std::uint16_t>(request->port())),
+                                VolumeId(request->volume_id()), request->is_readonly());
     return answered(context);
   }
 
