@@ -296,6 +296,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   runtime.self = Address{ip, plan.listen.http_port, plan.listen.grpc_port};
   runtime.bind_host = plan.listen.address;
   runtime.peers = std::move(*peers);
+  runtime.feature_level = feature_level();
   runtime.heartbeat_interval = flags.duration("heartbeatInterval");
   if (flags.duration("electionTimeout") != 0s) runtime.election_timeout = flags.duration("electionTimeout");
   if (const auto valid = master::validate(runtime); !valid) return valid.error();

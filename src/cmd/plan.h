@@ -62,6 +62,9 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
 Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& settings,
                                const std::vector<Address>& masters = {});
 
+// What this build understands of what masters replicate; used by the cluster only once every voter understands it.
+std::uint32_t feature_level();
+
 // The address of this machine that others are likely to reach: the first IPv4 address that is up and not loopback,
 // else the first such IPv6 address that is not link-local, else "localhost".
 std::string detect_ip();
