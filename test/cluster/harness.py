@@ -259,7 +259,8 @@ class Cluster:
                     continue
             leaders = [i for i, s in seen.items() if s.get("IsLeader")]
             if len(leaders) == 1:
-                named = sum(1 for s in seen.values() if s.get("Leader", "").startswith(self.masters[leaders[0]]))
+                port = f":{self.master_ports[leaders[0]]}."  # without -ip a master may go by another host name
+                named = sum(1 for s in seen.values() if port in s.get("Leader", ""))
                 if named * 2 > len(seen):
                     client.close()
                     return leaders[0]
