@@ -134,6 +134,7 @@ TEST(MasterService, TwoMastersThatTakeEachOtherForTheLeaderDoNotSendARequestInCi
   EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
   EXPECT_EQ(status.error_message(), "no leader: an election is going on");
   EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+  EXPECT_GT(asked, 0);  // the second one answers for itself
   EXPECT_LT(asked, 1000);
 }
 
@@ -219,6 +220,49 @@ TEST(MasterService, GrowthWhoseLeaderIsLostEndsAsUnknownAndIsNotSentAgain) {
   EXPECT_NE(status.error_message().find("may have been done or not"), std::string::npos);
   EXPECT_EQ(grown, 0);
   never(master::GrowAnswer{});
+}
+
+TEST(MasterService, AnAssignWhoseLeaderDiesOverItIsSentToTheNext) {
+  Node dying;
+  Node next;
+  Node follower;
+  Watched<std::function<void(FakeMaster::Answer)>> asked;
+  dying.master.lead(true);
+  dying.master.on_assign = [&](const auto&, auto done) { asked.set(done); };
+  next.master.lead(true);
+  next.master.on_assign = [](const auto&, auto done) { done(answer_of(9)); };
+  follower.follow(dying, 1);
+  auto waiting = std::async(std::launch::async, [&] { return assign(follower, master_pb::AssignRequest()); });
+  ASSERT_TRUE(asked.wait_until([](const auto& done) { return done != nullptr; }));
+  std::thread stopping([&] { dying.server->stop(); });
+  asked.get()(Refusal{.kind = Refusal::Kind::unavailable, .text = "this master stops"});
+  stopping.join();
+  EXPECT_EQ(waiting.wait_for(30ms), std::future_status::timeout);
+  follower.follow(next, 2);
+  const auto [status, response] = waiting.get();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.fid(), "3,09637037d6");
+}
+
+TEST(MasterService, GrowthWhoseLinkBreaksIsUnknownEvenIfNobodyElseLeadsYet) {
+  Node dying;
+  Node follower;
+  Watched<std::function<void(master::OrRefusal<master::GrowAnswer>)>> asked;
+  dying.master.lead(true);
+  dying.master.on_grow = [&](const auto&, auto done) { asked.set(done); };
+  follower.follow(dying, 1);
+  auto waiting = std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    master_pb::VolumeGrowResponse response;
+    return follower.stub->VolumeGrow(&context, {}, &response);
+  });
+  ASSERT_TRUE(asked.wait_until([](const auto& done) { return done != nullptr; }));
+  std::thread stopping([&] { dying.server->stop(); });
+  const grpc::Status status = waiting.get();
+  asked.get()(master::GrowAnswer{});
+  stopping.join();
+  EXPECT_EQ(status.error_code(), StatusCode::UNKNOWN);
+  EXPECT_NE(status.error_message().find("may have been done or not"), std::string::npos) << status.error_message();
 }
 
 TEST(MasterService, GrowthThatNeverReachedTheLeaderGoesToTheNext) {
@@ -478,12 +522,14 @@ struct Connected {
     stream->Write(request);
   }
   ~Connected() {
+    if (ended) return;
     context.TryCancel();
     master_pb::KeepConnectedResponse rest;
     while (stream->Read(&rest)) {
     }
     stream->Finish();
   }
+  bool ended = false;  // by the test
   master_pb::KeepConnectedResponse next() {
     master_pb::KeepConnectedResponse response;
     EXPECT_TRUE(stream->Read(&response));
@@ -552,6 +598,24 @@ TEST(MasterService, KeepConnectedSendsClientsToTheNextLeader) {
   EXPECT_EQ(client.next().volume_location().leader(), "10.0.0.2:9333");
   master_pb::KeepConnectedResponse response;
   EXPECT_FALSE(client.stream->Read(&response));
+  EXPECT_TRUE(node.master.subscriptions_open.wait_until([](int n) { return n == 0; }));
+}
+
+TEST(MasterService, AClientThatDoesNotReadLosesItsStreamAndNothingOfThePicture) {
+  Node node;
+  node.master.lead(true);
+  Connected client(node);
+  client.next();
+  master::LocationChange change{.url = std::string(1 << 10, 'x')};
+  for (int i = 0; i < 30'000 && node.master.subscriptions_open.get() > 0; ++i) node.master.tell(change);
+  grpc::Status status;
+  master_pb::KeepConnectedResponse rest;
+  int read = 0;
+  while (client.stream->Read(&rest)) ++read;
+  EXPECT_LT(read, 25'000);
+  status = client.stream->Finish();
+  client.ended = true;
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(node.master.subscriptions_open.wait_until([](int n) { return n == 0; }));
 }
 
