@@ -1,0 +1,98 @@
+// What a million needles cost in memory and at start, and what one append and one read cost.
+#include <benchmark/benchmark.h>
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "io/posix/clock.h"
+#include "io/posix/disk.h"
+#include "storage/volume/volume.h"
+
+namespace holdfast::volume {
+namespace {
+
+constexpr int kMillion = 1'000'000;
+
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-bench-XXXXXX").string();
+    path = ::mkdtemp(pattern.data());
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  VolumePlace place() const { return {.id = VolumeId(1), .data_folder = path, .index_folder = path}; }
+  std::string path;
+};
+
+struct Bench {
+  WorkPool pool{1};
+  Folder folder;
+  Surroundings around{io::posix::system_disk(), io::posix::system_clock(), pool};
+  std::shared_ptr<Volume> volume = *Volume::create(around, folder.place(), {});
+
+  void put(std::uint64_t key, std::string_view data) {
+    Put put;
+    put.needle.id = NeedleId(key);
+    put.needle.cookie = Cookie(7);
+    put.needle.data = bytes_of(data);
+    put.needle.name = "name";
+    put.needle.flags = kFlagName | kFlagMime | kFlagLastModified;
+    put.needle.last_modified = 1700000000;
+    put.done = [](Result<Put::Outcome> r) { CHECK(r.ok()); };
+    volume->put(std::move(put), true);
+  }
+};
+
+void append_1k(benchmark::State& state) {
+  Bench bench;
+  const std::string data(1024, 'x');
+  std::uint64_t key = 1;
+  for (auto _ : state) bench.put(key++, data);
+}
+BENCHMARK(append_1k)->Iterations(200'000);
+
+void read_1k(benchmark::State& state) {
+  Bench bench;
+  const std::string data(1024, 'x');
+  constexpr std::uint64_t kFiles = 100'000;
+  for (std::uint64_t key = 1; key <= kFiles; key++) bench.put(key, data);
+  ReadBuffer buffer;
+  Found found;
+  std::uint64_t key = 1;
+  for (auto _ : state) {
+    key = key * 6364136223846793005ull + 1442695040888963407ull;
+    const auto answer = bench.volume->read_now(NeedleId(1 + key % kFiles), Cookie(7), {}, buffer, found);
+    if (answer != ReadNow::found) state.SkipWithError("not found");
+  }
+}
+BENCHMARK(read_1k);
+
+void open_a_million(benchmark::State& state) {
+  Bench bench;
+  for (int i = 1; i <= kMillion; i++) bench.put(static_cast<std::uint64_t>(i) * 7, "x");
+  bench.volume.reset();
+  for (auto _ : state) {
+    auto opened = Volume::open(bench.around, bench.folder.place());
+    state.counters["bytes_per_needle"] =
+        static_cast<double>((*opened)->index_memory_bytes()) / static_cast<double>((*opened)->live_needles());
+    state.PauseTiming();
+    opened->reset();
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(open_a_million)->Unit(benchmark::kMillisecond);
+
+void look_up_among_a_million(benchmark::State& state) {
+  NeedleMap map;
+  for (std::uint32_t i = 1; i <= kMillion; i++) map.put(NeedleId(std::uint64_t{i} * 7), {i, 1024});
+  std::uint64_t key = 1;
+  for (auto _ : state) {
+    key = key * 6364136223846793005ull + 1442695040888963407ull;
+    benchmark::DoNotOptimize(map.find(NeedleId((1 + (key >> 33) % kMillion) * 7)));
+  }
+  state.counters["bytes_per_needle"] = static_cast<double>(map.memory_bytes()) / kMillion;
+}
+BENCHMARK(look_up_among_a_million);
+
+}  // namespace
+}  // namespace holdfast::volume
