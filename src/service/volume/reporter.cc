@@ -104,7 +104,7 @@ void Reporter::publish_masters() {
 
 // --- the thread ---
 
-void Reporter::run() HOLDFAST_NO_ANALYSIS {
+void Reporter::run() {
   while (true) {
     Instant next = world_.clock.now() + kUpstreamPulse;
     for (const auto& link : links_) {
@@ -117,7 +117,7 @@ void Reporter::run() HOLDFAST_NO_ANALYSIS {
     {
       Guard guard(mutex_);
       const auto wait = next - world_.clock.now();
-      if (wait > 0ns) wake_.wait_for(mutex_, wait, [&] { return leaving_ || changed_ || !events_.empty(); });
+      if (wait > 0ns && !leaving_ && !changed_ && events_.empty()) wake_.wait_for(mutex_, wait);
       if (leaving_) break;
       events.swap(events_);
       changed = std::exchange(changed_, false);

@@ -46,9 +46,9 @@ class UnderWay {
   // Held by the callback; given back when the last copy of it is gone.
   std::shared_ptr<Token> take() { return std::make_shared<Token>(*this); }
 
-  void wait_for_none() HOLDFAST_NO_ANALYSIS {
+  void wait_for_none() {
     Guard guard(mutex_);
-    none_.wait(mutex_, [&] { return n_ == 0; });
+    while (n_ > 0) none_.wait(mutex_);
   }
 
  private:
@@ -477,11 +477,13 @@ class Server final : public VolumeServer {
     return out;
   }
 
-  void tend() HOLDFAST_NO_ANALYSIS {
+  void tend() {
     while (true) {
       {
         Guard guard(tend_mutex_);
-        if (tend_wake_.wait_for(tend_mutex_, kTendEvery, [&] { return tend_stop_; })) return;
+        // Woken early it only looks early.
+        if (!tend_stop_) tend_wake_.wait_for(tend_mutex_, kTendEvery);
+        if (tend_stop_) return;
       }
       bool news = !store_->tend(volume_size_limit_).empty();
       std::set<VolumeId> vanished;

@@ -286,13 +286,13 @@ bool Volume::is_expired(std::uint64_t now_seconds, bool with_grace) const {
   return now_seconds > modified + (minutes + grace) * 60;
 }
 
-void Volume::retire() HOLDFAST_NO_ANALYSIS {
+void Volume::retire() {
   std::deque<OperationPtr> dropped;
   {
     Guard guard(queue_mutex_);
     retired_ = true;
     dropped.swap(queue_);
-    writer_gone_.wait(queue_mutex_, [&] { return !writer_at_work_; });
+    while (writer_at_work_) writer_gone_.wait(queue_mutex_);
   }
   for (auto& operation : dropped) operation->finish(Error(Code::not_found, "volume " + text(id()) + " not found"));
 }

@@ -31,12 +31,12 @@ void WorkPool::stop() {
   }
 }
 
-void WorkPool::run() HOLDFAST_NO_ANALYSIS {
+void WorkPool::run() {
   while (true) {
     Work work;
     {
       Guard guard(mutex_);
-      wake_.wait(mutex_, [&] { return stopping_ || !waiting_.empty(); });
+      while (!stopping_ && waiting_.empty()) wake_.wait(mutex_);
       if (waiting_.empty()) return;
       work = std::move(waiting_.front());
       waiting_.pop_front();
