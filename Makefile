@@ -16,7 +16,10 @@ deps-bench: deps-build
 
 build: deps-build ## installs what is missing and builds build/release/bin/holdfast and its links
 	@cmake --preset release >build-release.log 2>&1 || { cat build-release.log; exit 1; }; rm -f build-release.log
-	cmake --build --preset release -j $(JOBS)
+	cmake --build --preset release -j $(JOBS) --target holdfast
+
+everything: build # as build, with all tests and tools
+	@cmake --build --preset release -j $(JOBS)
 
 up: build ## starts three masters and three volume servers in the background and shows a failover on them
 	@tools/up.sh
@@ -29,10 +32,10 @@ check: deps-test ## layers, unit tests under address and undefined-behaviour san
 test: deps-test ## installs, builds, passes all tests (T=name runs only matching ones)
 	@JOBS=$(JOBS) T='$(T)' tools/test.sh
 
-sim: build ## runs 1,000 seeds of the simulator (SEED=42 replays one)
+sim: everything ## runs 1,000 seeds of the simulator (SEED=42 replays one)
 	@SEED='$(SEED)' tools/sim.sh
 
-soak: build ## the long tests: 200 leader deaths, thread sanitizer, long simulation
+soak: everything ## the long tests: 200 leader deaths, thread sanitizer, long simulation
 	@JOBS=$(JOBS) tools/soak.sh
 
 fuzz: deps-test ## builds and runs every fuzzer (SECONDS_EACH=60)
@@ -47,4 +50,4 @@ bench: build deps-bench ## prints the benchmarks' ratios and writes docs/benchma
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help deps-build deps-test deps-bench build up down check test sim soak fuzz tsan bench clean
+.PHONY: help deps-build deps-test deps-bench build everything up down check test sim soak fuzz tsan bench clean
