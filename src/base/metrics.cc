@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 
 #include "base/check.h"
 
@@ -157,13 +158,14 @@ std::vector<Family> Registry::collect() const {
   }
   std::stable_sort(out.begin(), out.end(), [](const Family& a, const Family& b) { return a.name < b.name; });
   std::vector<Family> merged;
+  std::set<Labels> seen;  // of the family at the end of merged: Prometheus refuses a sample that comes twice
   for (auto& family : out) {
-    if (!merged.empty() && merged.back().name == family.name) {
-      auto& into = merged.back().samples;
-      into.insert(into.end(), std::make_move_iterator(family.samples.begin()),
-                  std::make_move_iterator(family.samples.end()));
-    } else {
-      merged.push_back(std::move(family));
+    if (merged.empty() || merged.back().name != family.name) {
+      seen.clear();
+      merged.push_back({family.name, family.help, family.kind, {}});
+    }
+    for (auto& sample : family.samples) {
+      if (seen.insert(sample.labels).second) merged.back().samples.push_back(std::move(sample));
     }
   }
   return merged;

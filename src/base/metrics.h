@@ -137,7 +137,8 @@ class Registry {
   };
   [[nodiscard]] Collector collector(std::function<void(std::vector<Family>&)> collect);
 
-  // Everything, sorted by name; families of the same name from several collectors are merged.
+  // Everything, sorted by name; families of the same name from several collectors are merged; of samples
+  // with the same labels the first stays (a master and a volume server in one process both name their build).
   std::vector<Family> collect() const;
 
  private:

@@ -63,13 +63,16 @@ TEST(Metrics, ACollectorIsAskedUntilItsHandleGoes) {
   EXPECT_EQ(asked, 1);
 }
 
-TEST(Metrics, FamiliesOfOneNameFromTwoCollectorsAreOne) {
+TEST(Metrics, FamiliesOfOneNameFromTwoCollectorsAreOneAndNoSampleComesTwice) {
   Registry registry;
-  const auto collect = [](std::vector<Family>& out) {
-    out.push_back({"z", "", Family::Kind::gauge, {Sample{.labels = {}, .value = 1, .histogram = {}}}});
+  const auto collect = [](const char* label) {
+    return [label](std::vector<Family>& out) {
+      out.push_back({"z", "", Family::Kind::gauge, {Sample{.labels = {}, .value = 1, .histogram = {}},
+                                                    Sample{.labels = {{"of", label}}, .value = 1, .histogram = {}}}});
+    };
   };
-  const auto a = registry.collector(collect);
-  const auto b = registry.collector(collect);
+  const auto a = registry.collector(collect("a"));
+  const auto b = registry.collector(collect("a"));
   const auto families = registry.collect();
   ASSERT_EQ(families.size(), 1u);
   EXPECT_EQ(families[0].samples.size(), 2u);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "front/http/volume_metrics.h"
+
 namespace holdfast::front {
 namespace {
 
@@ -40,6 +42,30 @@ TEST(MetricsText, CountsRequestsByKindAndStatus) {
   EXPECT_THAT(text, HasSubstr("SeaweedFS_master_request_total{type=\"lookup\",code=\"599\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("SeaweedFS_master_request_seconds_count{type=\"assign\"} 3\n"));
   EXPECT_THAT(text, Not(HasSubstr("{type=\"lookup\",code=\"200\"}")));
+}
+
+TEST(MetricsText, ShowsVolumesByCollectionAndDisks) {
+  VolumeInfo a;
+  a.size = 100;
+  a.deleted_byte_count = 7;
+  VolumeInfo b = a;
+  b.read_only = true;
+  VolumeInfo c;
+  c.collection = "c";
+  volume::DiskStatus disk;
+  disk.directory = "/data";
+  disk.all = 1000;
+  disk.error = "I/O error";
+  metrics::Registry registry;
+  const auto collector = registry.collector([&](auto& out) { append_volume_metrics(out, {a, b, c}, {disk}, 3); });
+  const auto text = metrics_text(registry);
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_volumes{collection=\"\",type=\"volume\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_volumes{collection=\"c\",type=\"volume\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_read_only_volumes{collection=\"\",type=\"volume\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_total_disk_size{collection=\"\",type=\"normal\"} 200\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_resource{name=\"/data\",type=\"all\"} 1000\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_disk_error_status{name=\"/data\",type=\"error\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_volume_masters_known 3\n"));
 }
 
 }  // namespace

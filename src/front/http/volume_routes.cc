@@ -163,7 +163,8 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
       }()),
       started_at(clock.now()),
       buffers(loops.size()),
-      requests(registry, "volumeServer", kKinds) {
+      requests(registry, "volumeServer", kKinds),
+      volume_metrics(registry, service, clock, this->options.version) {
   load_host_types(types);
 }
 

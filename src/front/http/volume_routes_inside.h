@@ -14,6 +14,7 @@
 #include "front/http/answers.h"
 #include "front/http/byte_range.h"
 #include "front/http/metrics.h"
+#include "front/http/volume_metrics.h"
 #include "front/http/url.h"
 #include "front/http/volume_path.h"
 #include "front/http/volume_routes.h"
@@ -156,6 +157,7 @@ struct VolumeRoutes::Inside : http::Observer {
   std::vector<LoopBuffer> buffers;
 
   RequestMetrics requests;
+  VolumeMetrics volume_metrics;
 };
 
 // 60 random hex digits.
