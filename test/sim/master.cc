@@ -118,7 +118,16 @@ void Master::start() {
   answers_.clear();
   heard_.clear();
   answered_tags_.clear();
-  if (start.snapshot) restore(*start.snapshot);
+  if (start.snapshot) {
+    if (!store_->load_snapshot(start.snapshot->last)) {
+      world_.checker().events.count("identities lost");
+      lost_ = true;
+      store_->crash(false);
+      world_.nemesis().identity_lost(*this);
+      return;
+    }
+    restore(*start.snapshot);
+  }
   auto options = world_.profile().options;
   options.self = id_;
   options.incarnation = incarnation_;

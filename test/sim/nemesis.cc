@@ -208,7 +208,8 @@ void Nemesis::strike(const std::string& kind) {
     check_loss();
     if (loss_) return;
     const auto id = master.id();
-    master.crash(true);
+    // Not together with a power loss: a rotten last record looks like one that was being written.
+    master.crash(false);
     tell_of_death(*victim);
     if (master.store().rot()) {
       loss_ = Loss{*victim, id, false};

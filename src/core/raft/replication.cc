@@ -447,7 +447,7 @@ void Core::Impl::tick_leader() {
   const auto heir = best_heir();
   if (!heir) return;
   const bool ahead = leading->peers.at(*heir).match > durable_;
-  if (disk_ != DiskCondition::good || ahead) start_transfer(heir);
+  if (disk_ == DiskCondition::full || ahead) start_transfer(heir);
 }
 
 }  // namespace holdfast::raft
