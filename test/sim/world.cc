@@ -188,7 +188,7 @@ void World::heal_network() {
 // ----------------------------------------------------------------------------------------------------- the run
 
 bool World::run_events(std::uint64_t steps, const std::function<bool()>& done) {
-  for (std::uint64_t i = 0; i < steps && !queue_.empty() && !checker_.failure(); ++i) {
+  for (std::uint64_t i = 0; i < steps && !queue_.empty() && !checker_.failure() && !ended_early_; ++i) {
     if (done && i % 64 == 0 && done()) return true;
     auto event = std::move(const_cast<Event&>(queue_.top()));
     queue_.pop();
@@ -237,7 +237,7 @@ void World::final_phase() {
   clients_->final_write();
   const auto until = now_ + kHealingMax;
   const bool good = run_events(kHealingSteps, [&] { return now_ > until || converged(); });
-  if (checker_.failure()) return;
+  if (checker_.failure() || ended_early_) return;
   if (!good || !converged()) {
     std::string state;
     for (auto& master : masters_) {
@@ -273,7 +273,8 @@ Outcome World::run() {
   clients_->start();
   nemesis_->start();
   run_events(options_.steps, {});
-  if (!checker_.failure()) final_phase();
+  if (!checker_.failure() && !ended_early_) final_phase();
+  if (ended_early_) checker_.events.count("runs ended early");
   clients_->flush();
   checker_.finish();
 

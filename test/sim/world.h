@@ -91,6 +91,7 @@ class World {
   Nemesis& nemesis() { return *nemesis_; }
   raft::Mutation mutation() const { return options_.mutation; }
   bool healing() const { return healing_; }
+  void end_early() { ended_early_ = true; }  // the faults are no longer survivable
 
   void after(Duration delay, std::function<void()> what);
   Duration between(Duration from, Duration spread);
@@ -141,6 +142,7 @@ class World {
   std::uint64_t digest_ = 0;
   std::uint64_t ids_ = 0;
   bool healing_ = false;
+  bool ended_early_ = false;
   std::priority_queue<Event, std::vector<Event>, Later> queue_;
   std::vector<std::unique_ptr<Master>> masters_;
   std::vector<std::unique_ptr<VolumeServer>> servers_;

@@ -138,6 +138,7 @@ Status RaftLog::take_in(ParsedSegment parsed, Found* found) {
     found->reached.reset();
   } else if (header.first > end()) {
     // Entries between are gone, though this segment was begun only after they were durable.
+    hole_ = true;  // what is sent again does not continue this segment
     reaches(header.before);
     if (!parsed.entries.empty()) reaches({.term = parsed.places.back().term, .index = parsed.entries.back().index});
     return {};
