@@ -102,6 +102,10 @@ std::string advertised_ip(const FlagView& flags, bool for_master) {
   return ip.empty() ? detect_ip() : without_brackets(ip);
 }
 
+Duration idle_timeout(const FlagView& flags) {
+  return std::chrono::seconds(std::clamp<std::int64_t>(flags.integer("idleTimeout"), 1, 86400));
+}
+
 std::string white_list(const FlagView& flags, const SettingsFiles& settings) {
   std::string all = flags.string("whiteList");
   const std::string more = settings.security.string("guard.white_list");
@@ -345,6 +349,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
 
   plan.white_list = white_list(flags, settings);
   plan.disable_http = flags.boolean("disableHttp");
+  if (flags.is_declared("idleTimeout")) plan.idle_timeout = idle_timeout(flags);  // `server` has one for both
   plan.metrics_push_address = flags.string("metrics.address");
   plan.metrics_push_seconds =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(flags.integer("metrics.intervalSeconds"), 0, 86400));
@@ -407,7 +412,7 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   if (plan.read_mode != "local" && plan.read_mode != "proxy" && plan.read_mode != "redirect") {
     LOG_WARNING("-{} {} is none of local, proxy, redirect: taken as proxy", flags.full_name("readMode"), plan.read_mode);
   }
-  plan.idle_timeout = std::chrono::seconds(std::clamp<std::int64_t>(flags.integer("idleTimeout"), 1, 86400));
+  plan.idle_timeout = idle_timeout(flags);
   return plan;
 }
 

@@ -7,12 +7,14 @@
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from harness import BIN, WEED, Failure, check, free_port
@@ -329,6 +331,76 @@ def test_upload_of_a_missing_file_uploads_nothing():
         check(err.startswith("\nExample: weed upload"), err)
         status, out, err = weed("upload", f"-master={store.master}")
         expect((status, out), (2, ""), "no files")
+
+
+def on_terminal(*arguments, env=None):
+    """(exit status, stdout, what the terminal on stderr saw)."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([WEED, *arguments], cwd=FOLDER, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=slave, env={**os.environ, "TERM": "xterm", "TMPDIR": str(FOLDER), **(env or {})})
+    os.close(slave)
+    seen = bytearray()
+
+    def drain():
+        try:
+            while piece := os.read(master, 4096):
+                seen.extend(piece)
+        except OSError:
+            pass  # the last holder of the other end is gone
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    out = process.communicate(timeout=60)[0]
+    reader.join()
+    os.close(master)
+    return process.returncode, out.decode(), seen.decode()
+
+
+def test_progress_is_shown_on_terminals_only_and_colours_can_be_refused():
+    with Store("progress") as store:
+        big = FOLDER / "big.bin"
+        big.write_bytes(os.urandom(30 << 20))
+        status, out, err = weed("upload", f"-master={store.master}", "-maxMB=0", str(big))
+        expect((status, err), (0, ""), "not a terminal")
+        status, out, seen = on_terminal("upload", f"-master={store.master}", "-maxMB=0", str(big))
+        expect(status, 0, "exit")
+        check(re.search("\\r\x1b\\[36m[01] of 1 files, [0-9.]+ [KM]?B of 30.0 MB", seen), repr(seen[:500]))
+        check(seen.endswith("\r\x1b[K"), "the line is not wiped at the end")
+        fid = json.loads(out)[0]["fid"]
+        target = FOLDER / "progress-fetched"
+        target.mkdir()
+        status, out, seen = on_terminal("download", f"-master={store.master}", f"-dir={target}", fid,
+                                        env={"NO_COLOR": "1"})
+        expect((status, out), (0, ""), "exit and stdout")
+        check("big.bin: " in seen and "\x1b[36m" not in seen, repr(seen[:500]))
+        check((target / "big.bin").read_bytes() == big.read_bytes(), "the file came back changed")
+
+
+def test_ctrl_c_leaves_nothing_half_written():
+    with Store("interrupted") as store:
+        big = FOLDER / "huge.bin"
+        with open(big, "wb") as file:
+            file.truncate(200 << 20)  # zeros; the volume server does not compress what has no type
+        status, out, _ = weed("upload", f"-master={store.master}", "-maxMB=0", str(big))
+        expect(status, 0, "upload" + out)
+        fid = json.loads(out)[0]["fid"]
+        target = FOLDER / "cut"
+        target.mkdir()
+        cut = 0
+        for wait in (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.25, 0.3):
+            process = subprocess.Popen([WEED, "download", f"-master={store.master}", f"-dir={target}", fid],
+                                       cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+            left = [p.name for p in target.iterdir()]
+            if process.returncode in (130, -signal.SIGINT):  # the latter before main() even began
+                cut += process.returncode == 130
+                expect(left, [], "what is left after Ctrl-C")
+            else:
+                expect((process.returncode, left), (0, [big.name]), "a download that was faster than Ctrl-C")
+                (target / big.name).unlink()
+        check(cut > 0, "no download was slow enough to be interrupted")
 
 
 def test_benchmark_prints_its_report_and_writes_a_histogram():
