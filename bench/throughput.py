@@ -124,37 +124,35 @@ def fill(cluster, count, size=1024):
 
 
 def reads(folder, rounds, seconds, files):
-    cluster = one_server(folder / "weed-read")
-    paths, address = fill(cluster, files)
-    (folder / "paths").write_text("\n".join(paths) + "\n")
     static = folder / "static"
-    static.mkdir()
     data = random.Random(1).randbytes(1024)
-    names = []
-    for i in range(files):
-        name = f"/{i % 256:02x}/{i}"
-        names.append(name)
+    names = [f"/{i % 256:02x}/{i}" for i in range(files)]
+    for name in names:
         target = static / name[1:]
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-    (folder / "names").write_text("\n".join(names) + "\n")
-    plain, cached = Nginx(folder, static, False), Nginx(folder, static, True)
-    wait_http(plain.address), wait_http(cached.address)
     big = folder / "bare.dat"
-    big.write_bytes(random.Random(2).randbytes(1024) * files)
-    bare_port = free_port()
-    bare = Process("bare_loop", [str(BIN / "bare_loop"), str(bare_port), str(big), str(files)], folder, prefix=PIN).start()
-    bare_address = f"127.0.0.1:{bare_port}"
-    wait_http(bare_address, names[0])
+    big.write_bytes(data * files)
+    (folder / "names").write_text("\n".join(names) + "\n")
     (folder / "numbers").write_text("\n".join(f"/{i}" for i in range(files)) + "\n")
-    systems = {
-        "holdfast": (address, [cluster.volume_processes[0].pid], "paths"),
-        "nginx": (plain.address, plain.pids(), "names"),
-        "nginx+open_file_cache": (cached.address, cached.pids(), "names"),
-        "bare epoll loop": (bare_address, [bare.pid], "numbers"),
-    }
-    rates, costs = {n: [] for n in systems}, {n: [] for n in systems}
+    plain, cached = Nginx(folder, static, False), Nginx(folder, static, True)
+    bare_port = free_port()
+    bare = Process("bare_loop", [str(BIN / "bare_loop"), str(bare_port), str(big), str(files)], folder, prefix=PIN)
+    cluster = None
     try:
+        bare.start()
+        cluster = one_server(folder / "weed-read")
+        paths, address = fill(cluster, files)
+        (folder / "paths").write_text("\n".join(paths) + "\n")
+        systems = {
+            "holdfast": (address, [cluster.volume_processes[0].pid], "paths"),
+            "nginx": (plain.address, plain.pids(), "names"),
+            "nginx+open_file_cache": (cached.address, cached.pids(), "names"),
+            "bare epoll loop": (f"127.0.0.1:{bare_port}", [bare.pid], "numbers"),
+        }
+        for where, _, _ in systems.values():
+            wait_http(where, "/1")
+        rates, costs = {n: [] for n in systems}, {n: [] for n in systems}
         for turn in range(rounds + 1):
             for name, (where, pids, list_name) in systems.items():
                 rate, cost = wrk(where, pids, seconds, "read.lua", env={"PATHS": str(folder / list_name)})
@@ -164,7 +162,8 @@ def reads(folder, rounds, seconds, files):
     finally:
         for process in (plain.process, cached.process, bare):
             process.kill()
-        cluster.stop()
+        if cluster is not None:
+            cluster.stop()
     result = {n: {"per_second": statistics.median(rates[n]), "cpu_us": statistics.median(costs[n])} for n in systems}
     for name in systems:
         ratio = statistics.median([a / b for a, b in zip(rates["holdfast"], rates[name])])

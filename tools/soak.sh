@@ -1,0 +1,14 @@
+#!/bin/sh
+# What takes too long for `make test`: leader deaths by the hundred, the thread sanitizer, long simulation.
+# DEATHS=200 SIM_SEEDS=20000 tools/soak.sh
+set -eu
+cd "$(dirname "$0")/.."
+jobs=${JOBS:-2}
+echo "== ${DEATHS:-200} leader deaths (kill -9, SIGTERM, SIGSTOP in turn)"
+test/cluster/chaos_test.py --deaths "${DEATHS:-200}"
+echo "== the same with a copy on each of three servers"
+test/cluster/chaos_test.py --deaths 30 --replication 002
+echo "== long simulation"
+SEEDS=${SIM_SEEDS:-20000} tools/sim.sh
+echo "== thread sanitizer"
+make tsan JOBS="$jobs"
