@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -6,6 +7,7 @@
 #include "io/posix/clock.h"
 #include "io/posix/disk.h"
 #include "io/posix/random.h"
+#include "io/posix/udp.h"
 
 namespace holdfast::io {
 namespace {
@@ -127,6 +129,38 @@ TEST_F(SystemDiskTest, AllocatedRoomReadsAsZerosAndKeepsTheSizeWhenAsked) {
   EXPECT_EQ(*(*file)->size(), 0u);
   ASSERT_TRUE((*file)->allocate(0, 4096, false).ok());
   EXPECT_EQ(read_all(**file, 0, 8192), std::string(4096, '\0'));
+}
+
+TEST(UdpSocketTest, DatagramsArriveWhateverFamilyTheSocketListensOn) {
+  for (const std::string listen : {"127.0.0.1", "", "0.0.0.0", "localhost"}) {
+    auto receiver = posix::UdpSocket::bind(listen, 0);
+    ASSERT_TRUE(receiver.ok()) << receiver.error().what();
+    auto sender = posix::UdpSocket::bind("", 0);
+    ASSERT_TRUE(sender.ok());
+    const auto target = posix::resolve_udp("localhost", receiver->port());
+    ASSERT_TRUE(target.ok());
+    ASSERT_TRUE(sender->send(*target, bytes_of("beat")));
+    pollfd readable{.fd = receiver->descriptor(), .events = POLLIN};
+    ASSERT_EQ(::poll(&readable, 1, 5000), 1) << "listening on '" << listen << "'";
+    std::array<std::uint8_t, 16> out{};
+    const auto length = receiver->receive(out);
+    ASSERT_TRUE(length.has_value());
+    EXPECT_EQ(text_of(BytesView(out).first(*length)), "beat");
+    EXPECT_FALSE(receiver->receive(out).has_value());
+  }
+}
+
+TEST(UdpSocketTest, ALongerDatagramThanTheBufferIsDropped) {
+  auto socket = posix::UdpSocket::bind("127.0.0.1", 0);
+  ASSERT_TRUE(socket.ok());
+  const auto self = posix::resolve_udp("127.0.0.1", socket->port());
+  ASSERT_TRUE(self.ok());
+  ASSERT_TRUE(socket->send(*self, bytes_of(std::string(100, 'x'))));
+  ASSERT_TRUE(socket->send(*self, bytes_of("short")));
+  pollfd readable{.fd = socket->descriptor(), .events = POLLIN};
+  ASSERT_EQ(::poll(&readable, 1, 5000), 1);
+  std::array<std::uint8_t, 16> out{};
+  EXPECT_EQ(socket->receive(out), std::optional<std::size_t>(5));
 }
 
 TEST(Paths, FolderOfIsTheParent) {

@@ -18,6 +18,7 @@
 #include "io/posix/clock.h"
 #include "io/posix/disk.h"
 #include "io/posix/random.h"
+#include "io/posix/udp.h"
 #include "service/master/runtime.h"
 
 namespace holdfast::front {
@@ -122,7 +123,7 @@ struct Node {
     runtime = std::move(*opened);
     service = make_raft_service(runtime->acceptor());
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(config.self.grpc_port), grpc::InsecureServerCredentials());
+    builder.AddListeningPort(host_port(config.bind_host, config.self.grpc_port), grpc::InsecureServerCredentials());
     builder.RegisterService(service.get());
     server = builder.BuildAndStart();
     CHECK(server != nullptr);
@@ -151,11 +152,11 @@ class RaftCluster : public ::testing::Test {
     ASSERT_TRUE(io::posix::system_disk().remove_all(folder_).ok());
   }
 
-  Node& add(const std::string& host = "127.0.0.1") {
+  Node& add(const std::string& host = "127.0.0.1", const std::string& bind_host = "127.0.0.1") {
     auto node = std::make_unique<Node>();
     node->config.folder = io::join(folder_, std::to_string(nodes_.size() + 1));
     node->config.self = {.host = host, .port = free_port(), .grpc_port = free_port()};
-    node->config.bind_host = "127.0.0.1";
+    node->config.bind_host = bind_host;
     node->config.segment_bytes = 4_MiB;
     nodes_.push_back(std::move(node));
     return *nodes_.back();
@@ -287,6 +288,18 @@ TEST_F(RaftCluster, MastersThatStartOneAfterTheOtherLeadSoonAfterTheLast) {
   const auto took = io::posix::boot_now() - begin;
   std::printf("leader %lld ms after the last start\n", static_cast<long long>(milliseconds(took)));
   EXPECT_LT(took, 1s);
+}
+
+TEST_F(RaftCluster, IPv6AddressesWorkForStreamsAndDatagrams) {
+  if (!io::posix::UdpSocket::bind("::1", 0)) GTEST_SKIP() << "no IPv6 here";
+  for (int i = 0; i < 3; ++i) add("::1", "::1");
+  for (auto& node : nodes_) {
+    for (auto& peer : nodes_) node->config.peers.push_back(peer->config.self);
+  }
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  ASSERT_TRUE(commit("x"));
+  EXPECT_TRUE(all_have("x", 3));
 }
 
 TEST_F(RaftCluster, AMasterAloneBeginsItsOwnCluster) {

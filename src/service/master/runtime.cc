@@ -29,8 +29,8 @@ constexpr Duration kHintInterval = 500ms;
 constexpr Duration kIdleInterval = 1s;
 constexpr Duration kTellInterval = 5s;
 // A master that was given no -peers listens this long for a cluster that knows its address before it founds its own:
-// the members of such a cluster redial a lost member at least this often (kRedialMax).
-constexpr Duration kLoneWait = 300ms;
+// the members of such a cluster redial a lost member at least every 300 ms (kRedialMax, and gRPC's jitter on it).
+constexpr Duration kLoneWait = 400ms;
 // On a machine whose cores are all busy a thread may wait 60 ms for its turn: below this a leader would be suspected for
 // the load of its machine. A lost process is found by its connections long before.
 constexpr Duration kSilenceMin = 100ms;
