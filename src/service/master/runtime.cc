@@ -28,6 +28,7 @@ constexpr Duration kJoinInterval = 100ms;
 constexpr Duration kHintInterval = 500ms;
 constexpr Duration kIdleInterval = 1s;
 constexpr Duration kTellInterval = 5s;
+constexpr Duration kTwinPatience = 300ms;      // how long a master that moved asks whether its folder is a copy
 // A master that was given no -peers listens this long for a cluster that knows its address before it founds its own:
 // the members of such a cluster redial a lost member at least every 300 ms (kRedialMax, and gRPC's jitter on it).
 constexpr Duration kLoneWait = 400ms;
@@ -112,6 +113,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   Status set_aside(const Error& why);
   void make_host();
   Status take_part(storage::RaftStore::Opened opened);
+  Status refuse_copy();
   Status found(ClusterId cluster, const raft::Configuration& configuration);
   Status enter(const Entrance& entrance);
 
@@ -161,6 +163,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::string join_answer_ HOLDFAST_GUARDED_BY(mutex_);  // why we are not in yet
   std::set<std::string> told_ HOLDFAST_GUARDED_BY(mutex_);
   std::size_t join_attempt_ HOLDFAST_GUARDED_BY(mutex_) = 0;
+  std::string was_called_ HOLDFAST_GUARDED_BY(mutex_);   // the address of the last start, if it was another
   bool readdressing_ HOLDFAST_GUARDED_BY(mutex_) = false;  // a change of address is being committed
   bool joining_ HOLDFAST_GUARDED_BY(mutex_) = false;     // takes part, is no member yet
   bool awake_ HOLDFAST_GUARDED_BY(mutex_) = false;
@@ -213,6 +216,7 @@ Status Runtime::open_state() {
   // Durable before the first word: another process of this folder must never have the same incarnation.
   if (auto done = storage::store_identity(disk_, identity_path(), identity_); !done) return done;
   if (!was_called.empty() && was_called != identity_.self) {
+    was_called_ = was_called;
     LOG_INFO("this master was called {} before and is called {} now; the others are told", was_called, identity_.self);
   }
   if (identity_.cluster.value().empty()) return storage::RaftStore::clear(disk_, folder_);
@@ -294,6 +298,7 @@ Status Runtime::start() {
     listed_[text(peer)];
   }
   if (opened_) {
+    if (auto done = refuse_copy(); !done) return done;
     compare_with_peers();
     auto opened = std::move(*opened_);
     opened_.reset();
@@ -303,6 +308,51 @@ Status Runtime::start() {
   began_ = clock_.now();
   thread_ = std::thread([this] { run(); });
   return {};
+}
+
+// A folder that served under another address may be a copy, its original alive: two processes with one identity could
+// both vote in one term. So whoever moved asks at the old address, and at every other one it knows of, before its first
+// word; the process that started later is the one to go.
+Status Runtime::refuse_copy() {
+  std::set<std::string> places;
+  {
+    Guard guard(mutex_);
+    if (was_called_.empty()) return {};
+    places.insert(was_called_);
+    for (const auto& [name, answer] : listed_) places.insert(name);
+    for (const auto& member : identity_.members) places.insert(member.address);
+    places.erase("");
+    places.erase(identity_.self);
+  }
+  struct Round {
+    Mutex mutex;
+    Condition ended;
+    std::size_t open HOLDFAST_GUARDED_BY(mutex) = 0;
+    std::string twin HOLDFAST_GUARDED_BY(mutex);
+  };
+  auto round = std::make_shared<Round>();
+  round->open = places.size();
+  RaftGreeting greeting;
+  greet(&greeting);
+  for (const auto& place : places) {
+    calls_.meet(place, greeting, [round, place, own = greeting](Result<RaftGreeting> answer) {
+      Guard guard(round->mutex);
+      --round->open;
+      if (answer && answer->node() == own.node() && answer->process() != own.process()) round->twin = place;
+      round->ended.notify_all();
+    });
+  }
+  const Instant until = clock_.now() + kTwinPatience;
+  Guard guard(round->mutex);
+  while (round->open > 0 && round->twin.empty()) {
+    const Duration left = until - clock_.now();
+    if (left <= Duration(0)) break;
+    (void)round->ended.wait_for(round->mutex, left);
+  }
+  if (round->twin.empty()) return {};
+  return Error{Code::refused, "the master at " + round->twin + " runs with the identity of " + folder_ +
+                                  ": this folder is a copy of its folder. Remove " + folder_ +
+                                  " and start again: then this master joins as a new member"};
 }
 
 void Runtime::stop(Duration transfer_wait_max) {
