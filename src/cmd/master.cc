@@ -4,6 +4,7 @@
 namespace holdfast::cmd {
 
 int run_master(const Call& call) {
+  announce(call, "master");
   const auto settings = or_fatal(load_settings(call.globals.string("config_dir"), process_environment));
   auto plan = or_fatal(plan_master(FlagView(call.flags, ""), settings));
   World world(master_loops());

@@ -20,6 +20,7 @@ bool names_no_peers(const FlagSet& flags) {
 }  // namespace
 
 int run_server(const Call& call) {
+  announce(call, "server");
   const auto& flags = call.flags;
   const bool has_master = flags.boolean("master");
   const bool has_volume = flags.boolean("volume");
@@ -41,7 +42,10 @@ int run_server(const Call& call) {
   if (has_master && std::none_of(masters.begin(), masters.end(), has_our_port)) masters.push_back(self);
   if (masters.empty()) LOG_FATAL("-master=false needs -master.peers: the masters to report to");
   std::optional<VolumePlan> volume_plan;
-  if (has_volume) volume_plan = or_fatal(plan_volume(FlagView(flags, "volume."), settings, masters));
+  if (has_volume) {
+    volume_plan = or_fatal(plan_volume(FlagView(flags, "volume."), settings, masters));
+    if (!has_master) volume_plan->listen.metrics_port = master_plan.listen.metrics_port;
+  }
 
   World world(has_volume ? volume_loops() : master_loops());
   std::unique_ptr<MasterRole> master;

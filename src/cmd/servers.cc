@@ -1,7 +1,10 @@
 #include "cmd/servers.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 
+#include "cmd/plan.h"
 #include "cmd/signals.h"
 
 namespace holdfast::cmd {
@@ -10,6 +13,10 @@ std::optional<std::string> process_environment(const std::string& name) {
   const char* text = std::getenv(name.c_str());
   if (text == nullptr) return std::nullopt;
   return std::string(text);
+}
+
+void announce(const Call& call, const std::string& command) {
+  LOG_INFO("{} {} {}, feature level {}, process {}", call.program, command, version_text(), feature_level(), ::getpid());
 }
 
 std::string serve_until_stopped(const Call& call, const std::function<void(const std::string& white_list)>& reload) {

@@ -23,7 +23,10 @@ T or_fatal(Result<T> result, const std::string& what = "",
   return std::move(*result);
 }
 
-// Logs that `role` runs, waits for a signal to stop, and answers its name. SIGHUP reads security.toml again and gives
+// The first line of a server's log: what this is, and as what it was started.
+void announce(const Call& call, const std::string& command);
+
+// Waits for a signal to stop and answers its name. SIGHUP reads security.toml again and gives
 // the white list, together with the one of -whiteList, to `reload`.
 std::string serve_until_stopped(const Call& call, const std::function<void(const std::string& white_list)>& reload);
 

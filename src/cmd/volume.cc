@@ -4,6 +4,7 @@
 namespace holdfast::cmd {
 
 int run_volume(const Call& call) {
+  announce(call, "volume");
   const auto settings = or_fatal(load_settings(call.globals.string("config_dir"), process_environment));
   auto plan = or_fatal(plan_volume(FlagView(call.flags, ""), settings));
   World world(volume_loops());
