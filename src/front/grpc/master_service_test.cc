@@ -172,6 +172,7 @@ TEST(MasterService, AnAssignWithAFrozenLeaderIsSentAgainWhenAnotherLeads) {
   auto waiting = std::async(std::launch::async, [&] { return assign(follower, master_pb::AssignRequest()); });
   ASSERT_TRUE(asked.wait_until([](bool is) { return is; }));
   follower.follow(next, 2);
+  ASSERT_EQ(waiting.wait_for(5s), std::future_status::ready);  // and not when the frozen one's time is up
   const auto [status, response] = waiting.get();
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(response.fid(), "3,09637037d6");
@@ -215,6 +216,7 @@ TEST(MasterService, GrowthWhoseLeaderIsLostEndsAsUnknownAndIsNotSentAgain) {
   });
   ASSERT_TRUE(asked.wait_until([](bool is) { return is; }));
   follower.follow(next, 2);
+  ASSERT_EQ(waiting.wait_for(5s), std::future_status::ready);
   const grpc::Status status = waiting.get();
   EXPECT_EQ(status.error_code(), StatusCode::UNKNOWN);
   EXPECT_NE(status.error_message().find("may have been done or not"), std::string::npos);
@@ -553,7 +555,7 @@ TEST(MasterService, KeepConnectedGivesThePictureAndThenTheChanges) {
   const auto second = client.next().volume_location();
   EXPECT_EQ(second.leader(), "");
   EXPECT_EQ(second.new_vids_size(), 2);
-  node.master.tell({.url = "127.0.0.1:8080", .added = {VolumeId(9)}, .removed = {VolumeId(1)}});
+  node.master.tell({.url = "127.0.0.1:8080", .added = {VolumeId(9)}, .removed = {VolumeId(1)}, .leader = "127.0.0.1:9333"});
   const auto delta = client.next().volume_location();
   EXPECT_EQ(delta.new_vids(0), 9u);
   EXPECT_EQ(delta.deleted_vids(0), 1u);
