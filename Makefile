@@ -42,7 +42,8 @@ fuzz: deps-test ## builds and runs every fuzzer (SECONDS_EACH=60)
 	@JOBS=$(JOBS) tools/fuzz.sh
 
 tsan: deps-build ## unit tests under the thread sanitizer
-	@cmake --preset tsan >/dev/null && cmake --build --preset tsan -j $(JOBS) && cd build/tsan && ctest -L unit --output-on-failure
+	@cmake --preset tsan >/dev/null && cmake --build --preset tsan -j $(JOBS) && cd build/tsan && \
+	  TSAN_OPTIONS=suppressions=$(CURDIR)/tools/tsan.supp ctest -L unit --output-on-failure
 
 bench: build deps-bench ## prints the benchmarks' ratios and writes docs/benchmarks.md's figures
 	@bench/run.sh

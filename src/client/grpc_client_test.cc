@@ -390,7 +390,9 @@ TEST(HeartbeatStream, AMasterThatDoesNotReadClosesTheStreamInsteadOfFillingTheMe
   report.set_public_url(std::string(1 << 20, 'x'));
   int sent = 0;
   while (stream.send(report)) ASSERT_LT(++sent, 1000);
-  EXPECT_EQ(closed.get_future().get().code(), Code::busy);
+  // On a slow machine the socket is full for kSilenceMax before the queue is: then the link counts as broken.
+  const Code code = closed.get_future().get().code();
+  EXPECT_TRUE(code == Code::busy || code == Code::unavailable) << text(code);
   end.open();
 }
 
