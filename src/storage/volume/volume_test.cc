@@ -421,6 +421,54 @@ TEST_F(VolumeTest, AnIndexOfAnotherVolumeMakesItReadOnlyAndChangesNothing) {
   EXPECT_EQ(write(*volume, 2, "x").error().what(), "volume 7 is read only");
 }
 
+TEST_F(VolumeTest, RowsLostFromTheHeadOfAnIndexAreRestored) {
+  auto volume = create();
+  for (std::uint64_t key = 1; key <= 4; key++) write(*volume, key, "file " + std::to_string(key)).value();
+  volume.reset();
+  const auto idx = contents(".idx");
+  // As an old bug of upstream left it: two rows gone, two deletions without an offset in their place.
+  std::string head;
+  append_row(head, {NeedleId(77), 0, -1});
+  append_row(head, {NeedleId(78), 0, -1});
+  ok(disk().replace_file(folder() + "/7.idx", head + idx.substr(32)));
+  for (int opened = 0; opened < 2; opened++) {
+    volume = reopened();
+    for (std::uint64_t key = 1; key <= 4; key++) EXPECT_EQ(read(*volume, key), "file " + std::to_string(key));
+    EXPECT_FALSE(volume->is_read_only());
+  }
+  EXPECT_EQ(contents(".idx").size(), 6u * 16);
+}
+
+TEST_F(VolumeTest, AHoleInTheIndexIsFilledFromTheDat) {
+  auto volume = create();
+  for (std::uint64_t key = 1; key <= 9; key++) write(*volume, key, "file " + std::to_string(key)).value();
+  remove(*volume, 8).value();
+  volume.reset();
+  const auto idx = contents(".idx");
+  auto holed = idx;
+  holed.replace(3 * 16, 2 * 16, std::string(2 * 16, '\0'));
+  ok(disk().replace_file(folder() + "/7.idx", holed));
+  volume = reopened();
+  for (std::uint64_t key = 1; key <= 9; key++) {
+    EXPECT_EQ(read(*volume, key), key == 8 ? "<not_found>" : "file " + std::to_string(key));
+  }
+  EXPECT_EQ(contents(".idx"), idx);
+}
+
+TEST_F(VolumeTest, ADeletionWhoseFileIsLostIsNoEmptyFile) {
+  auto volume = create();
+  write(*volume, 1, "one").value();
+  const auto second = volume->dat_bytes();
+  write(*volume, 2, "two").value();
+  remove(*volume, 2).value();
+  volume.reset();
+  cut(".idx", 16);
+  auto file = *disk().open(folder() + "/7.dat", {.write = true});
+  ok(file->write(second + 20, bytes_of("X")));
+  volume = reopened();
+  EXPECT_EQ(read(*volume, 2), "<not_found>");
+}
+
 TEST_F(VolumeTest, ZerosBehindTheLastRecordAreRoomNotFiles) {
   auto volume = create();
   write(*volume, 1, "one").value();
