@@ -328,10 +328,16 @@ int run_benchmark(const Call& call) {
     std::fflush(stdout);
     return kFailed;
   }
-  if (const auto known = (*tools)->masters.configuration(); !known) {
+  const auto known = (*tools)->masters.configuration();
+  if (!known) {
     std::printf("benchmark: no master answers: %s\n", known.error().what().c_str());
     std::fflush(stdout);
     return kFailed;
+  }
+  // The leader first, as upstream's client has it: a follower would only pass the assigns on.
+  if (!known->leader.empty()) {
+    auto again = ClientTools::make(known->leader + "," + flags.string("master"), 30s, std::min(threads, workers));
+    if (again) tools = std::move(again);
   }
 
   Benchmark benchmark(**tools, flags);

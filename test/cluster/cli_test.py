@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 
-from harness import BIN, WEED, Failure, check, free_port
+from harness import BIN, WEED, Cluster, Failure, check, free_port
 
 FOLDER = None  # made by main(); each test may leave files in it
 
@@ -437,6 +437,32 @@ def test_benchmark_of_nothing_is_refused():
     status, out, err = weed("benchmark", "-readOnly", "-writeOnly")
     expect(status, 2, "exit")
     expect(err.splitlines()[0], "Error: -readOnly and -writeOnly are mutually exclusive.", "first line")
+
+
+def test_uploads_and_downloads_go_on_while_the_leader_is_killed():
+    with Cluster() as cluster:
+        cluster.wait_writable()
+        root, target = FOLDER / "many", FOLDER / "back"
+        root.mkdir()
+        target.mkdir()
+        for i in range(400):
+            (root / f"{i:03}").write_bytes(os.urandom(2000 + i))
+        masters = ",".join(cluster.masters)
+        process = subprocess.Popen([WEED, "upload", f"-master={masters}", f"-dir={root}"], cwd=FOLDER,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        lines = [process.stdout.readline() for _ in range(50)]  # it is under way
+        cluster.master_processes[cluster.leader()].kill()
+        out, err = process.communicate(timeout=60)
+        expect((process.returncode, err), (0, ""), "exit and stderr")
+        stored = [json.loads(line)[0] for line in lines + out.splitlines()]
+        expect([f for f in stored if "error" in f], [], "files that failed")
+        expect(len({f["fid"] for f in stored}), 400, "ids")
+        # All masters are named, the dead one too.
+        got = weed("download", f"-master={masters}", f"-dir={target}", *[f["fid"] for f in stored])
+        expect(got, (0, "", ""), "download")
+        for f in stored:
+            name = f["fileName"]
+            check((target / name).read_bytes() == (root / name).read_bytes(), f"{name} came back changed")
 
 
 def test_signals_end_a_server_with_0():
