@@ -1,17 +1,15 @@
 #include "front/http/connection.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 
 namespace holdfast::http {
 
-namespace asio = boost::asio;
 using io::http1::Parsed;
 
 namespace {
@@ -43,7 +41,6 @@ bool is_without_body(int status) { return status == 204 || status == 304 || stat
 Connection::Connection(Listener& listener, int fd, std::string peer_ip, std::uint16_t peer_port,
                        std::uint16_t local_port)
     : listener_(listener),
-      socket_(listener.loop().context().get_executor()),
       fd_(fd),
       peer_ip_(std::move(peer_ip)),
       peer_port_(peer_port),
@@ -54,9 +51,6 @@ Connection::Connection(Listener& listener, int fd, std::string peer_ip, std::uin
       exchange_(*this) {
   exchange_.head_.out_ = &out_;
   out_.reserve(1024);
-  boost::system::error_code ignored;
-  // The family matters to Asio only when it opens or binds sockets, which this one is beyond.
-  socket_.assign(asio::ip::tcp::v6(), fd, ignored);
   listener_.add(*this);
 }
 
@@ -65,7 +59,8 @@ Connection::~Connection() { listener_.remove(*this); }
 void Connection::start() {
   Busy busy(*this);
   set_deadline(listener_.options().head_timeout);
-  receive_head();
+  awaits_read_ = true;
+  if (!loop().watch(fd_, *this)) close();
 }
 
 void Connection::set_deadline(Duration after) { deadline_ = listener_.now() + after; }
@@ -83,29 +78,62 @@ void Connection::deadline_passed() {
 
 // --- receiving heads
 
-void Connection::receive_head() {
-  if (closed_ || receiving_) return;
-  receiving_ = true;
-  socket_.async_read_some(asio::buffer(in_.get() + in_end_, in_capacity_ - in_end_),
-                          [this](const boost::system::error_code& error, std::size_t n) { on_received(error, n); });
+void Connection::on_ready(bool readable, bool writable, bool ended) {
+  Busy busy(*this);
+  listener_.read_clock();
+  readable_ = readable_ || readable;
+  ended_ = ended_ || ended;
+  if (writable && awaits_write_) on_sendable();
+  if (closed_ || !readable_ || !awaits_read_) return;
+  awaits_read_ = false;
+  switch (phase_) {
+    case Phase::head:
+      process();
+      break;
+    case Phase::serving:
+      resume_read();
+      break;
+    case Phase::draining:
+      drain();
+      break;
+    case Phase::lingering:
+      linger();
+      break;
+    case Phase::flushing:
+      break;
+  }
 }
 
-void Connection::on_received(const boost::system::error_code& error, std::size_t n) {
-  Busy busy(*this);
-  receiving_ = false;
-  if (closed_) return;
-  listener_.read_clock();
-  if (error || n == 0) {
+Connection::Received Connection::receive(char* to, std::size_t room, std::size_t& n) {
+  if (!readable_) return Received::nothing_yet;
+  while (true) {
+    const auto got = ::recv(fd_, to, room, MSG_DONTWAIT);
+    if (got > 0) {
+      n = static_cast<std::size_t>(got);
+      if (n < room && !ended_) readable_ = false;
+      return Received::some;
+    }
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      readable_ = false;
+      return Received::nothing_yet;
+    }
+    return Received::ended;
+  }
+}
+
+Connection::Received Connection::receive_head() {
+  std::size_t n = 0;
+  const auto received = receive(in_.get() + in_end_, in_capacity_ - in_end_, n);
+  if (received == Received::some) {
+    if (in_begin_ == in_end_) set_deadline(listener_.options().head_timeout);
+    in_end_ += n;
+  } else if (received == Received::nothing_yet) {
+    awaits_read_ = true;
+  } else {
     close();
-    return;
   }
-  if (phase_ != Phase::head) {  // the head was given up meanwhile
-    if (phase_ == Phase::lingering) linger();
-    return;
-  }
-  if (in_begin_ == in_end_) set_deadline(listener_.options().head_timeout);
-  in_end_ += n;
-  process();
+  return received;
 }
 
 void Connection::process() {
@@ -113,11 +141,10 @@ void Connection::process() {
   processing_ = true;
   for (int served = 0; phase_ == Phase::head && !closed_; ++served) {
     if (served == kRequestsInARow) {
-      // The Busy of the posted work keeps nothing alive: the connection is, because receiving_ says so.
-      receiving_ = true;
+      ++posted_;
       listener_.loop().post([this] {
         Busy busy(*this);
-        receiving_ = false;
+        --posted_;
         process();
       });
       break;
@@ -131,8 +158,7 @@ bool Connection::serve_next() {
   const std::string_view bytes(in_.get() + in_begin_, in_end_ - in_begin_);
   if (bytes.empty()) {
     in_begin_ = in_end_ = 0;
-    receive_head();
-    return false;
+    return receive_head() == Received::some;
   }
   auto parsed = io::http1::parse_request(bytes, scanned_, headers_, parsed_);
   while (parsed == Parsed::too_many && headers_.size() < listener_.options().headers_max) {
@@ -143,11 +169,8 @@ bool Connection::serve_next() {
     case Parsed::complete:
       break;
     case Parsed::incomplete:
-      if (make_room()) {
-        receive_head();
-      } else {
-        refuse(431, "431 Request Header Fields Too Large");
-      }
+      if (make_room()) return receive_head() == Received::some;
+      refuse(431, "431 Request Header Fields Too Large");
       return false;
     case Parsed::malformed:
       refuse(400, "400 Bad Request");
@@ -426,24 +449,11 @@ bool Connection::send_now(std::span<iovec> pieces) {
 }
 
 void Connection::wait_to_send() {
-  if (closed_) return;
-  CHECK(!sending_);
-  sending_ = true;
-  socket_.async_wait(Socket::wait_write, [this](const boost::system::error_code& error) { on_sendable(error); });
+  if (!closed_) awaits_write_ = true;
 }
 
-void Connection::on_sendable(const boost::system::error_code& error) {
-  Busy busy(*this);
-  sending_ = false;
-  if (closed_) {
-    wake();
-    return;
-  }
-  if (error) {
-    fail({Code::io, error.message()});
-    return;
-  }
-  listener_.read_clock();
+void Connection::on_sendable() {
+  awaits_write_ = false;
   const auto before = out_.size() - out_sent_ + piece_rest_.size() + after_piece_.size();
   std::array<iovec, 2> pieces{piece_of(piece_rest_), piece_of(after_piece_)};
   const bool all = send_now(pieces);
@@ -577,18 +587,7 @@ void Connection::drain() {
     }
     return;
   }
-  receiving_ = true;
-  socket_.async_wait(Socket::wait_read, [this](const boost::system::error_code& error) {
-    Busy busy(*this);
-    receiving_ = false;
-    if (closed_) return;
-    listener_.read_clock();
-    if (error) {
-      close();
-    } else {
-      drain();
-    }
-  });
+  awaits_read_ = true;
 }
 
 void Connection::linger() {
@@ -599,43 +598,34 @@ void Connection::linger() {
     set_deadline(kLingerTime);
     drained_ = 0;
   }
-  if (receiving_) return;
   std::array<char, 16384> dropped;
   while (true) {
-    const auto n = ::recv(fd_, dropped.data(), dropped.size(), MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
-    if (n <= 0 || (drained_ += static_cast<std::uint64_t>(n)) > kLingerBytes) {
+    std::size_t n = 0;
+    const auto received = receive(dropped.data(), dropped.size(), n);
+    if (received == Received::nothing_yet) break;
+    if (received == Received::ended || (drained_ += n) > kLingerBytes) {
       close();
       return;
     }
   }
-  receiving_ = true;
-  socket_.async_wait(Socket::wait_read, [this](const boost::system::error_code& error) {
-    Busy busy(*this);
-    receiving_ = false;
-    if (closed_) return;
-    if (error) {
-      close();
-    } else {
-      linger();
-    }
-  });
+  awaits_read_ = true;
 }
 
 void Connection::close() {
   if (closed_) return;
+  Busy busy(*this);
   closed_ = true;
   deadline_ = kDistantFuture;
   if (!broken_) broken_ = Error(Code::io, "connection closed");
-  boost::system::error_code ignored;
-  socket_.close(ignored);  // operations under way come back with operation_aborted
-  if (phase_ == Phase::serving && waiting_ != nullptr && !receiving_ && !sending_) {
-    // Nobody else would wake the handler. Not from here: the caller may be the handler itself.
-    receiving_ = true;
+  awaits_read_ = awaits_write_ = false;
+  loop().unwatch(fd_, *this);
+  ::close(fd_);
+  if (phase_ == Phase::serving && waiting_ != nullptr) {
+    // Nobody else will wake the handler. Not from here: the caller may be the handler itself.
+    ++posted_;
     listener_.loop().post([this] {
       Busy busy(*this);
-      receiving_ = false;
+      --posted_;
       wake();
     });
   }
@@ -688,17 +678,18 @@ bool Connection::receive_body_now() {
   body_begin_ = body_end_ = 0;
   std::size_t room = kBodyBytes;
   if (!parsed_.chunked) room = static_cast<std::size_t>(std::min<std::uint64_t>(room, body_left_));
-  while (true) {
-    const auto n = ::recv(fd_, body_.get(), room, MSG_DONTWAIT);
-    if (n > 0) {
-      body_end_ = static_cast<std::size_t>(n);
+  std::size_t n = 0;
+  switch (receive(body_.get(), room, n)) {
+    case Received::some:
+      body_end_ = n;
       return true;
-    }
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-    fail({Code::io, n == 0 ? "unexpected EOF" : std::strerror(errno)});
-    return false;
+    case Received::nothing_yet:
+      return false;
+    case Received::ended:
+      fail({Code::io, "unexpected EOF"});
+      return false;
   }
+  return false;
 }
 
 bool Connection::read_ready() {
@@ -741,23 +732,16 @@ bool Connection::read_ready() {
 void Connection::read_wait(std::coroutine_handle<> waiting) {
   waiting_ = waiting;
   set_deadline(listener_.options().body_timeout);
-  receiving_ = true;
-  socket_.async_wait(Socket::wait_read, [this](const boost::system::error_code& error) {
-    Busy busy(*this);
-    receiving_ = false;
-    if (!closed_) {
-      listener_.read_clock();
-      deadline_ = kDistantFuture;
-      if (error) fail({Code::io, error.message()});
-      if (!read_ready()) {
-        read_wait(std::exchange(waiting_, nullptr));  // woken for nothing
-        return;
-      }
-    } else {
-      read_result_.emplace(*broken_);
-    }
-    wake();
-  });
+  awaits_read_ = true;
+}
+
+void Connection::resume_read() {
+  deadline_ = kDistantFuture;
+  if (!read_ready()) {
+    read_wait(std::exchange(waiting_, nullptr));  // woken for nothing
+    return;
+  }
+  wake();
 }
 
 Result<BytesView> Connection::read_outcome() {

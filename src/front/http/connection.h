@@ -1,8 +1,8 @@
 // Connection: one client's TCP connection and the state of the one request on it. Internal to the server engine.
 //
-// Everything happens on the loop that accepted it. Syscalls of a small keep-alive request: the loop's epoll_wait, one
-// recv, whatever the handler does, one sendmsg. Nothing is allocated for it: buffers keep their capacity, Asio recycles
-// its operations.
+// Everything happens on the loop that accepted it, in whose fast lane it is (io/event_loop.h). Syscalls of a small
+// keep-alive request: its share of an epoll_wait, one recv, whatever the handler does, one sendmsg. Nothing is allocated
+// for it: buffers keep their capacity.
 //
 // Phases:  head --parsed--> serving --finished--> [flushing] --> [draining] --> head | lingering --> closed
 //   head       waiting for, or in the middle of, a request's head
@@ -11,15 +11,16 @@
 //   draining   reading and dropping what the handler left of a small body
 //   lingering  our side is shut; what the client still sends is dropped for a moment, so that it gets to read the
 //              answer instead of a reset
-// The object deletes itself when closed, with no operation under way and the exchange finished.
+// readable_ says that a recv is worth trying: set by an edge, cleared when a recv finds less than it asked for. Whoever
+// finds nothing to read sets awaits_read_ and is called again at the next edge; awaits_write_ likewise.
+//
+// The object deletes itself when it is closed and the exchange is finished.
 #pragma once
 
 #include <sys/uio.h>
 
 #include <array>
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <atomic>
 #include <coroutine>
 #include <memory>
 #include <string>
@@ -30,8 +31,6 @@
 namespace holdfast::http {
 
 class Listener;  // one loop's part of a server, below
-
-using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
 struct ListHook {
   ListHook* previous = this;
@@ -49,13 +48,13 @@ struct ListHook {
   }
 };
 
-class Connection : public ListHook {
+class Connection final : public ListHook, private io::Watched {
  public:
   // Takes the file descriptor.
   Connection(Listener& listener, int fd, std::string peer_ip, std::uint16_t peer_port, std::uint16_t local_port);
   ~Connection();
 
-  void start();
+  void start();  // may delete it
 
   // Called by the listener's sweep.
   Instant deadline() const { return deadline_; }
@@ -97,10 +96,13 @@ class Connection : public ListHook {
    private:
     Connection& c_;
   };
-  bool is_over() const { return closed_ && !receiving_ && !sending_ && phase_ != Phase::serving; }
+  bool is_over() const { return closed_ && posted_ == 0 && phase_ != Phase::serving; }
 
-  void receive_head();
-  void on_received(const boost::system::error_code& error, std::size_t n);
+  void on_ready(bool readable, bool writable, bool ended) override;
+
+  enum class Received : std::uint8_t { some, nothing_yet, ended };
+  Received receive(char* to, std::size_t room, std::size_t& n);  // one recv, or none when nothing can be there
+  Received receive_head();
   void process();          // parses and serves what has arrived; one loop, never nested
   bool serve_next();       // one request out of the buffer; false: nothing more can be done now
   bool make_room();        // for more of a head; false: it is too large
@@ -115,7 +117,8 @@ class Connection : public ListHook {
   void complete_head(std::optional<std::uint64_t> length, bool chunked);
   bool send_now(std::span<iovec> pieces);  // false: some of it is left, in rest_
   void wait_to_send();
-  void on_sendable(const boost::system::error_code& error);
+  void on_sendable();
+  void resume_read();
   void fail(Error error);  // the connection is broken
   void wake();             // whoever waits
 
@@ -126,7 +129,6 @@ class Connection : public ListHook {
   void set_deadline(Duration after);
 
   Listener& listener_;
-  Socket socket_;
   const int fd_;
   const std::string peer_ip_;
   const std::uint16_t peer_port_;
@@ -174,9 +176,12 @@ class Connection : public ListHook {
   bool keep_alive_ = true;
   bool is_head_ = false;
   bool served_ = false;  // a handler saw this request, so the observer hears of it
-  bool receiving_ = false;  // an async read of the head, the body, or while draining
-  bool sending_ = false;
+  bool readable_ = false;
+  bool ended_ = false;  // the other side will send no more: what is left must be read to its end
+  bool awaits_read_ = false;
+  bool awaits_write_ = false;
   bool closed_ = false;
+  int posted_ = 0;  // pieces of work on the loop that refer to this
   bool processing_ = false;
   bool counted_served_ = false;
   int busy_ = 0;
