@@ -129,12 +129,7 @@ class MasterClient::Impl : public std::enable_shared_from_this<Impl> {
     return masters_;
   }
 
-  void answered(const MasterPtr& master) {
-    const Guard guard(mutex_);
-    to_front(master->address);
-  }
-
-  // The one that failed is asked last from now on.
+  // The one that failed or stays silent is asked last from now on, until it is learned anew that it leads.
   void failed(const MasterPtr& master) {
     const Guard guard(mutex_);
     const auto place = std::find(masters_.begin(), masters_.end(), master);
@@ -289,7 +284,6 @@ class Asking final : public Question, public std::enable_shared_from_this<Asking
   void ended(const std::shared_ptr<Attempt>& attempt, const grpc::Status& status) {
     Result<Answer> answer = status.ok() ? read(attempt->response) : Result<Answer>(error_of(status));
     if (answer || verdict(answer.error()) == Verdict::final) {
-      if (status.ok()) client_->answered(attempt->master);
       finish(std::move(answer));
       return;
     }
@@ -322,8 +316,9 @@ class Asking final : public Question, public std::enable_shared_from_this<Asking
       if (!late && pausing_) {
         pausing_ = false;
         begin_round(launches);
-      } else if (!late && !next_attempt(launches)) {
-        pause();  // all are silent: look again later, the list may have grown
+      } else if (!late) {
+        for (const auto& silent : attempts_) client_->failed(silent->master);
+        if (!next_attempt(launches)) pause();  // all are silent: look again later, the list may have grown
       }
     }
     if (late) {
