@@ -42,7 +42,10 @@ struct Locations {
   VolumeId volume;
   std::string collection;
   std::vector<Location> places;
+  std::size_t copies = 1;  // that there should be
 
+  // Fewer places may mean that a copy is lost, or that its server has not told this master yet.
+  bool complete() const { return places.size() >= copies; }
   bool alive(Instant now) const {
     for (const Location& place : places)
       if (!place.liveness->alive(now)) return false;

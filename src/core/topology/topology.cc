@@ -242,6 +242,7 @@ void Topology::sweep(Instant now) {
     }
     if (!server->silent && now - server->heard >= server->pulse * options_.missed_pulses_max) {
       server->silent = true;
+      ++silences_;
       refresh_volumes(*server);
     }
   }
@@ -451,7 +452,9 @@ void Topology::refresh(Volume& volume) {
 void Topology::publish_locations(Volume& volume) {
   auto locations = std::make_shared<Locations>();
   locations->volume = volume.id;
-  locations->collection = volume.replicas.front()->volumes.at(volume.id)->collection;
+  const VolumeInfo& first = *volume.replicas.front()->volumes.at(volume.id);
+  locations->collection = first.collection;
+  locations->copies = static_cast<std::size_t>(first.replica_placement.copies());
   // Servers whose stream has ended are left out while another has the volume; the last places known are better than
   // none, for a moment (forget_after).
   const bool any_there = std::any_of(volume.replicas.begin(), volume.replicas.end(),

@@ -110,6 +110,8 @@ class Topology {
   std::uint64_t room_version() const { return room_version_; }
   std::size_t server_count() const { return servers_.size(); }
   std::size_t silent_count() const;
+  // How often a server with an open stream fell silent, since the start.
+  std::uint64_t silences() const { return silences_; }
   bool has_volume(VolumeId volume) const { return volumes_.contains(volume); }
   bool has_data_center(std::string_view name) const;
   // Servers that take writes, with their room for this disk type.
@@ -241,6 +243,7 @@ class Topology {
   std::vector<LocationEvent> events_;
   RegistryState registry_;
   std::uint64_t room_version_ = 0;
+  std::uint64_t silences_ = 0;
 };
 
 // A folder's uuid; texts that are none are hashed, so that any folder can be adopted.

@@ -199,12 +199,14 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     return reactor;
   }
 
-  // A follower whose picture lacks a volume asks the leader: the volume may be a moment old.
+  // A follower whose picture lacks a volume, or a copy of it, asks the leader: the volume may be a moment old, and a
+  // volume server that learns of too few copies refuses the write.
   ServerUnaryReactor* LookupVolume(CallbackServerContext* context, const master_pb::LookupVolumeRequest* request,
                                    master_pb::LookupVolumeResponse* response) override {
     ServerUnaryReactor* reactor = context->DefaultReactor();
-    const grpc::Status here = look_up(*request, response);
-    if (is_complete(*response) || request->passed_on()) {
+    bool complete = true;
+    const grpc::Status here = look_up(*request, response, &complete);
+    if (complete || request->passed_on()) {
       reactor->Finish(here);
       return reactor;
     }
@@ -501,7 +503,9 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   }
 
   // `id` may be a bare volume id or a whole file id; the answer names the bare one.
-  grpc::Status look_up(const master_pb::LookupVolumeRequest& request, master_pb::LookupVolumeResponse* response) {
+  // `complete` becomes false when a volume or one of its copies is not known here.
+  grpc::Status look_up(const master_pb::LookupVolumeRequest& request, master_pb::LookupVolumeResponse* response,
+                       bool* complete) {
     bool any_found = false;
     bool any_warming = false;
     for (const std::string& asked : request.volume_or_file_ids()) {
@@ -514,6 +518,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
         continue;
       }
       const master::LookupAnswer found = master_.lookup(*volume, request.collection());
+      *complete = *complete && found.locations && found.locations->complete();
       if (!found.locations) {
         one->set_error("volume id " + bare + " not found");
         any_warming = any_warming || found.warming_up;
@@ -526,13 +531,6 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
       return grpc::Status(StatusCode::UNAVAILABLE, "master is warming up, topology is still loading");
     }
     return grpc::Status::OK;
-  }
-
-  static bool is_complete(const master_pb::LookupVolumeResponse& response) {
-    for (const auto& one : response.volume_id_locations()) {
-      if (one.locations_size() == 0) return false;
-    }
-    return true;
   }
 
   void grow_here(const master_pb::VolumeGrowRequest* request, ServerUnaryReactor* reactor) {

@@ -147,10 +147,17 @@ void Assigner::add(std::shared_ptr<Waiting> waiting) {
   }
   const Instant now = shared_.clock.now();
   if (auto result = advance(waiting, now)) {
-    waiting->done(std::move(*result));
+    answer(*waiting, std::move(*result));
   } else {
+    shared_.counters.assigns_waited.add();
     waiting_.push_back(std::move(waiting));
   }
+}
+
+void Assigner::answer(Waiting& waiting, OrRefusal<AssignAnswer> result) {
+  const auto* refusal = std::get_if<Refusal>(&result);
+  if (refusal != nullptr && refusal->kind != Refusal::Kind::not_leader) shared_.counters.assigns_refused.add();
+  waiting.done(std::move(result));
 }
 
 void Assigner::look(Instant now) {
@@ -158,7 +165,7 @@ void Assigner::look(Instant now) {
     if (auto result = advance(*it, now)) {
       const auto waiting = *it;
       it = waiting_.erase(it);
-      waiting->done(std::move(*result));
+      answer(*waiting, std::move(*result));
     } else {
       ++it;
     }

@@ -39,6 +39,7 @@ class Assigner {
  private:
   std::optional<AssignAnswer> take(topology::Layout& layout, const topology::Wish& wish, std::uint64_t count,
                                    std::uint64_t data_size, Instant now);
+  void answer(Waiting& waiting, OrRefusal<AssignAnswer> result);
   // An answer, a refusal, or nothing yet.
   std::optional<OrRefusal<AssignAnswer>> advance(const std::shared_ptr<Waiting>& waiting, Instant now);
   std::optional<OrRefusal<AssignAnswer>> advance_growth(const std::shared_ptr<Waiting>& waiting, Instant now);

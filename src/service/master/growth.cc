@@ -154,11 +154,13 @@ void Growth::settle(const RunPtr& run, std::size_t index) {
     const Instant now = shared_.clock.now();
     shared_.with_topology([&](topology::Topology& topology) { topology.allocated(info, volume.servers, now); });
     run->replicas_made += volume.servers.size();
+    shared_.counters.volumes_made.add();
     LOG_V(1, "volume {} of collection \"{}\" made on {} servers", text(volume.id), info.collection,
           volume.servers.size());
   } else {
     LOG_WARNING("volume {} could not be made: {}", text(volume.id), failure->what());
     run->failure = failure;
+    shared_.counters.volumes_failed.add();
     // Whatever may exist of it goes again, as far as the servers still obey.
     for (std::size_t i = 0; i < volume.servers.size(); ++i) {
       const Status& status = *volume.answers[i];

@@ -75,6 +75,7 @@ class MasterImpl final : public Master {
 
   // ---- the loop's thread ----
   void turn();
+  void tell_of_registry(const topology::RegistryState& state);
   void look_at_view();
   void look_for_lost_leader(const View& view);
   void look_at_leader_waits(Instant now);
@@ -98,6 +99,7 @@ class MasterImpl final : public Master {
   // The loop's own.
   std::shared_ptr<const View> seen_;  // the view at the last look
   std::optional<MemberView> last_leader_;  // as last known; empty once its loss was dealt with
+  topology::RegistryState told_registry_;
   std::list<LeaderWait> leader_waits_;
   std::list<std::shared_ptr<Deletion>> deletions_;
   std::uint64_t next_sequence_ = 1ull << 32;  // apart from growth's
@@ -139,13 +141,37 @@ void MasterImpl::turn() {
   if (shared_.registry_changed.exchange(false)) {
     const auto state = shared_.registry.state();
     shared_.with_topology([&](topology::Topology& topology) { topology.set_registry(*state, now); });
+    tell_of_registry(*state);
   }
-  shared_.with_topology([&](topology::Topology& topology) { topology.sweep(now); });
+  shared_.counters.silences.add(shared_.with_topology([&](topology::Topology& topology) {
+    const std::uint64_t before = topology.silences();
+    topology.sweep(now);
+    return topology.silences() - before;
+  }));
   look_at_view();
   duties_.look(now);
   assigner_.look(now);
   look_at_leader_waits(now);
   shared_.subscriptions.deliver();
+}
+
+// What an operator should find in the log of every master.
+void MasterImpl::tell_of_registry(const topology::RegistryState& state) {
+  const auto before = std::exchange(told_registry_, state);
+  if (before.cluster_id == ClusterId()) return;  // a start: nothing of this is new
+  for (std::size_t i = before.adopted_clusters.size(); i < state.adopted_clusters.size(); ++i) {
+    LOG_WARNING("this cluster takes over the volumes of cluster {}, whose masters are held for lost",
+                text(state.adopted_clusters[i]));
+  }
+  if (state.generation != before.generation) {
+    LOG_WARNING("generation {}: orders of earlier masters are refused from now on", text(state.generation));
+  }
+  if (state.key_floor != before.key_floor) {
+    LOG_INFO("volumes that hold files came in from elsewhere: new file keys begin at {}", text(state.key_floor));
+  }
+  if (state.feature_level != before.feature_level) {
+    LOG_INFO("feature level {}: every master understands it", state.feature_level);
+  }
 }
 
 void MasterImpl::look_at_view() {

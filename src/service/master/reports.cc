@@ -63,6 +63,7 @@ class Reports::Session final : public ReportSession {
 
 std::optional<ReportReply> Reports::Session::on_report(topology::Report report) {
   if (closed_) return std::nullopt;
+  shared_.counters.reports.add();
   const Instant now = shared_.clock.now();
   ours_ = ours_ || report.is_ours();
   if (!report.location_uuids.empty()) folders_ = report.location_uuids;

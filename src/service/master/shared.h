@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 
+#include "base/metrics.h"
 #include "base/mutex.h"
 #include "core/topology/topology.h"
 #include "io/clock.h"
@@ -28,6 +29,22 @@ inline topology::Topology::Options topology_options(const Options& options) {
   out.forget_after = options.forget_after;
   return out;
 }
+
+// What is counted here (docs/metrics.md).
+struct Counters {
+  metrics::Counter& reports =
+      metrics::process().counter("SeaweedFS_master_received_heartbeats", "reports of volume servers", {{"type", "total"}});
+  metrics::Counter& silences = metrics::process().counter("holdfast_master_heartbeats_missed_total",
+                                                          "times a volume server was not heard for some pulses");
+  metrics::Counter& volumes_made =
+      metrics::process().counter("SeaweedFS_master_volume_creation_total", "volumes made", {{"result", "success"}});
+  metrics::Counter& volumes_failed = metrics::process().counter(
+      "SeaweedFS_master_volume_creation_total", "volumes made", {{"result", "failure"}});
+  metrics::Counter& assigns_refused =
+      metrics::process().counter("SeaweedFS_master_pick_for_write_error", "assigns that found nothing to write to");
+  metrics::Counter& assigns_waited =
+      metrics::process().counter("holdfast_master_assigns_waited_total", "assigns that were not answered at once");
+};
 
 struct Shared {
   Shared(Options options_given, io::Clock& clock_given, io::Random& random_given)
@@ -74,6 +91,7 @@ struct Shared {
   io::Clock& clock;
   io::Random& random;
   const Instant started;
+  const Counters counters;
   std::atomic<Consensus*> consensus{nullptr};
   VolumeOrders* orders = nullptr;
 
