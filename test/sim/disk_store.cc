@@ -30,6 +30,7 @@ class DiskStore final : public Store {
     apply_faults();
     if (!opened) return opened.error();
     store_ = std::move(opened->store);
+    for (const auto& remark : opened->remarks) remarks_ += " [" + remark + "]";
     return opened->start;
   }
 
@@ -85,6 +86,8 @@ class DiskStore final : public Store {
     return disk_.rot(path, random_.below(std::min<std::uint64_t>(info->size, 4096)), random_.below(8));
   }
 
+  std::string remarks() override { return std::exchange(remarks_, {}); }
+
   void fail_sometimes(bool on) override {
     failing_ = on;
     apply_faults();
@@ -106,6 +109,7 @@ class DiskStore final : public Store {
   const storage::RaftStore::Options options_;
   std::unique_ptr<storage::RaftStore> store_;
   bool failing_ = false;
+  std::string remarks_;
 };
 
 }  // namespace

@@ -137,8 +137,8 @@ void Master::start() {
   core_ = std::make_unique<raft::Core>(options, std::move(start), local());
   status_ = core_->status();
   world_.note(1, slot_ * 1000 + incarnation_.value(), [&] {
-    return fmt::format("start n{} incarnation {} term {} last {}", id_.value().low, incarnation_.value(),
-                       status_.term.value(), status_.last.value());
+    return fmt::format("start n{} incarnation {} term {} last {}{}", id_.value().low, incarnation_.value(),
+                       status_.term.value(), status_.last.value(), store_->remarks());
   });
   wake_later(1us);
 }

@@ -32,6 +32,7 @@ std::vector<topology::CheckpointFile> unflatten(std::string_view bytes) {
 void ModelStore::found(const raft::Configuration& configuration) {
   durable_.entries = {raft::bootstrap_entry(configuration)};
   durable_.hard_state = {Term(1), NodeId(), Index(1)};
+  durable_.reached = durable_.end();
   seen_ = durable_;
 }
 
@@ -65,15 +66,19 @@ Result<raft::Start> ModelStore::open() {
 }
 
 void ModelStore::apply(Content& content, const Write& write, std::size_t entries_max) {
+  // What is replaced on purpose is not missing; only what a damaged log once held is.
+  const bool damaged = content.reached > content.end();
   if (write.log_reset) {
-    // Only what a damaged log once held beyond the snapshot is still missing.
-    const bool damaged = content.reached > content.end();
     content.entries.clear();
     content.before = write.log_reset->last;
     if (!damaged || content.reached.index <= content.before.index) content.reached = content.before;
   }
   if (write.hard_state) content.hard_state = *write.hard_state;
-  if (write.appended.empty()) return;
+  if (!write.appended.empty()) append(content, write, entries_max);
+  if (!damaged || content.reached <= content.end()) content.reached = content.end();
+}
+
+void ModelStore::append(Content& content, const Write& write, std::size_t entries_max) {
   const auto first = write.appended.front().index;
   CHECK(first > content.before.index && first <= content.last().next());
   content.entries.resize(first - content.before.index - 1);
@@ -92,8 +97,6 @@ Status ModelStore::write(const raft::Output& out) {
 Status ModelStore::sync() {
   if (failing_ && random_.chance(20'000)) return Error{Code::io, "sync failed"};
   durable_ = seen_;
-  // What was once missing and is now there again is no damage any more.
-  if (durable_.reached <= durable_.end()) durable_.reached = seen_.reached = durable_.end();
   pending_.clear();
   return {};
 }
@@ -196,7 +199,6 @@ bool ModelStore::rot() {
   const auto after = snapshot_ ? std::max(snapshot_->last.index, durable_.before.index) : durable_.before.index;
   if (durable_.last() <= after) return false;
   const auto first = after + 1 + random_.below(durable_.last() - after);
-  durable_.reached = std::max(durable_.reached, durable_.end());
   durable_.entries.resize(first - durable_.before.index - 1);
   seen_ = durable_;
   pending_.clear();

@@ -48,6 +48,7 @@ class ModelStore final : public Store {
     }
   };
   static void apply(Content& content, const Write& write, std::size_t entries_max);
+  static void append(Content& content, const Write& write, std::size_t entries_max);
   std::string body() const;
 
   Random random_;

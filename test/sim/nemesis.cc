@@ -179,6 +179,16 @@ void Nemesis::strike(const std::string& kind) {
       if (ways != 1) world_.set_cut(lonely, slot, true);
       if (ways != 2) world_.set_cut(slot, lonely, true);
     }
+  } else if (kind == "usurp") {
+    // The leader is cut off, and the others know it before it does.
+    const auto led = leader();
+    if (!led) return;
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      if (slot == *led) continue;
+      world_.set_cut(*led, slot, true);
+      world_.set_cut(slot, *led, true);
+      if (world_.master(slot).up()) world_.master(slot).give(raft::LinkLost{world_.master(*led).id()});
+    }
   } else if (kind == "split") {
     const auto side = random.next();
     for (std::size_t a = 0; a < kSlots; ++a) {

@@ -47,6 +47,9 @@ class Store {
   // Makes something on the disk unreadable that was readable and synced. False: there was nothing to break.
   virtual bool rot() = 0;
 
+  // What the last open() found and mended, for the trace.
+  virtual std::string remarks() { return {}; }
+
   // Writes and syncs fail now and then.
   virtual void fail_sometimes(bool on) = 0;
 };

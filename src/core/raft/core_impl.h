@@ -265,6 +265,7 @@ class Core::Impl {
   std::optional<NodeId> suspect_;  // whom the pre-vote is about
   Index matched_;                  // the log up to here equals that of this term's leader
   Instant heard_;                  // from the leader, or when a vote was given
+  Instant drafted_until_ = kDistantPast;  // a learner that must be ready to stand, see electable()
   Instant beat_at_ = kDistantPast;
   std::uint64_t beat_sequence_ = 0;
   Instant link_lost_at_ = kDistantPast;

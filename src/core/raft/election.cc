@@ -32,7 +32,7 @@ LogPosition Core::Impl::claimed() const {
 bool Core::Impl::electable() const {
   const bool damaged = claimed_ && !mutated(Mutation::damage_forgotten);
   const bool voter = configuration().is_voter(options_.self) || configuration_at(commit_).is_voter(options_.self);
-  return !stopped_ && !damaged && voter;
+  return !stopped_ && !damaged && (voter || now_ < drafted_until_);
 }
 
 // The place among those who may follow the leader: as it named them, the others by id after those.
@@ -283,6 +283,11 @@ void Core::Impl::receive(const Message& m, const VoteRequest& request) {
     const auto half = std::min(silence_.timeout(), options_.silence_default) / 2;
     const auto within = request.link_lost ? missed : std::max<Duration>(missed, half);
     reply.granted = m.term > term_ && complete && leader() == nullptr && !hears_leader(within);
+    // A learner is only asked by a member whose log makes it a voter. If its own log is ahead of that one's, nobody may
+    // be able to win but itself; it does not count itself as long as its own log does not make it a voter.
+    if (!complete && !hears_leader(within) && configuration().find(m.from) != nullptr) {
+      drafted_until_ = now_ + 2 * silence_.timeout();
+    }
     send_now(m.from, reply);
     return;
   }

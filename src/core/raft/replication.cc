@@ -436,7 +436,8 @@ void Core::Impl::tick_leader() {
                                std::to_string(milliseconds(timeout)) + " ms");
     return;
   }
-  if (!configuration().is_voter(options_.self) && configurations_.rbegin()->first <= commit_) {
+  if (!configuration().is_voter(options_.self) && configurations_.rbegin()->first <= commit_ &&
+      own_term_committed()) {
     become_follower(term_, "no leader: " + label(options_.self) + " is no voter any more");
     return;
   }

@@ -79,6 +79,7 @@ Status RaftLog::recover(Found* found) {
       // one begins.
       found->remarks.push_back(path + ": " + parsed.error().what());
       segments_.push_back({.sequence = sequences[i], .file = std::move(*file), .readable = false});
+      suspect_ = true;
       continue;
     }
     if (parsed->header.cluster != options_.cluster || parsed->header.voter != options_.voter) {
@@ -90,6 +91,7 @@ Status RaftLog::recover(Found* found) {
     if (!segments_.empty() && sequences[i] != segments_.back().sequence + 1) {
       // Places are found by counting from the front: what lies before a gap is as good as gone.
       found->remarks.push_back(path + ": the segment before it is missing");
+      suspect_ = true;
       for (auto sequence = segments_.back().sequence + 1; sequence < sequences[i]; ++sequence) {
         if (segments_.size() > kSegmentsMax) return Error{Code::corrupt, path + ": too many segments are missing"};
         segments_.push_back({.sequence = sequence, .readable = false});
@@ -106,12 +108,25 @@ Status RaftLog::recover(Found* found) {
     if (auto done = take_in(std::move(*parsed), found); !done) return done.error().at(path);
   }
 
+  if (suspect_ && last().index > options_.covered) drop_suspects(found);
   durable_ = last();
   if (found->reached && *found->reached <= durable_) found->reached.reset();
   found->first = first_;
   found->before = before_;
   if (segments_.empty()) return roll(end(), last(), false);
   return {};
+}
+
+// A segment that cannot be read may have replaced a suffix of what stands before it, nobody knows from where on: only
+// what a snapshot covers is certain. The rest counts as missing, and is sent again.
+void RaftLog::drop_suspects(Found* found) {
+  found->reached = std::max(found->reached.value_or(raft::LogPosition{}), last());
+  const auto keep = options_.covered < first_ ? 0 : options_.covered.next() - first_;
+  places_.resize(keep);
+  found->entries.resize(keep);
+  hole_ = true;
+  found->remarks.push_back("log: entries from " + text(end()) +
+                           " on may be older than those of a segment that is gone; they are not used");
 }
 
 // Joins what one segment holds to what the earlier ones left.
@@ -128,8 +143,15 @@ Status RaftLog::take_in(ParsedSegment parsed, Found* found) {
     found->entries.clear();
     found->reached.reset();
     found->reset = header.reset;
+    suspect_ = false;
     first_ = header.first;
     before_ = header.before;
+  } else if (suspect_ && header.first <= end() && position_before(header.first) != header.before) {
+    // What stands before is not what this segment continues: the segment between had replaced it.
+    hole_ = true;
+    reaches(header.before);
+    if (!parsed.entries.empty()) reaches({.term = parsed.places.back().term, .index = parsed.entries.back().index});
+    return {};
   } else if (header.first < end()) {
     // A suffix was replaced.
     const auto keep = header.first - first_;
@@ -144,6 +166,7 @@ Status RaftLog::take_in(ParsedSegment parsed, Found* found) {
     return {};
   }
   if (last() != header.before) return Error{Code::corrupt, "does not continue the entry before it"};
+  suspect_ = false;  // equal here, so equal in all that comes before (log matching)
   for (std::size_t i = 0; i < parsed.entries.size(); ++i) {
     places_.push_back({.segment = static_cast<std::uint32_t>(segments_.back().sequence),
                        .data_bytes = parsed.places[i].data_bytes,

@@ -105,6 +105,7 @@ class RaftLog {
   RaftLog(io::Disk& disk, io::Random& random, std::string folder, Options options);
   Status recover(Found* found);
   Status take_in(ParsedSegment parsed, Found* found);
+  void drop_suspects(Found* found);
   Status rewrite_tail(const ParsedSegment& parsed, bool keep_garbage);
   Status roll(Index first, raft::LogPosition before, bool reset);
   Status flush(std::string* buffer, std::uint64_t offset);
@@ -129,6 +130,7 @@ class RaftLog {
   bool unsynced_ = false;
   bool reserve_ = false;
   bool hole_ = false;  // the last segment shows a bad middle: it stays as it is, as the proof of what the log held
+  bool suspect_ = false;  // while recovering: a segment could not be read since the last one that joined
   std::optional<Error> broken_;
 };
 

@@ -213,6 +213,8 @@ Status RaftStore::load(Opened* opened, RaftLog::Found found) {
   commit_ = std::clamp(commit_, covered.index, std::max(covered.index, log_->last().index));
   start.hard_state = promise_.state;
   start.hard_state.commit = commit_;
+  // At once, not with the next sync: if the last record rots before that, this tells that it is missing.
+  if (auto done = write_progress(); !done) return done;
   const auto room = log_->make_reserve();
   if (!room && room.error().code() != Code::no_space) return room;
   start.disk_full = !room;

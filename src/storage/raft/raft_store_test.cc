@@ -186,7 +186,8 @@ TEST_F(RaftStoreTest, ALostSegmentIsReportedAsDamage) {
   const auto opened = open();
   ASSERT_TRUE(opened.start.damage);
   EXPECT_EQ(opened.start.damage->last.index, Index(39));
-  EXPECT_EQ(opened.start.damage->first, opened.start.entries.back().index.next());
+  // The lost segment may have replaced a suffix of the one before, so that one cannot be trusted either.
+  EXPECT_EQ(opened.start.damage->first, Index(1));
 }
 
 // Found by the simulator: what was sent again went behind the last segment, which it does not continue, and was gone
