@@ -140,9 +140,15 @@ bool Topology::update_place(Server& server, const Report& report) {
   const std::string public_url = report.public_url.empty()
                                      ? (server.public_url.empty() || server.url != url ? url : server.public_url)
                                      : report.public_url;
-  const std::string data_center = or_else(report.data_center, kDefaultDataCenter);
-  const std::string rack = or_else(report.rack, kDefaultRack);
-  const std::uint32_t grpc_port = report.grpc_port != 0 ? report.grpc_port : report.port + kGrpcPortDistance;
+  // A change told in between (upstream's new_volumes and deleted_volumes) names the server, but leaves out where its
+  // gRPC port is, and may leave out the rest: only a full list says that a place is the default one.
+  const bool is_known = !report.full && server.url == url;
+  const std::string data_center =
+      is_known && report.data_center.empty() ? server.data_center : or_else(report.data_center, kDefaultDataCenter);
+  const std::string rack = is_known && report.rack.empty() ? server.rack : or_else(report.rack, kDefaultRack);
+  const std::uint32_t grpc_port = report.grpc_port != 0           ? report.grpc_port
+                                  : is_known && server.grpc_port != 0 ? server.grpc_port
+                                                                      : report.port + kGrpcPortDistance;
   if (server.url == url && server.public_url == public_url && server.data_center == data_center &&
       server.rack == rack && server.grpc_port == grpc_port) {
     return false;

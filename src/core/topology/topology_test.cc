@@ -74,6 +74,28 @@ TEST_F(TopologyTest, AVolumeNeedsAllItsCopies) {
   EXPECT_TRUE(writable(7));
 }
 
+TEST_F(TopologyTest, AChangeToldInBetweenMovesNoServer) {
+  // Upstream's volume servers name themselves in it, and leave out their gRPC port.
+  Report first = report(1, {volume(7)});
+  first.data_center = "dc1";
+  first.rack = "r1";
+  first.grpc_port = 7777;
+  first.public_url = "pub:80";
+  say(1, first);
+  Report change;
+  change.ip = first.ip;
+  change.port = first.port;
+  change.added = {volume(8)};
+  say(1, change);
+  const auto place = topology.index().find(VolumeId(8))->places.at(0);
+  EXPECT_EQ(place.data_center, "dc1");
+  EXPECT_EQ(place.rack, "r1");
+  EXPECT_EQ(place.grpc_port, 7777u);
+  EXPECT_EQ(place.public_url, "pub:80");
+  say(1, report(1, {volume(7)}));  // a full list without a place: the default one
+  EXPECT_EQ(topology.index().find(VolumeId(7))->places.at(0).data_center, kDefaultDataCenter);
+}
+
 TEST_F(TopologyTest, ReadOnlyFullAndDisagreeingVolumesTakeNoWrites) {
   auto read_only = volume(1);
   read_only.read_only = true;
