@@ -244,7 +244,11 @@ std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::share
   const auto& failure = waiting->growth_failed;
   const bool for_want_of_servers =
       !has_room || (failure && (failure->code() == Code::no_space || failure->code() == Code::unavailable));
-  if (for_want_of_servers && waited < shared_.options.leader_wait && is_settling(now)) {
+  if (for_want_of_servers && is_settling(now)) {
+    if (waited >= shared_.options.leader_wait) {
+      // Not "no room": who is not heard may have some.
+      return growth_goes_on(selection, failure ? failure->what() : "volume servers that are known are not heard yet");
+    }
     // Tried again when there is more room than there was at the last try.
     if (!has_room || room == waiting->room_tried) return std::nullopt;
   } else if (failure) {

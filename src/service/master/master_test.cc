@@ -219,11 +219,10 @@ TEST(Master, WithoutRoomAnAssignIsRefusedWithTheOptionsItHad) {
   (void)answer_of(cluster.assign());
   cluster.clock.advance(1s);
   cluster.pulse(1);
-  std::promise<OrRefusal<AssignAnswer>> answer;
-  cluster.master().assign({.collection = "a<b", .ttl = "3h"},
-                          [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
-  cluster.clock.advance(2s);
-  const Refusal refusal = refusal_of(answer.get_future().get());
+  cluster.clock.advance(3s);  // past the time in which a server that has yet to report is waited for
+  cluster.pulse(1);
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master().cluster_status().servers_silent == 0; }));
+  const Refusal refusal = refusal_of(cluster.assign({.collection = "a<b", .ttl = "3h"}));
   EXPECT_EQ(refusal.kind, Refusal::Kind::not_acceptable);
   EXPECT_EQ(refusal.text,
             "failed to find writable volumes for collection:a<b replication:000 ttl:3h error: No writable volumes and "
@@ -390,6 +389,57 @@ TEST(Master, VolumesFromElsewhereAreWrittenToOnlyWithKeysAboveAllOfTheirs) {
   ASSERT_TRUE(cluster.eventually([&] { return (answer = cluster.master().try_assign({.collection = "old"})).has_value(); }));
   EXPECT_GE(answer->fid.key.value(), 500 + topology::kKeySkip);
   EXPECT_GE(cluster.master().cluster_status().max_volume_id, VolumeId(50));
+}
+
+TEST(Master, NewMastersTakeOverTheVolumesOfLostOnesAndTheirOrdersOutrankTheirs) {
+  Cluster cluster(3);
+  cluster.group.lead(0);
+  const auto old_server = [](int n, std::uint64_t key) {
+    topology::Report report = fake_report(n);
+    report.cluster_id = ClusterId(Uuid{999, 9});
+    report.generation = Generation(4);
+    VolumeInfo info;
+    info.id = VolumeId(static_cast<std::uint32_t>(n));
+    info.max_key = NeedleId(key);
+    report.volumes = {info};
+    return report;
+  };
+  cluster.connect(old_server(1, 5000));
+  std::optional<AssignAnswer> answer;
+  ASSERT_TRUE(cluster.eventually([&] { return (answer = cluster.master().try_assign({})).has_value(); }));
+  EXPECT_EQ(answer->fid.volume, VolumeId(1));
+  EXPECT_GE(answer->fid.key.value(), 5000 + topology::kKeySkip);
+  EXPECT_EQ(cluster.master().cluster_status().generation, Generation(5));
+
+  // The second of the lost cluster's servers comes later and is welcome too.
+  cluster.connect(old_server(2, 9000));
+  ASSERT_TRUE(cluster.eventually([&] {
+    answer = cluster.master().try_assign({.data_node = "10.0.0.2:8080"});
+    return answer.has_value();
+  }));
+  EXPECT_GE(answer->fid.key.value(), 9000 + topology::kKeySkip);
+  EXPECT_EQ(cluster.master().cluster_status().generation, Generation(5));
+
+  (void)answer_of(cluster.assign({.collection = "new"}));
+  const auto order = cluster.orders.orders().front();
+  EXPECT_EQ(order.fence.cluster_id, FakeGroup::cluster());
+  EXPECT_EQ(order.fence.generation, Generation(5));
+  EXPECT_GT(order.volume, VolumeId(topology::kVolumeIdSkip));
+}
+
+TEST(Master, WhileServersAreNotHeardAnAssignIsToldToComeBackNotThatAllIsFull) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  cluster.clock.advance(10s);
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master().cluster_status().servers_silent == 1; }));
+  std::promise<OrRefusal<AssignAnswer>> answer;
+  cluster.master().assign({}, [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
+  cluster.clock.advance(2s);
+  const Refusal refusal = refusal_of(answer.get_future().get());
+  EXPECT_EQ(refusal.kind, Refusal::Kind::busy);
+  EXPECT_GT(refusal.retry_after, Duration(0));
 }
 
 TEST(Master, FoldersOfAnotherClusterAreRefusedOnceThisOneHasVolumes) {
