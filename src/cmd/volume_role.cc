@@ -108,6 +108,9 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
 void VolumeRole::stop() { inside_->stop(inside_->plan.config.pre_stop); }
 
 void VolumeRole::reload(const std::string& white_list) {
+  if (const auto loaded = inside_->server->load_new_volumes(); loaded > 0) {
+    LOG_INFO("{} volumes whose files have appeared are loaded", loaded);
+  }
   if (const auto set = inside_->white_list.set(white_list); !set) {
     LOG_ERROR("white list: {}; the one before stays", set.error().what());
   }

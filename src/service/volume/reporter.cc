@@ -233,7 +233,7 @@ void Reporter::on_response(Link& link, const master_pb::HeartbeatResponse& respo
     link.dial_at = now + pause;
   };
   link.answered = true;
-  if (response.volume_size_limit() > 0) world_.settings(response.volume_size_limit(), response.preallocate());
+  if (response.volume_size_limit() > 0) world_.settings(response.volume_size_limit());
   if (response.duplicated_uuids_size() > 0) {
     return turn_away(response.refusal().empty() ? "another volume server reports the folder " + response.duplicated_uuids(0)
                                                 : response.refusal(),
@@ -377,9 +377,11 @@ void Reporter::refresh_links() {
 void Reporter::take_stock() {
   const auto now = world_.clock.now();
   if (now - stock_taken_ < kStockFor) return;
-  stock_ = world_.holdings();
+  auto stock = world_.holdings();
   stock_taken_ = now;
   const auto version = version_ + 1;
+  if (stock.slots != stock_.slots) version_ = version;  // room is told with the next pulse
+  stock_ = std::move(stock);
   for (const auto& info : stock_.volumes) {
     const auto it = told_.find(info.id);
     if (it == told_.end()) {

@@ -68,7 +68,7 @@ class Reporter {
     std::vector<std::string> folder_uuids;
     Uuid process;
     // Called on the reporter's thread when a master tells other settings.
-    std::function<void(std::uint64_t volume_size_limit, bool preallocate)> settings;
+    std::function<void(std::uint64_t volume_size_limit)> settings;
   };
 
   Reporter(const VolumeConfig& config, World world);

@@ -129,9 +129,9 @@ class Server final : public VolumeServer {
                                  .holdings = [this] { return holdings(); },
                                  .folder_uuids = store_->folder_uuids(),
                                  .process = world_.process,
-                                 .settings = [this](std::uint64_t limit, bool preallocate) {
-                                   volume_size_limit_ = limit;
-                                   preallocate_ = preallocate;
+                                 .settings = [this](std::uint64_t limit) {
+                                   // Folders without a fixed number of volumes count their slots by it.
+                                   if (volume_size_limit_.exchange(limit) != limit) tend_wake_.notify_all();
                                  }});
     tender_ = std::thread([this] { tend(); });
     return {};
@@ -516,7 +516,6 @@ class Server final : public VolumeServer {
   std::atomic<bool> healthy_{true};
   std::atomic<bool> stopped_{false};
   std::atomic<std::uint64_t> volume_size_limit_{0};  // 0 until a master tells it
-  std::atomic<bool> preallocate_{false};
 
   Mutex tend_mutex_;  // leaf
   Condition tend_wake_;

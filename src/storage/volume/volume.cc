@@ -62,8 +62,8 @@ std::optional<Slot> Volume::find(NeedleId key) const {
 // --- reading ---
 
 Result<NeedleView> Volume::read_record(const Slot& slot, std::uint8_t* room, std::size_t room_bytes, bool cached_only,
-                                       NeedleId key) {
-  const std::uint64_t at = std::uint64_t{slot.offset} * kAlignment;
+                                       NeedleId key, std::uint64_t base) {
+  const std::uint64_t at = base + std::uint64_t{slot.offset} * kAlignment;
   // The padding is not needed, and may be missing behind the last record.
   const auto wanted = room_bytes - padding_bytes(slot.size, version());
   const std::span<std::uint8_t> out(room, wanted);
@@ -122,37 +122,36 @@ Result<Found> Volume::read(NeedleId key, Cookie cookie, ReadOptions options) {
     found.needle.cookie = cookie;
     return found;
   }
-  if (static_cast<std::uint64_t>(slot->size) > kInlineBytesMax) {
-    auto large = read_large(*slot, key);
-    if (!large) {
-      note_read_error(large.error(), key);
-      return large;
-    }
-    found = std::move(*large);
-  } else {
-    const auto bytes = record_bytes(slot->size, version());
-    found.owned = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
-    const auto needle = read_record(*slot, found.owned.get(), bytes, false, key);
-    if (!needle) {
-      note_read_error(needle.error(), key);
-      return needle.error();
-    }
-    found.needle = *needle;
-    found.etag = crc32c(needle->data);
-    if (!check_data(*needle)) {
-      const Error error(Code::corrupt, "the data's crc is wrong");
-      note_read_error(error, key);
-      return error;
-    }
+  auto read = read_at(*slot, key, 0);
+  if (!read && read.error().code() == Code::corrupt && dat_bytes() > kDatBytesMax) {
+    // Behind 32 GiB upstream's offsets have wrapped (spec/volume-format 3.5).
+    if (auto wrapped = read_at(*slot, key, kDatBytesMax)) read = std::move(wrapped);
+  }
+  if (!read) {
+    note_read_error(read.error(), key);
+    return read;
   }
   if (io_errors_.load(std::memory_order_relaxed) != 0 && !is_quarantined()) io_errors_ = 0;
-  if (found.needle.cookie != cookie) return not_found();
-  if (found.needle.is_expired(wall_ns())) return not_found();
+  if (read->needle.cookie != cookie) return not_found();
+  if (read->needle.is_expired(wall_ns())) return not_found();
+  return read;
+}
+
+Result<Found> Volume::read_at(const Slot& slot, NeedleId key, std::uint64_t base) {
+  if (static_cast<std::uint64_t>(slot.size) > kInlineBytesMax) return read_large(slot, key, base);
+  Found found;
+  const auto bytes = record_bytes(slot.size, version());
+  found.owned = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
+  const auto needle = read_record(slot, found.owned.get(), bytes, false, key, base);
+  if (!needle) return needle.error();
+  if (!check_data(*needle)) return Error(Code::corrupt, "the data's crc is wrong");
+  found.needle = *needle;
+  found.etag = crc32c(needle->data);
   return found;
 }
 
-Result<Found> Volume::read_large(const Slot& slot, NeedleId key) {
-  const std::uint64_t at = std::uint64_t{slot.offset} * kAlignment;
+Result<Found> Volume::read_large(const Slot& slot, NeedleId key, std::uint64_t base) {
+  const std::uint64_t at = base + std::uint64_t{slot.offset} * kAlignment;
   std::uint8_t front[kFrontBytes];
   const auto got_front = dat_->read(at, front);
   if (!got_front) return got_front.error();

@@ -193,8 +193,9 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
   // Reading.
   Result<NeedleView> read_record(const Slot& slot, std::uint8_t* room, std::size_t room_bytes, bool cached_only,
-                                 NeedleId key);
-  Result<Found> read_large(const Slot& slot, NeedleId key);
+                                 NeedleId key, std::uint64_t base = 0);
+  Result<Found> read_large(const Slot& slot, NeedleId key, std::uint64_t base = 0);
+  Result<Found> read_at(const Slot& slot, NeedleId key, std::uint64_t base);
   void note_read_error(const Error& error, NeedleId key);
   std::uint64_t wall_ns() const;
 

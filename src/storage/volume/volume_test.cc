@@ -118,6 +118,7 @@ class VolumeTest : public ::testing::Test {
   }
 
   std::string contents(const std::string& ext) { return *disk().read_file(folder() + "/7" + ext, 1_GiB); }
+  std::uint64_t contents_size(const std::string& ext) { return disk().info(folder() + "/7" + ext)->size; }
   void append_to(const std::string& ext, const std::string& bytes) {
     auto file = disk().open(folder() + "/7" + ext, {.write = true});
     ASSERT_TRUE(file.ok());
@@ -508,6 +509,22 @@ TEST_F(VolumeTest, ReadsUpstreamsVolumeOfVectorV10) {
   EXPECT_EQ(read(*volume, 0x102, 0x1a2b3c4d, {.read_deleted = true}), "hello");
   EXPECT_EQ(volume->last_append_at_ns(), 1700000001000000000u);
   EXPECT_TRUE(disk().info(folder() + "/7.vif").ok());
+}
+
+TEST_F(VolumeTest, OffsetsThatWrappedBehind32GiBAreFollowed) {
+  create().reset();
+  const auto far = 32_GiB + 8;
+  auto put = put_of(5, "far away");
+  put.needle.append_at_ns = 1;
+  auto file = *disk().open(folder() + "/7.dat", {.write = true});
+  ok(file->write(far, bytes_of(encode(put.needle, Version::v3))));  // a sparse file
+  std::string row;
+  append_row(row, {NeedleId(5), 1, NeedleHeader::parse(bytes_of(encode(put.needle, Version::v3)).data()).size});
+  ok(disk().replace_file(folder() + "/7.idx", row));
+  auto volume = reopened();
+  EXPECT_EQ(read(*volume, 5), "far away");
+  EXPECT_EQ(write(*volume, 6, "no room").error().code(), Code::no_space);
+  EXPECT_EQ(volume->dat_bytes(), contents_size(".dat"));
 }
 
 // --- marks ---
