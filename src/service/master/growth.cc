@@ -217,7 +217,7 @@ bool Growth::is_current(const Run& run) const {
 
 OrderFence Growth::fence(const Run& run) {
   const auto registry = shared_.registry.state();
-  return {registry->cluster_id, registry->generation, run.term, next_sequence_++};
+  return {registry->cluster_id, registry->generation, run.term, shared_.next_order.fetch_add(1)};
 }
 
 void Growth::post(Loop& loop, std::function<void()> task) {

@@ -102,7 +102,6 @@ class Growth {
   // The running one in front, others of the layout behind it.
   std::map<topology::LayoutKey, std::deque<RunPtr>> by_layout_;
   Id next_id_ = 1;
-  std::uint64_t next_sequence_ = 1;
   bool stopped_ = false;
 };
 

@@ -102,7 +102,6 @@ class MasterImpl final : public Master {
   topology::RegistryState told_registry_;
   std::list<LeaderWait> leader_waits_;
   std::list<std::shared_ptr<Deletion>> deletions_;
-  std::uint64_t next_sequence_ = 1ull << 32;  // apart from growth's
   bool stopped_ = false;
 };
 
@@ -372,7 +371,7 @@ void MasterImpl::delete_here(std::string collection, std::function<void(OrRefusa
   deletions_.push_back(deletion);
   const auto state = shared_.registry.state();
   for (const auto& [server, address] : orders) {
-    const OrderFence fence{state->cluster_id, state->generation, deletion->term, next_sequence_++};
+    const OrderFence fence{state->cluster_id, state->generation, deletion->term, shared_.next_order.fetch_add(1)};
     shared_.orders->delete_collection(
         address, fence, deletion->collection,
         [this, deletion, server = server, loop = shared_.loop_owner](Status status) {

@@ -326,6 +326,30 @@ TEST(Master, DeletingACollectionOrdersEveryServerThatHasItAndForgetsItsVolumes) 
   EXPECT_TRUE(cluster.master().collections().empty());
 }
 
+// Volume servers refuse orders with a lower number than one they have obeyed. Deletions once had numbers of their own,
+// far above growth's, so after the first deletion no volume could be made until the next election.
+TEST(Master, GrowthAfterADeletionHasAHigherNumber) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign({.collection = "pics"}));
+  std::promise<void> deleted;
+  cluster.master().delete_collection("pics", [&](const OrRefusal<Done>&) { deleted.set_value(); });
+  deleted.get_future().wait();
+  (void)answer_of(cluster.assign({.collection = "music"}));
+  const auto orders = cluster.orders.orders();
+  std::uint64_t of_deletion = 0;
+  std::size_t later = 0;
+  for (const auto& order : orders) {
+    if (order.what == "delete collection") of_deletion = order.fence.sequence;
+    if (order.what != "allocate" || order.collection != "music") continue;
+    EXPECT_GT(order.fence.sequence, of_deletion);
+    ++later;
+  }
+  EXPECT_GT(of_deletion, 0u);
+  EXPECT_GT(later, 0u);
+}
+
 TEST(Master, ASilentServerIsNotPickedAndReturnsWithItsNextReport) {
   Cluster cluster;
   cluster.group.lead(0);

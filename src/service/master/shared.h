@@ -92,6 +92,9 @@ struct Shared {
   io::Random& random;
   const Instant started;
   const Counters counters;
+  // Numbers this process' orders to volume servers, growth's and deletions' alike: a server refuses what comes late, so
+  // two counters of different height would shut one kind out.
+  std::atomic<std::uint64_t> next_order{1};
   std::atomic<Consensus*> consensus{nullptr};
   VolumeOrders* orders = nullptr;
 
