@@ -388,6 +388,87 @@ TEST_F(RaftCluster, AWipedMasterComesBackAsANewMemberInThePlaceOfTheOld) {
   EXPECT_TRUE(all_have("after", 3));
 }
 
+TEST_F(RaftCluster, AMasterWhoseVoteIsDamagedComesBackAsANewMember) {
+  add_three();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  ASSERT_TRUE(commit("before"));
+  auto& hurt = *nodes_[0];
+  const NodeId old = hurt.view()->self;
+  hurt.stop();
+  ASSERT_NE(await_leader(&hurt), nullptr);
+  {
+    auto vote = io::posix::system_disk().open(io::join(folder_of(hurt), "vote"), {.write = true});
+    ASSERT_TRUE(vote.ok());
+    ASSERT_TRUE((*vote)->write(30, bytes_of("rot")).ok());
+    ASSERT_TRUE((*vote)->write(4096 + 30, bytes_of("rot")).ok());
+  }
+  ASSERT_TRUE(hurt.start().ok());
+  EXPECT_TRUE(voters_are(3));
+  EXPECT_NE(hurt.view()->self, old);
+  EXPECT_TRUE(all_have("before", 3));
+}
+
+TEST_F(RaftCluster, MastersOfTwoClustersStayApart) {
+  auto& one = add();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  auto& other = add();
+  ASSERT_TRUE(other.start().ok());
+  ASSERT_TRUE(soon([&] { return one.leads() && other.leads(); }));
+  const auto cluster = other.view()->cluster_id;
+  EXPECT_NE(one.view()->cluster_id, cluster);
+  // Even when an operator names one to the other.
+  other.stop();
+  other.config.peers = {one.config.self, other.config.self};
+  ASSERT_TRUE(other.start().ok());
+  ASSERT_TRUE(soon([&] { return other.leads(); }));
+  std::this_thread::sleep_for(700ms);
+  EXPECT_EQ(other.view()->cluster_id, cluster);
+  EXPECT_EQ(other.view()->members.size(), 1u);
+  EXPECT_EQ(one.view()->members.size(), 1u);
+  // A new master that names both is refused in words.
+  auto& third = add();
+  third.config.peers = {one.config.self, other.config.self, third.config.self};
+  ASSERT_TRUE(third.start().ok());
+  EXPECT_TRUE(soon([&] { return third.fatal.load(); }));
+  EXPECT_NE(third.why.find("two clusters"), std::string::npos) << third.why;
+}
+
+TEST_F(RaftCluster, AServerIsRemovedByAnOperatorAndSaysSo) {
+  add_three();
+  start_all();
+  auto* first = await_leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("before"));
+  auto& gone = first == nodes_[0].get() ? *nodes_[1] : *nodes_[0];
+  std::promise<Status> done;
+  first->runtime->remove_server(gone.view()->self, [&](Status status) { done.set_value(std::move(status)); });
+  const auto status = done.get_future().get();
+  EXPECT_TRUE(status.ok()) << status.error().what();
+  EXPECT_TRUE(soon([&] { return gone.fatal.load(); }));
+  EXPECT_FALSE(gone.why.empty());
+  std::printf("%s\n", gone.why.c_str());
+  EXPECT_EQ(first->view()->members.size(), 2u);
+}
+
+TEST_F(RaftCluster, AServerIsAddedByAnOperator) {
+  add_three();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  ASSERT_TRUE(commit("before"));
+  auto& fourth = add();
+  // Waits for masters that do not exist, so it founds nothing by itself.
+  fourth.config.peers = {fourth.config.self, {.host = "127.0.0.1", .port = free_port(), .grpc_port = free_port()}};
+  ASSERT_TRUE(fourth.start().ok());
+  std::promise<Status> done;
+  leader()->runtime->add_server(fourth.config.self, [&](Status status) { done.set_value(std::move(status)); });
+  const auto status = done.get_future().get();
+  EXPECT_TRUE(status.ok()) << status.error().what();
+  EXPECT_TRUE(voters_are(4));
+  EXPECT_TRUE(all_have("before", 4));
+}
+
 TEST_F(RaftCluster, AMemberThatReturnsUnderAnotherAddressIsFollowedThere) {
   add_three();
   start_all();

@@ -190,7 +190,8 @@ TEST(RaftWire, EveryMessageComesThroughUnchanged) {
   expect_round_trip(raft::SnapshotReply{.snapshot = position, .next_offset = 11, .stored = true, .sent = stamp});
   expect_round_trip(raft::ReadQuery{.request = 4});
   expect_round_trip(raft::ReadAnswer{.request = 4, .asker = Incarnation(2), .ok = true, .index = Index(3)});
-  expect_round_trip(raft::Notice{.kind = raft::NoticeKind::regressed, .text = "why"});
+  expect_round_trip(raft::Notice{
+      .kind = raft::NoticeKind::regressed, .as_of = Index(3), .incarnation = Incarnation(4), .text = "why"});
 }
 
 TEST(RaftWire, WhatIsNotUnderstoodIsAnError) {

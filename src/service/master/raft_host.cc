@@ -115,7 +115,6 @@ Status RaftHost::begin(ClusterId cluster, std::unique_ptr<storage::RaftStore> st
     }
     applied_ = snapshot_at_ = last.index;
     applied_term_ = last.term;
-    configuration_index_ = start.snapshot->configuration_index;
   }
   raft::Options core = options_.core;
   core.self = options_.self;
@@ -424,7 +423,12 @@ void RaftHost::handle(raft::Output out) {
       done(ok ? Status() : Error{Code::unavailable, "leadership stays here: " + out.transfer_done->why});
     }
   }
-  for (const auto& notice : out.notices) fail("the leader refuses this master: " + notice.text);
+  for (const auto& notice : out.notices) {
+    fail("the leader refuses this master: " + notice.text +
+         (notice.kind == raft::NoticeKind::removed
+              ? ". To bring it back as a new member remove its member folder and start it again"
+              : ""));
+  }
   if (out.halt) fail(*out.halt);
   consider_snapshot();
 }
@@ -439,7 +443,6 @@ void RaftHost::apply(const raft::Output& out) {
     LOG_INFO("took the leader's state up to entry {}", text(last.index));
     applied_ = snapshot_at_ = last.index;
     applied_term_ = last.term;
-    configuration_index_ = out.restore->configuration_index;
   }
   for (const auto& entry : out.committed) {
     CHECK(entry.index > applied_);
@@ -450,8 +453,6 @@ void RaftHost::apply(const raft::Output& out) {
                     ". Start a build that understands it");
       }
       if (!batches_.empty()) answers_[entry.index] = std::move(*answers);
-    } else if (entry.kind == EntryKind::configuration) {
-      configuration_index_ = entry.index;
     }
     applied_ = entry.index;
     applied_term_ = entry.term;
@@ -499,9 +500,7 @@ void RaftHost::consider_snapshot() {
   snapshot_under_way_ = true;
   const auto keep = std::min(options_.entries_kept, applied_.value());
   log_->enqueue({.snapshot = LogThread::Snapshot{
-                     .meta = {.last = {.term = applied_term_, .index = applied_},
-                              .configuration = core_->configuration_at(applied_),
-                              .configuration_index = configuration_index_},
+                     .meta = core_->snapshot_meta(applied_, applied_term_),
                      .files = std::move(checkpoint.files),
                      .keep_from = applied_ - keep}});
 }

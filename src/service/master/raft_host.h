@@ -167,7 +167,6 @@ class RaftHost final : public Consensus {
   std::uint64_t next_sequence_ = 1;  // of requests of this process
   Index applied_;
   Term applied_term_;
-  Index configuration_index_;  // of the last one applied
   Index snapshot_at_;
   std::uint64_t log_bytes_at_snapshot_ = 0;
   bool snapshot_under_way_ = false;

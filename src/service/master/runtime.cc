@@ -35,6 +35,8 @@ constexpr Duration kLoneWait = 400ms;
 // On a machine whose cores are all busy a thread may wait 60 ms for its turn: below this a leader would be suspected for
 // the load of its machine. A lost process is found by its connections long before.
 constexpr Duration kSilenceMin = 100ms;
+// One of the listed masters belongs to a cluster: so long the others may still say that they belong to another one.
+constexpr Duration kOtherAnswersWait = 200ms;
 // A member that was heard within this time is not replaced by a newcomer at its address.
 constexpr Duration kAliveWithin = 3s;
 
@@ -539,7 +541,11 @@ Duration Runtime::bootstrap_turn(Instant now) {
     auto step = next_step(self, listed);
     if (auto* founding = std::get_if<Found>(&step)) {
       done = found(founding->cluster, founding->configuration);
-    } else if (auto* joining = std::get_if<Join>(&step)) {
+    } else if (auto* joining = std::get_if<Join>(&step); joining != nullptr && !all_answered(listed) &&
+                                                         now < began_ + kOtherAnswersWait) {
+      meet_listed(now, kMeetInterval);
+      return kMeetInterval;
+    } else if (joining != nullptr) {
       done = enter({.cluster = joining->cluster,
                     .founding = joining->founding,
                     .configuration = joining->configuration,
