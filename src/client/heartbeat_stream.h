@@ -3,7 +3,8 @@
 // alone and nothing of a failed attempt (the library's backoff, a half-dead socket) burdens the next.
 //
 // A connection that is refused or reset, and a stream that the master ends, are told by on_closed at once. A peer whose
-// machine vanished is found by unacknowledged bytes after about two seconds (kSilenceMax), as reports flow all the time.
+// machine vanished is found by unacknowledged bytes after about two seconds (kSilenceMax), as reports flow all the
+// time.
 //
 // Thread-safe. Events come from threads of the gRPC library, one at a time per stream, and must not block. After the
 // destructor has returned no event comes any more; it waits for one that is running, unless called from within it. So

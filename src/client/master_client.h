@@ -1,9 +1,9 @@
 // MasterClient: the masters as one thing to ask, for clients and volume servers. Any master answers: followers look up
 // by themselves and pass assigns on to the leader.
 //
-// A question goes to the leader when it is known, else to a master that works. One that refuses the connection or breaks
-// it is left for the next at once; when one stays silent for hedge_after the next is asked beside it, and the first
-// answer wins: a lookup has no effect, and an assign that nobody uses costs nothing. When all have failed the round is
+// A question goes to the leader when it is known, else to a master that works. One that refuses the connection or
+// breaks it is left for the next at once; when one stays silent for hedge_after the next is asked beside it, and the
+// first answer wins: a lookup has no effect, and an assign that nobody uses costs nothing. When all have failed the round is
 // repeated after a short growing pause, until `patience` is over. So the death of a master, leading or not, costs a
 // client no more than the election itself.
 //

@@ -415,8 +415,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     if (!request->target_id().empty() || !request->target_address().empty()) {
       target = member_named(request->target_id(), request->target_address());
       if (!target) {
-        return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT,
-                                              "no master is called " + request->target_id() + request->target_address()));
+        const std::string name = request->target_id() + request->target_address();
+        return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, "no master is called " + name));
       }
     }
     const auto leader = master_.leader();
@@ -603,7 +603,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
       if (!status.view) return "";
       const auto asked = Address::parse(target);
       for (const master::MemberView& member : status.view->members) {
-        if (target == member.http || target == member.grpc || (asked && asked->http() == member.http)) return member.grpc;
+        const bool is_meant = target == member.http || target == member.grpc || (asked && asked->http() == member.http);
+        if (is_meant) return member.grpc;
       }
     } else if (type == "volumeServer") {
       const auto asked = Address::parse(target);

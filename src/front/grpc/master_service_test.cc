@@ -304,6 +304,35 @@ TEST(MasterService, StoppingAnswersWhatWaitsForALeader) {
   EXPECT_EQ(waiting.get().first.error_code(), StatusCode::UNAVAILABLE);
 }
 
+TEST(MasterService, StoppingDoesNotWaitForStandingStreams) {
+  Node node;
+  node.master.lead(true);
+  node.master.on_report = [](const auto&) { return std::nullopt; };
+  node.master.on_assign = [](const auto&, auto done) { done(answer_of(1)); };
+  grpc::ClientContext reporting;
+  const auto reports = node.stub->SendHeartbeat(&reporting);
+  reports->Write({});
+  grpc::ClientContext keeping;
+  const auto kept = node.stub->KeepConnected(&keeping);
+  kept->Write({});
+  master_pb::KeepConnectedResponse first;
+  ASSERT_TRUE(kept->Read(&first));
+  grpc::ClientContext assigning;
+  const auto assigns = node.stub->StreamAssign(&assigning);
+  assigns->Write({});
+  master_pb::AssignResponse assigned;
+  ASSERT_TRUE(assigns->Read(&assigned));
+  ASSERT_TRUE(node.master.sessions_open.wait_until([](int n) { return n == 1; }));
+  const auto begun = std::chrono::steady_clock::now();
+  node.server->stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 1s);
+  EXPECT_EQ(node.master.sessions_open.get(), 0);
+  EXPECT_EQ(node.master.subscriptions_open.get(), 0);
+  reports->Finish();
+  kept->Finish();
+  assigns->Finish();
+}
+
 TEST(MasterService, StreamAssignAnswersInOrderAndTellsPassingTroubleInBand) {
   Node node;
   node.master.lead(true);
@@ -762,7 +791,11 @@ std::shared_ptr<master::View> view_of_two() {
   view->leader = NodeId(Uuid{1, 1});
   view->members = {
       {.id = NodeId(Uuid{1, 1}), .self = true, .http = "127.0.0.1:9333", .grpc = "127.0.0.1:19333"},
-      {.id = NodeId(Uuid{1, 2}), .voter = false, .connected = true, .http = "127.0.0.1:9334", .grpc = "127.0.0.1:19334"}};
+      {.id = NodeId(Uuid{1, 2}),
+       .voter = false,
+       .connected = true,
+       .http = "127.0.0.1:9334",
+       .grpc = "127.0.0.1:19334"}};
   return view;
 }
 

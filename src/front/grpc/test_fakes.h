@@ -55,8 +55,12 @@ inline master::LocationsPtr places_of(VolumeId volume, const std::vector<std::st
   auto locations = std::make_shared<master::Locations>();
   locations->volume = volume;
   for (const auto& url : urls) {
-    locations->places.push_back(
-        {.url = url, .public_url = "pub-" + url, .data_center = "dc1", .rack = "r1", .server_id = url, .grpc_port = 18080});
+    locations->places.push_back({.url = url,
+                                 .public_url = "pub-" + url,
+                                 .data_center = "dc1",
+                                 .rack = "r1",
+                                 .server_id = url,
+                                 .grpc_port = 18080});
   }
   return locations;
 }

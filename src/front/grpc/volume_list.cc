@@ -45,9 +45,11 @@ void fill_counters(const master::TopologyStatus& status, master_pb::TopologyInfo
         node->set_address(api::utf8(server.url));
         node->set_grpc_port(server.grpc_port);
         for (const auto& [type, disk] : server.disks) {
-          const auto active =
-              std::count_if(server.volume_infos.begin(), server.volume_infos.end(),
-                            [&, &type = type](const auto& volume) { return volume->disk_type == type && !volume->read_only; });
+          const auto& volumes = server.volume_infos;
+          const auto is_active = [&type = type](const auto& volume) {
+            return volume->disk_type == type && !volume->read_only;
+          };
+          const auto active = std::count_if(volumes.begin(), volumes.end(), is_active);
           const std::string key = api::utf8(type);
           for (auto* infos : {node->mutable_diskinfos(), rack->mutable_diskinfos(), center->mutable_diskinfos(),
                               topology->mutable_diskinfos()}) {

@@ -1,6 +1,6 @@
 // The gRPC service volume_server_pb.VolumeServer: orders of masters, and what shells, filers and peers ask of a volume
-// server (spec/weed-grpc 6). It parses, asks the VolumeService on its pool and translates the answer; fences are checked
-// below, by the VolumeService. What later issues bring answers UNIMPLEMENTED in a sentence.
+// server (spec/weed-grpc 6). It parses, asks the VolumeService on its pool and translates the answer; fences are
+// checked below, by the VolumeService. What later issues bring answers UNIMPLEMENTED in a sentence.
 #pragma once
 
 #include <functional>
