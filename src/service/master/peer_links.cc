@@ -15,8 +15,23 @@
 namespace holdfast::master {
 namespace {
 
+// With its head and the overhead of its encoding such a message fits kBeatBytesMax.
+constexpr std::size_t kUrgentBytesMax = 600;
 // Names are resolved anew this often while datagrams do not get through.
 constexpr Duration kResolveAgain = 1s;
+
+// Messages that decide how long nobody leads. They go both ways, and whichever comes first counts: a datagram is read by
+// the very thread that waits for it, a stream passes several threads on each side, which a busy machine lets wait. Raft
+// takes any message twice and in any order.
+bool is_urgent(const raft::Message& message) {
+  if (const auto* append = std::get_if<raft::Append>(&message.body)) {
+    return append->entries.size() <= 1 && raft::bytes_of(message) <= kUrgentBytesMax;
+  }
+  return std::holds_alternative<raft::VoteRequest>(message.body) ||
+         std::holds_alternative<raft::VoteReply>(message.body) ||
+         std::holds_alternative<raft::TimeoutNow>(message.body) ||
+         std::holds_alternative<raft::AppendReply>(message.body);
+}
 
 std::string grpc_address(const std::string& address) {
   const auto parsed = Address::parse(address);
@@ -235,11 +250,13 @@ void PeerLinks::send(std::span<const raft::Message> messages) {
       if (beats_ != nullptr && raft::is_beat(message)) {
         datagrams = peer.datagrams;
         by_stream = datagrams.length == 0 || now - peer.datagram_heard > kDatagramSilence;
+      } else if (beats_ != nullptr && is_urgent(message)) {
+        datagrams = peer.datagrams;
       }
     }
     if (datagrams.length != 0) {
       const auto datagram = encode_datagram(cluster_, message);
-      if (!beats_->send(datagrams, bytes_of(datagram))) by_stream = true;
+      if (datagram.size() > raft::kBeatBytesMax || !beats_->send(datagrams, bytes_of(datagram))) by_stream = true;
     }
     if (by_stream && link) link->send(message);
   }

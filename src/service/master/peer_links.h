@@ -1,7 +1,8 @@
 // PeerLinks: the connections to the other masters (docs/raft-transport.md).
 //
 // To each other member one outgoing gRPC stream is kept; its own stream to us is the way back. Beats go by UDP, and by
-// the stream as well while no datagram of that member arrives. The end of a stream in either direction is told at once
+// the stream as well while no datagram of that member arrives; small messages that decide how long nobody leads (votes,
+// hand-over, single entries and their acks) go both ways. The end of a stream in either direction is told at once
 // (LinkLost): a hint that the process may be gone, which is much faster to come than silence.
 //
 // A member is known by its UUID. Where it is dialled is tried in turn: the address it announced itself, the one in the

@@ -307,9 +307,7 @@ Result<raft::Message> decode_datagram(ClusterId cluster, BytesView bytes) {
   if (!wire.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
     return Error{Code::corrupt, "a datagram that does not parse"};
   }
-  auto message = from_wire(wire);
-  if (message && !raft::is_beat(*message)) return Error{Code::invalid, "only beats go by datagram"};
-  return message;
+  return from_wire(wire);
 }
 
 }  // namespace holdfast::master
