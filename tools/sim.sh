@@ -6,4 +6,4 @@ sim=${SIM:-build/release/bin/sim}
 if [ -n "${SEED:-}" ]; then
   exec "$sim" --seed="$SEED" --steps="${STEPS:-100000}" --trace
 fi
-exec "$sim" --seeds="${SEEDS:-1000}" --first="${FIRST:-1}" --steps="${STEPS:-100000}" --jobs="${JOBS:-2}"
+exec "$sim" --seeds="${SEEDS:-1000}" --first="${FIRST:-1}" --steps="${STEPS:-200000}" --jobs="${JOBS:-2}"

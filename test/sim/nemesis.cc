@@ -9,6 +9,7 @@ namespace {
 
 constexpr Duration kAdminEvery = 60ms;
 constexpr std::size_t kVotersMin = 3;
+constexpr Duration kChangeTakes = 4s;  // a removal that was asked for is done, or lost, by then
 constexpr std::size_t kVotersMax = 7;
 
 }  // namespace
@@ -221,7 +222,7 @@ void Nemesis::strike(const std::string& kind) {
     master.set_rate(1 + spread * (static_cast<double>(random.below(2001)) - 1000) / 1000);
   } else if (kind == "rot") {
     check_loss();
-    if (loss_) return;
+    if (loss_ || world_.now() < settled_at_) return;
     const auto id = master.id();
     // Not together with a power loss: a rotten last record looks like one that was being written.
     master.crash(false);
@@ -234,7 +235,7 @@ void Nemesis::strike(const std::string& kind) {
     restart_later(*victim, 1ms, 300ms);
   } else if (kind == "wipe") {
     check_loss();
-    if (loss_ || world_.checker().configuration().find(master.id()) == nullptr) return;
+    if (loss_ || world_.now() < settled_at_ || world_.checker().configuration().find(master.id()) == nullptr) return;
     wipe(*victim);
     tell_of_death(*victim);
   } else if (kind == "transfer") {
@@ -262,7 +263,8 @@ void Nemesis::strike(const std::string& kind) {
     }
   } else if (kind == "remove member") {
     const auto& now = world_.checker().configuration();
-    if (now.voter_count() <= kVotersMin || loss_) return;
+    if (now.voter_count() <= kVotersMin || loss_ || world_.now() < settled_at_) return;
+    settled_at_ = world_.now() + kChangeTakes;
     propose_change(raft::RemoveMember{now.members()[random.below(now.members().size())].id});
   } else if (kind == "move member") {
     propose_change(raft::SetAddress{master.id(), "slot" + std::to_string(random.below(100))});

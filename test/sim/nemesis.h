@@ -46,6 +46,7 @@ class Nemesis {
   std::optional<Loss> loss_;
   std::set<NodeId> rotted_;
   bool healing_ = false;
+  Instant settled_at_{};  // no removal is under way that could leave too few voters
 };
 
 }  // namespace holdfast::sim
