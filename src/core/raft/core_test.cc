@@ -777,5 +777,60 @@ TEST(Story, HandOver) {
                                    "5 n1->n2 t3 ack 3", "5 n3->n2 t3 ack 3"));
 }
 
+// The first election of a cluster, up to the first committed entry.
+TEST(Story, Founding) {
+  Cluster c(3);
+  c.start_trace();
+  c.run(6ms);
+  EXPECT_THAT(c.trace, ElementsAre("1 n1->n2 t2 pre-vote? last 1.1",
+                                   "1 n1->n3 t2 pre-vote? last 1.1",
+                                   "2 n2->n1 t1 pre-vote yes for t2",
+                                   "2 n3->n1 t1 pre-vote yes for t2",
+                                   "3 n1->n2 t2 vote? last 1.1",
+                                   "3 n1->n3 t2 vote? last 1.1",
+                                   "4 n2->n1 t2 vote yes for t2",
+                                   "4 n3->n1 t2 vote yes for t2",
+                                   "5 n1->n2 t2 append after 1.1 +1 commit 1",
+                                   "5 n1->n3 t2 append after 1.1 +1 commit 1"));
+}
+
+// The leader's process dies: both others learn of it by their broken connections, the first heir stands.
+TEST(Story, DeathOfTheLeader) {
+  Cluster c(3);
+  ASSERT_EQ(c.elect(), 1u);
+  c.run(100ms);
+  c.start_trace();
+  c.kill_and_break_links(1);
+  c.run(7ms);
+  EXPECT_THAT(c.trace, ElementsAre("1 n2->n3 t3 pre-vote? link-lost last 2.2",
+                                   "2 n3->n2 t2 pre-vote yes for t3",
+                                   "3 n2->n3 t3 vote? last 2.2",
+                                   "4 n3->n2 t3 vote yes for t3",
+                                   "5 n2->n3 t3 append after 2.2 +1 commit 2",
+                                   "6 n3->n2 t3 ack 3"));
+}
+
+// A deposed leader returns with an entry nobody else has; it is replaced.
+TEST(Story, AForgottenSuffix) {
+  Cluster c(3);
+  ASSERT_EQ(c.elect(), 1u);
+  c.isolate(1);
+  c.propose(1, "never");
+  ASSERT_TRUE(c.run_until([&] { return c.leader() == 2u; }));
+  c.run(100ms);
+  c.start_trace();
+  c.heal();
+  c.run(110ms);
+  std::vector<std::string> about;
+  for (const auto& line : c.trace) {
+    if (line.find("append") != std::string::npos || line.find("ack") != std::string::npos ||
+        line.find("conflict") != std::string::npos) {
+      about.push_back(line.substr(line.find(' ') + 1));
+    }
+  }
+  EXPECT_THAT(about, ElementsAre("n2->n1 t3 append after 2.2 +1 commit 3",
+                                   "n1->n2 t3 ack 3"));
+}
+
 }  // namespace
 }  // namespace holdfast::raft
