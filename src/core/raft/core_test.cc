@@ -428,6 +428,30 @@ TEST(Restart, EverythingCommittedIsThereAgain) {
   for (std::uint64_t n = 1; n <= 3; ++n) EXPECT_THAT(c.commands(n), ElementsAre("a", "b"));
 }
 
+// The hint is written without a sync and may survive a power loss that the entries before it do not; then the log could
+// still end in what they were to replace.
+Index commit_hint_with_a_stuck_disk(Mutation mutation) {
+  Cluster c(3, [&](Options& o) { o.mutation = mutation; });
+  const auto l = c.elect();
+  const auto slow = l == 1 ? 2 : 1;
+  c.member(slow).disk_stuck = true;
+  for (int i = 0; i < 3; ++i) {
+    c.propose(l, "x");
+    c.run(30ms);
+  }
+  EXPECT_EQ(c.status(slow).commit, Index(5));
+  Index hint;
+  for (const auto& out : c.member(slow).unwritten) {
+    if (out.hard_state) hint = std::max(hint, out.hard_state->commit);
+  }
+  return hint;
+}
+
+TEST(Restart, TheCommitIndexOnDiskIsNeverAheadOfTheLogOnDisk) {
+  EXPECT_LE(commit_hint_with_a_stuck_disk(Mutation::none), Index(2));
+  EXPECT_GT(commit_hint_with_a_stuck_disk(Mutation::commit_hint_unsynced), Index(2)) << "this test is blind";
+}
+
 TEST(Restart, ADamagedMiddleIsSentAgainAndNeverLeadsBefore) {
   Cluster c(3);
   const auto l = c.elect();
