@@ -473,6 +473,31 @@ TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
   EXPECT_TRUE(node.master.sessions_open.wait_until([](int n) { return n == 0; }));
 }
 
+TEST(MasterService, AReportOfManyVolumesIsTakenWhole) {
+  Node node;
+  Watched<std::size_t> seen;
+  node.master.on_report = [&](const topology::Report& report) {
+    seen.set(report.volumes.size());
+    return std::nullopt;
+  };
+  master_pb::Heartbeat report;
+  for (std::uint32_t i = 1; i <= 200'000; ++i) {
+    VolumeInfo info;
+    info.id = VolumeId(i);
+    info.collection = "a collection with a name of some length";
+    info.size = 30ull << 30;
+    info.max_key = NeedleId(1ull << 40);
+    api::fill(info, report.add_volumes());
+  }
+  ASSERT_GT(report.ByteSizeLong(), 8u << 20);  // the library's own limit would be 4 MiB
+  grpc::ClientContext context;
+  const auto stream = node.stub->SendHeartbeat(&context);
+  ASSERT_TRUE(stream->Write(report));
+  EXPECT_TRUE(seen.wait_until([](std::size_t n) { return n == 200'000; }));
+  context.TryCancel();
+  stream->Finish();
+}
+
 TEST(MasterService, AnUpstreamReportIsNotTakenForOneOfOurs) {
   Node node;
   Watched<std::optional<topology::Report>> seen;
