@@ -295,13 +295,19 @@ TEST_F(RaftHostTest, ALeaderWithoutMajorityStopsAssigningWithinTheSilenceTimeout
 }
 
 TEST_F(RaftHostTest, AProposalOfALeaderThatIsCutOffEndsAsUnknown) {
-  auto* first = leader();
-  ASSERT_NE(first, nullptr);
   ASSERT_TRUE(commit("x"));
-  network_.cut(first->id, true);
-  const auto answer = propose(*first, "lost?");
-  ASSERT_FALSE(answer.ok());
-  EXPECT_EQ(answer.error().code(), Code::outcome_unknown);
+  // On a busy machine the leader may lose its place before the proposal reaches it: then that is surely without effect.
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    auto* at = leader();
+    ASSERT_NE(at, nullptr);
+    network_.cut(at->id, true);
+    const auto answer = propose(*at, "lost?");
+    network_.cut(at->id, false);
+    ASSERT_FALSE(answer.ok());
+    if (answer.error().code() == Code::outcome_unknown) return;
+    ASSERT_EQ(answer.error().code(), Code::not_leader) << answer.error().what();
+  }
+  FAIL() << "never reached a leader";
 }
 
 TEST_F(RaftHostTest, ABrokenLinkToTheLeaderIsAHintThatALivingLeaderSurvives) {
