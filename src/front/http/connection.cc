@@ -18,6 +18,7 @@ constexpr std::size_t kInBytes = 4096;           // first size of the receive bu
 constexpr std::size_t kBodyBytes = 64_KiB;       // one read of a body
 constexpr std::size_t kHeadersFirst = 24;        // storage for header lines; doubled when a head has more
 constexpr std::size_t kOutKeptBytes = 64_KiB;    // an answer's buffer above this is given back
+constexpr std::size_t kCopiedBytes = 4_KiB;      // copying this costs less than a second piece costs the kernel
 constexpr int kRequestsInARow = 64;              // of one pipelining connection before others get their turn
 constexpr Duration kLingerTime = 2s;
 constexpr std::uint64_t kLingerBytes = 4_MiB;
@@ -221,7 +222,7 @@ bool Connection::serve_next() {
   phase_ = Phase::serving;
   served_ = true;
   deadline_ = kDistantFuture;
-  if (listener_.options().observer != nullptr) served_at_ = listener_.read_clock();
+  served_at_ = listener_.now();  // read when it arrived, or when the one before it was answered
 
   listener_.handler().serve(exchange_);
   return phase_ == Phase::head;
@@ -321,6 +322,10 @@ void Connection::finish(std::string_view first, std::string_view second,
   const bool body = !is_head_ && !head_only_length && !is_without_body(status_);
   std::array<iovec, 2> pieces{piece_of(first), piece_of(second)};
   if (!body) pieces[0].iov_len = pieces[1].iov_len = 0;
+  if (body && total <= kCopiedBytes) {
+    out_.append(first).append(second);
+    pieces[0].iov_len = pieces[1].iov_len = 0;
+  }
   if (!broken_ && send_now(pieces)) {
     answered();
     return;
@@ -421,10 +426,15 @@ bool Connection::send_now(std::span<iovec> pieces) {
   while (true) {
     while (first < count && all[first].iov_len == 0) ++first;
     if (first == count) break;
-    msghdr message{};
-    message.msg_iov = &all[first];
-    message.msg_iovlen = count - first;
-    const auto n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = 0;
+    if (first + 1 == count || (all[first + 1].iov_len == 0 && all[count - 1].iov_len == 0)) {
+      n = ::send(fd_, all[first].iov_base, all[first].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+      msghdr message{};
+      message.msg_iov = &all[first];
+      message.msg_iovlen = count - first;
+      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) fail({Code::io, std::strerror(errno)});
