@@ -22,12 +22,9 @@ Status FenceKeeper::admit(const std::optional<Fence>& fence, std::optional<Volum
                    ", but generation " + text(state_.generation) + " term " + text(state_.term) + " was seen");
   }
   if (given == seen && !state_.cluster_id.value().empty()) {
-    auto newest = sequence_of_all_;
-    if (volume) {
-      if (const auto it = sequences_.find(*volume); it != sequences_.end()) newest = std::max(newest, it->second);
-    }
-    if (fence->sequence < newest) {
-      return refused("order " + std::to_string(fence->sequence) + " comes late: order " + std::to_string(newest) +
+    const auto it = volume ? sequences_.find(*volume) : sequences_.end();
+    if (it != sequences_.end() && fence->sequence < it->second) {
+      return refused("order " + std::to_string(fence->sequence) + " comes late: order " + std::to_string(it->second) +
                      " for the same volume was obeyed");
     }
   } else {
@@ -38,15 +35,10 @@ Status FenceKeeper::admit(const std::optional<Fence>& fence, std::optional<Volum
     next.sequence = fence->sequence;
     if (auto saved = save_(next); !saved) return saved.error().at("the order's term could not be written down");
     state_ = std::move(next);
-    sequence_of_all_ = 0;
     sequences_.clear();
   }
   state_.sequence = std::max(state_.sequence, fence->sequence);
-  if (volume) {
-    sequences_[*volume] = fence->sequence;
-  } else {
-    sequence_of_all_ = fence->sequence;
-  }
+  if (volume) sequences_[*volume] = fence->sequence;
   return {};
 }
 
@@ -61,7 +53,6 @@ void FenceKeeper::join(ClusterId cluster) {
   if (state_.cluster_id == cluster) return;
   state_ = ServerState();
   state_.cluster_id = cluster;
-  sequence_of_all_ = 0;
   sequences_.clear();
   save_or_log();
 }
@@ -74,7 +65,6 @@ void FenceKeeper::learn(Generation generation, Term term, bool is_leader, std::v
     state_.generation = generation;
     state_.term = term;
     state_.sequence = 0;
-    sequence_of_all_ = 0;
     sequences_.clear();
     changed = true;
   }

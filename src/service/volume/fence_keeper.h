@@ -4,6 +4,7 @@
 // or from an older leader than one already obeyed; a newer leader is written down on every folder before its first order
 // is obeyed, so that a restart does not forget it. One leader's orders run in parallel and may overtake each other, so
 // within a term the sequence counts per volume: an order late for its volume is refused, the same one sent twice is not.
+// An order for a whole collection is not compared: what it deletes no later order can find.
 // Orders without a fence are upstream's and pass.
 //
 // Thread-safe. Saving goes through one mutex: orders are rare, and none may pass before the state is on disk.
@@ -26,7 +27,7 @@ class FenceKeeper {
 
   FenceKeeper(ServerState at_open, Save save) : save_(std::move(save)), state_(std::move(at_open)) {}
 
-  // Whether an order may be obeyed; without `volume` it concerns all volumes. May wait for the disk.
+  // Whether an order may be obeyed; without `volume` it concerns no single one. May wait for the disk.
   Status admit(const std::optional<Fence>& fence, std::optional<VolumeId> volume);
 
   // What a master's answer says; saved when it changed. `is_leader`: the master that answered leads.
@@ -42,8 +43,7 @@ class FenceKeeper {
   const Save save_;
   mutable Mutex mutex_;  // held while saving
   ServerState state_ HOLDFAST_GUARDED_BY(mutex_);
-  // The newest order obeyed in the present term: for all volumes, and for single ones since.
-  std::uint64_t sequence_of_all_ HOLDFAST_GUARDED_BY(mutex_) = 0;
+  // The newest order obeyed in the present term.
   std::unordered_map<VolumeId, std::uint64_t> sequences_ HOLDFAST_GUARDED_BY(mutex_);
 };
 
