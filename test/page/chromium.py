@@ -116,7 +116,7 @@ class Page:
     def open(self, url):
         self.url = url
         self.call("Page.navigate", {"url": url})
-        end = time.monotonic() + 20
+        end = time.monotonic() + 40
         while not any(e.get("method") == "Page.loadEventFired" and e.get("sessionId") == self.session
                       for e in self.browser.collect()):
             if time.monotonic() > end:
@@ -128,7 +128,7 @@ class Page:
             raise BrowserError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def wait(self, expression, seconds=10):
+    def wait(self, expression, seconds=20):
         """Until the expression is true; its value."""
         end = time.monotonic() + seconds
         while True:

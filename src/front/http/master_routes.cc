@@ -95,7 +95,8 @@ const Rule* find_rule(std::string_view path) {
 constexpr std::string_view kStaticFolder = "/seaweedfsstatic/";
 
 // A request may go round this often between "this master leads" and "not any more" before it is refused.
-constexpr int kRoundsMax = 16;
+constexpr int kRoundsMax = 32;
+constexpr Duration kRoundPause = 10ms;
 
 bool is_get(const http::Request& request) {
   return request.method_text == "GET" || request.method_text == "HEAD";
@@ -561,6 +562,10 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
   const bool repeatable = route != Route::vol_grow && route != Route::col_delete;
   const bool was_passed_on = request.has_header(kForwardedHeader);
   for (int round = 0; round < kRoundsMax; ++round) {
+    if (round > 0) {
+      const auto pause = [&loop](auto done) { loop.post_after(kRoundPause, [done] { done(true); }); };
+      co_await awaited<bool>(loop, pause);
+    }
     if (was_passed_on) {
       const auto leader = parts.master.leader();
       if (!leader || !leader->self) break;

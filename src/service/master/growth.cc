@@ -82,7 +82,10 @@ void Growth::got_ids(const RunPtr& run, const Result<std::string>& answer) {
     for (const auto& servers : run->planned) release(*run, servers);
     // Ids may be used up, but no server was asked for anything: nothing was made.
     if (!ids && ids.error().code() == Code::no_space) return finish(run, ids.error());
-    return finish(run, Error(Code::unavailable, ids.ok() ? "this master lost its place" : ids.error().what()));
+    // Otherwise the place was lost, or may have been: another leader may do it.
+    const bool busy = !ids && ids.error().code() == Code::busy;
+    return finish(run, Error(busy ? Code::busy : Code::not_leader,
+                             ids.ok() ? "this master lost its place" : ids.error().what()));
   }
   run->ordered = true;
   run->missing = run->planned.size();
@@ -250,7 +253,7 @@ void Growth::stop() {
   auto all = std::exchange(by_layout_, {});
   for (auto& [layout, runs] : all) {
     for (const RunPtr& run : runs) {
-      const Error error(run->ordered ? Code::outcome_unknown : Code::unavailable, "this master stops");
+      const Error error(run->ordered ? Code::outcome_unknown : Code::not_leader, "this master stops");
       for (const Finished& f : std::exchange(run->finished, {})) f(error);
     }
   }

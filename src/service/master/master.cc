@@ -340,8 +340,6 @@ void MasterImpl::grow_here(const GrowRequest& request, const std::function<void(
                             "it is not known whether volumes were made: " + error.what()});
       case Code::not_leader: return done(Refusal{Refusal::Kind::not_leader, error.what()});
       case Code::busy: return done(Refusal{Refusal::Kind::busy, error.what(), 1s});
-      // Leadership was lost before any volume server was asked: nothing was made, another leader may do it.
-      case Code::unavailable: return done(Refusal{Refusal::Kind::unavailable, error.what(), 1s});
       default: return done(Refusal{Refusal::Kind::not_acceptable, error.what()});
     }
   });
