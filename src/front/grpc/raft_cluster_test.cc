@@ -494,6 +494,37 @@ TEST_F(RaftCluster, AMemberThatReturnsUnderAnotherAddressIsFollowedThere) {
   EXPECT_TRUE(all_have("after", 3));
 }
 
+TEST_F(RaftCluster, AllMastersMayMoveAtOnceWhenTheNewListIsNamed) {
+  add_three();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  ASSERT_TRUE(commit("before"));
+  ASSERT_TRUE(all_have("before", 3));
+  for (auto& node : nodes_) node->stop(0s);
+  for (auto& node : nodes_) {
+    node->config.self.grpc_port = free_port();
+    node->config.peers.clear();
+  }
+  for (auto& node : nodes_) {
+    for (auto& peer : nodes_) node->config.peers.push_back(peer->config.self);
+  }
+  const Instant begin = io::posix::boot_now();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  std::printf("leader %lld ms after the move\n", static_cast<long long>(milliseconds(io::posix::boot_now() - begin)));
+  EXPECT_TRUE(soon([&] {
+    return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& node) {
+      const auto view = node->view();
+      return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& other) {
+        const auto* member = view->member(other->view()->self);
+        return member != nullptr && member->grpc == other->config.self.grpc() && member->connected;
+      });
+    });
+  }));
+  ASSERT_TRUE(commit("after"));
+  EXPECT_TRUE(all_have("after", 3));
+}
+
 TEST_F(RaftCluster, AFourthMasterJoinsByNamingAnyMember) {
   add_three();
   start_all();

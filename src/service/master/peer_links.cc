@@ -317,6 +317,7 @@ void PeerLinks::note(Peer& peer, const RaftGreeting& greeting) {
 void PeerLinks::learn(const RaftGreeting& greeting, bool link) {
   const NodeId id(uuid_of(greeting.node()));
   if (id.value().empty() || id == self_) return;
+  std::shared_ptr<OutLink> former;  // waits at an address that the member does not announce any more
   {
     Guard guard(mutex_);
     auto found = peers_.find(id);
@@ -326,11 +327,18 @@ void PeerLinks::learn(const RaftGreeting& greeting, bool link) {
     }
     note(found->second, greeting);
     if (link) found->second.linger_until = clock_.now() + kLinger;
-    // It is up: no reason to wait any longer with dialling.
-    if (!found->second.link) found->second.dial_at = clock_.now();
-    found->second.backoff = kRedialMin;
+    // It is up: no reason to wait any longer with dialling, and the address it announced comes first.
+    auto& peer = found->second;
+    if (!peer.link) peer.dial_at = clock_.now();
+    if (!peer.established) peer.attempt = 0;
+    if (peer.link && !peer.established && peer.link->address() != peer.info.address) {
+      former = peer.link;
+      peer.attempt = addresses(peer).size() - 1;  // its end counts one up
+    }
+    peer.backoff = kRedialMin;
     look_again_ = true;
   }
+  if (former) former->close();
   changed_.notify_all();
 }
 

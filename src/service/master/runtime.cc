@@ -708,8 +708,11 @@ void Runtime::announce_addresses(const View& view) {
     }
     host_->change(raft::SetAddress{.id = id, .address = address}, [this, id = id](const Status& status) {
       if (!status) LOG_V(1, "address of {}: {}", text(id), status.error().what());
-      Guard guard(mutex_);
-      readdressing_ = false;
+      {
+        Guard guard(mutex_);
+        readdressing_ = false;
+      }
+      if (status) nudge();  // for the next one
     });
     return;
   }
