@@ -37,6 +37,8 @@ struct Metrics {
   metrics::Gauge& won = metrics::process().gauge("holdfast_raft_elections_won_total", "elections won here");
   metrics::Gauge& suspicions =
       metrics::process().gauge("holdfast_raft_wrong_suspicions_total", "leaders held for lost that were not");
+  metrics::Counter& beats_missed =
+      metrics::process().counter("holdfast_raft_beats_missed_total", "beats of the leader that did not arrive here");
   metrics::Gauge& quorum_lost =
       metrics::process().gauge("holdfast_raft_quorum_lost_total", "times this leader stepped down for want of answers");
   metrics::Gauge& snapshots_sent = metrics::process().gauge("holdfast_raft_snapshots_sent_total", "snapshots sent");
@@ -371,6 +373,12 @@ void RaftHost::note_senders(const std::vector<raft::Input>& inputs, Instant now)
     if (received == nullptr) continue;
     auto& heard = heard_[received->from];
     heard.at = now;
+    if (const auto* beat = std::get_if<raft::Beat>(&received->message.body)) {
+      // Beats are numbered within a term; one that was overtaken counts as missed, which is rare.
+      const bool same_leader = heard.term == received->message.term && heard.beat != 0;
+      if (same_leader && beat->sequence > heard.beat + 1) counted().beats_missed.add(beat->sequence - heard.beat - 1);
+      if (!same_leader || beat->sequence > heard.beat) heard.beat = beat->sequence;
+    }
     // A pre-vote names the term it would stand in, which is nobody's yet.
     const auto* vote = std::get_if<raft::VoteRequest>(&received->message.body);
     if (vote == nullptr || !vote->pre) heard.term = std::max(heard.term, received->message.term);

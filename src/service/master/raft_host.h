@@ -107,6 +107,7 @@ class RaftHost final : public Consensus {
   struct Heard {
     Instant at = kDistantPast;
     Term term;
+    std::uint64_t beat = 0;  // newest sequence
   };
 
   void run();
