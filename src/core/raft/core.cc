@@ -69,9 +69,11 @@ Core::Impl::Impl(Options options, Start start, Instant now)
   handed_out_ = base_of(start).index;
   commit_ = std::max(handed_out_, std::min(start.hard_state.commit, log_.last_index()));
   if (has_nobody_to_wait_for(configuration(), options_.self, log_)) heard_ = now - silence_.timeout();
-  // A log that grew under a term must not be led under an older one (a lost vote file is a new member, not this).
-  term_ = std::max(term_, log_.last().term);
-  if (term_ != start.hard_state.term) vote_ = NodeId();
+  // The log knows a later term than the vote: what was voted in that one is not known any more, so nobody gets it.
+  if (log_.last().term > term_) {
+    term_ = log_.last().term;
+    vote_ = options_.self;
+  }
   out_.configuration.reset();
 }
 

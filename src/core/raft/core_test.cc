@@ -505,6 +505,46 @@ TEST(Restart, AMemberThatLostAcknowledgedEntriesIsRefusedInWords) {
   EXPECT_EQ(c.status(l).counters.members_refused, 1u);
 }
 
+TEST(Restart, AVoteOlderThanTheLogGivesItsTermToNobody) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto back = l == 1 ? 2 : 1;
+  c.kill(back);
+  c.member(back).disk.hard_state = {Term(1), NodeId(), Index(1)};
+  c.start(back);
+  c.isolate(back);
+  const auto asked = c.status(back).term;
+  c.deliver(3, back, Message{.term = asked, .incarnation = Incarnation(1),
+                             .body = VoteRequest{.last = {Term(9), Index(99)}}});
+  c.run(1ms);
+  EXPECT_NE(c.member(back).disk.hard_state.vote, node(3));
+}
+
+TEST(Restart, TheOlderOfTwoProcessesWithOneIdentityIsToldSo) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto twin = l == 1 ? 2 : 1;
+  c.kill(twin);
+  c.start(twin);
+  c.run(50ms);  // the leader has heard the second incarnation
+  std::vector<Message> notices;
+  c.drop = [&](const Message& m) {
+    if (std::holds_alternative<Notice>(m.body)) notices.push_back(m);
+    return false;
+  };
+  const auto term = c.status(l).term;
+  const auto old_process_answers = [&](Instant sent) {
+    c.deliver(twin, l, Message{.term = term, .incarnation = Incarnation(1), .body = BeatReply{.sent = sent}});
+  };
+  old_process_answers(at(1s));  // only late
+  EXPECT_TRUE(notices.empty());
+  old_process_answers(c.now);  // alive: it answers what was sent after its successor had been heard
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_EQ(std::get<Notice>(notices[0].body).kind, NoticeKind::duplicate);
+  c.run(50ms);
+  EXPECT_TRUE(c.member(twin).notices.empty());  // the one that was started last goes on
+}
+
 // -------------------------------------------------------------------------------------------------- transfer
 
 TEST(Transfer, LeadershipMovesInAFewMillisecondsWithoutAPreVote) {
@@ -696,6 +736,28 @@ TEST(Snapshot, AMemberThatIsFarBehindGetsTheStateInPieces) {
   EXPECT_EQ(c.status(4).counters.snapshots_installed, 1u);
   EXPECT_GE(c.status(4).last, index);
   EXPECT_TRUE(c.core(l).configuration().is_voter(node(4)));
+}
+
+// A deposed leader holds entries beyond a snapshot whose last entry it does not have: they follow something else.
+Index last_after_a_foreign_snapshot(Mutation mutation) {
+  Cluster c(3, [&](Options& o) { o.mutation = mutation; });
+  const auto l = c.elect();
+  const auto other = l == 1 ? 2 : 1;
+  c.isolate(l);
+  for (int i = 0; i < 10; ++i) c.propose(l, "never");
+  c.run(300ms);
+  SnapshotMeta meta;
+  meta.last = {Term(8), Index(6)};
+  meta.configuration = story::voters(3);
+  meta.configuration_index = Index(1);
+  c.deliver(other, l, Message{.term = Term(9), .incarnation = Incarnation(1),
+                              .body = SnapshotPiece{.meta = meta, .data = "state", .last = true}});
+  return c.status(l).last;
+}
+
+TEST(Snapshot, ALogThatDoesNotLeadUpToItIsDropped) {
+  EXPECT_EQ(last_after_a_foreign_snapshot(Mutation::none), Index(6));
+  EXPECT_GT(last_after_a_foreign_snapshot(Mutation::snapshot_keeps_suffix), Index(6)) << "this test is blind";
 }
 
 // ----------------------------------------------------------------------------------------------------- reads
