@@ -31,7 +31,10 @@ master::Refusal unreachable(const std::string& leader, const std::string& why) {
 
 struct LeaderForward::Inside : std::enable_shared_from_this<Inside> {
   Inside(master::Master& m, client::HttpPool& p, io::EventLoops& l, io::Clock& c, Options o)
-      : master(m), pool(p), loops(l), clock(c), options(o), passed(l.size()) {}
+      : master(m), pool(p), loops(l), clock(c), options(o), passed(l.size()), tokens(l.size()) {}
+
+  // What the leader knows its fellow masters by; "1" while its process is not known here. On loop `number`.
+  const std::string& token(std::size_t number, const master::Leader& leader);
 
   // On loop `number`: someone else leads now.
   void leader_changed(std::size_t number);
@@ -41,7 +44,14 @@ struct LeaderForward::Inside : std::enable_shared_from_this<Inside> {
   io::EventLoops& loops;
   io::Clock& clock;
   const Options options;
-  std::vector<std::unordered_set<std::shared_ptr<Passed>>> passed;  // each touched on its own loop only
+  // Each touched on its own loop only.
+  std::vector<std::unordered_set<std::shared_ptr<Passed>>> passed;
+  struct Token {
+    NodeId leader;
+    Term term;
+    std::string text;
+  };
+  std::vector<Token> tokens;
 };
 
 // One request on its way. Lives on one loop. `epoch_` counts the steps, so that a timer or an answer that belongs to an
@@ -107,6 +117,7 @@ struct LeaderForward::Passed : std::enable_shared_from_this<Passed> {
     ++sends_;
     auto request = request_;
     request.authority = to_.http;
+    request.headers.emplace_back(kForwardedHeader, inside_->token(loop_.number(), to_));
     request.connect_timeout = kConnectTimeout;
     request.silence_timeout = inside_->options.silence;
     inside_->pool.send(loop_, std::move(request), [self = shared_from_this(), epoch = epoch_](auto answer) {
@@ -171,6 +182,16 @@ struct LeaderForward::Passed : std::enable_shared_from_this<Passed> {
   Instant avoided_until_ = kDistantPast;
   std::string why_ = "it has not been tried";
 };
+
+const std::string& LeaderForward::Inside::token(std::size_t number, const master::Leader& leader) {
+  auto& known = tokens[number];
+  if (known.leader == leader.id && known.term == leader.term && known.text.size() > 1) return known.text;
+  known = {leader.id, leader.term, "1"};
+  const auto view = master.cluster_status().view;
+  const auto* member = view ? view->member(leader.id) : nullptr;
+  if (member != nullptr && !member->process.empty()) known.text = text(member->process);
+  return known.text;
+}
 
 void LeaderForward::Inside::leader_changed(std::size_t number) {
   const auto leader = master.leader();

@@ -29,7 +29,9 @@
 
 namespace holdfast::front {
 
-// On a request: another master passed it on. On an answer: that master does not lead.
+// On a request: another master passed it on; its value names the leader's running process (View::process), which only
+// masters know, so that the leader can believe that the client was let in there (white list). On an answer: that master
+// does not lead.
 inline constexpr std::string_view kForwardedHeader = "X-Holdfast-Forwarded";
 inline constexpr std::string_view kNotLeaderHeader = "X-Holdfast-Not-Leader";
 

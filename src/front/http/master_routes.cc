@@ -243,7 +243,6 @@ client::HttpRequest passed_on(const http::Request& request, std::string form, bo
   }
   if (!forwarded_for.empty()) forwarded_for += ", ";
   out.headers.emplace_back("X-Forwarded-For", forwarded_for + std::string(request.peer_ip));
-  out.headers.emplace_back(kForwardedHeader, "1");
   if (!form.empty()) {
     auto kept = std::make_shared<const std::string>(std::move(form));
     out.body.push_back(*kept);
@@ -473,17 +472,10 @@ struct MasterRoutes::Inside : http::Observer {
     const auto& request = exchange.request();
     if (parts.white_list.allows(request.peer_ip)) return false;
     // What another master passes on was let in there.
-    return !(request.has_header(kForwardedHeader) && is_member(request.peer_ip));
-  }
-
-  bool is_member(std::string_view ip) const {
-    const auto view = cluster_status().view;
-    return std::any_of(view->members.begin(), view->members.end(), [&](const auto& member) {
-      std::string_view host = member.http;
-      host = host.substr(0, host.rfind(':'));
-      if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-      return host == ip || (host == "localhost" && (ip == "127.0.0.1" || ip == "::1"));
-    });
+    const auto token = request.header(kForwardedHeader);
+    if (token.empty()) return true;
+    const auto process = cluster_status().view->process;
+    return process.empty() || token != text(process);
   }
 
   void dispatch(Exchange& exchange, Route route, const Params& params);

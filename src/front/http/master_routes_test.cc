@@ -579,9 +579,14 @@ TEST_F(Routes, TheWhiteListGuardsTheDataRoutes) {
   EXPECT_EQ(node.ask("GET", "/dir/assign", "X-Holdfast-Forwarded: 1\r\n").status, 401);
   for (const char* path : {"/", "/cluster/status", "/healthz", "/ui/index.html"}) EXPECT_EQ(node.get(path).status, 200) << path;
   EXPECT_EQ(node.get("/3,01").status, 308);
-  // A fellow master has looked already.
-  node.master.with([](auto& m) { m.cluster.view = view_of_three(true); });
-  EXPECT_EQ(node.ask("GET", "/dir/assign", "X-Holdfast-Forwarded: 1\r\n").status, 200);
+  // A fellow master, which has looked already, shows that it is one by naming this process.
+  node.master.with([](auto& m) {
+    auto view = std::make_shared<master::View>(*view_of_three(true));
+    view->process = Uuid{5, 6};
+    m.cluster.view = view;
+  });
+  EXPECT_EQ(node.ask("GET", "/dir/assign", "X-Holdfast-Forwarded: 1\r\n").status, 401);
+  EXPECT_EQ(node.ask("GET", "/dir/assign", "X-Holdfast-Forwarded: " + text(Uuid{5, 6}) + "\r\n").status, 200);
 }
 
 TEST_F(Routes, DisableHttpLeavesHealthStatusAndPage) {
@@ -668,6 +673,26 @@ TEST_F(Follower, PassesOnGrowthDeletionAndStatus) {
   other.master.with([](auto& m) { m.topology.max = 77; });
   EXPECT_THAT(node.get("/dir/status").body, HasSubstr("\"Max\":77"));
   EXPECT_THAT(node.get("/vol/status").body, HasSubstr("\"Max\":77"));
+}
+
+TEST_F(Follower, IsBelievedByALeaderWhoseWhiteListDoesNotNameIt) {
+  ASSERT_TRUE(other.white_list.set("10.0.0.0/8").ok());
+  EXPECT_EQ(node.get("/dir/assign").status, 401);  // the leader's process is not known here
+  const auto leader = node.master.leader()->id;
+  other.master.with([&](auto& m) {
+    auto view = std::make_shared<master::View>();
+    view->process = Uuid{5, 6};
+    m.cluster.view = view;
+  });
+  node.master.with([&](auto& m) {
+    auto view = std::make_shared<master::View>();
+    master::MemberView member;
+    member.id = leader;
+    member.process = Uuid{5, 6};
+    view->members = {member};
+    m.cluster.view = view;
+  });
+  EXPECT_EQ(node.get("/dir/assign").status, 200);
 }
 
 TEST_F(Follower, AnswersLookupsItselfWithoutALeader) {

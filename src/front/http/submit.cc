@@ -191,7 +191,7 @@ Task Submit::run(Exchange& exchange) {
     }
     client::HttpRequest passed;
     passed.target = assign_target;
-    passed.headers = {{"X-Forwarded-For", std::string(request.peer_ip)}, {std::string(kForwardedHeader), "1"}};
+    passed.headers = {{"X-Forwarded-For", std::string(request.peer_ip)}};
     const auto pass_on = [&](auto done) { parts_.forward.send(loop, passed, LeaderForward::Repeat::harmless, done); };
     const auto outcome = co_await awaited<LeaderForward::Outcome>(loop, pass_on);
     if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
