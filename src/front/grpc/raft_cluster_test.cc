@@ -103,6 +103,7 @@ std::uint16_t free_port() {
 
 struct Node {
   RuntimeConfig config;
+  std::string listen;  // of the gRPC server
   Journal journal;
   std::unique_ptr<MasterRuntime> runtime;
   std::unique_ptr<grpc::Service> service;
@@ -123,7 +124,7 @@ struct Node {
     runtime = std::move(*opened);
     service = make_raft_service(runtime->acceptor());
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(host_port(config.bind_host, config.self.grpc_port), grpc::InsecureServerCredentials());
+    builder.AddListeningPort(host_port(listen, config.self.grpc_port), grpc::InsecureServerCredentials());
     builder.RegisterService(service.get());
     server = builder.BuildAndStart();
     CHECK(server != nullptr);
@@ -156,7 +157,7 @@ class RaftCluster : public ::testing::Test {
     auto node = std::make_unique<Node>();
     node->config.folder = io::join(folder_, std::to_string(nodes_.size() + 1));
     node->config.self = {.host = host, .port = free_port(), .grpc_port = free_port()};
-    node->config.bind_host = bind_host;
+    node->config.bind_host = node->listen = bind_host;
     node->config.segment_bytes = 4_MiB;
     nodes_.push_back(std::move(node));
     return *nodes_.back();
@@ -300,6 +301,21 @@ TEST_F(RaftCluster, IPv6AddressesWorkForStreamsAndDatagrams) {
   ASSERT_NE(await_leader(), nullptr);
   ASSERT_TRUE(commit("x"));
   EXPECT_TRUE(all_have("x", 3));
+}
+
+TEST_F(RaftCluster, WithoutDatagramsBeatsTakeTheStreams) {
+  add_three();
+  for (auto& node : nodes_) node->config.bind_host = "192.0.2.1";  // an address that no machine has
+  start_all();
+  auto* first = await_leader();
+  ASSERT_NE(first, nullptr);
+  ASSERT_TRUE(commit("x"));
+  EXPECT_TRUE(all_have("x", 3));
+  const Instant until = io::posix::boot_now() + 500ms;
+  while (io::posix::boot_now() < until) {
+    ASSERT_TRUE(commit("y"));
+    std::this_thread::sleep_for(20ms);
+  }
 }
 
 TEST_F(RaftCluster, AMasterAloneBeginsItsOwnCluster) {
