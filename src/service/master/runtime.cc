@@ -916,9 +916,13 @@ void Runtime::join(const RaftGreeting& from, RaftJoinReply* answer) {
                                          from.address())) {
       continue;
     }
-    if (member.connected || (member.silent_for && *member.silent_for < kAliveWithin)) {
+    // A living member answers this leader's beats. An open connection says less: that of a machine that lost its power
+    // stays open for a while.
+    const auto quiet_for = member.silent_for.value_or(
+        view->leader_since ? clock_.now() - *view->leader_since : Duration(0));
+    if (quiet_for < kAliveWithin) {
       answer->set_text("a living member already has the address " + from.address() +
-                       (member.connected ? "" : "; if it is gone, this master takes its place in a moment"));
+                       "; if it is gone, this master takes its place in a moment");
       return;
     }
     replaced = member.id;
