@@ -1,0 +1,57 @@
+#include "core/raft/configuration.h"
+
+#include <gtest/gtest.h>
+
+namespace holdfast::raft {
+namespace {
+
+NodeId node(std::uint64_t n) { return NodeId(Uuid{7, n}); }
+
+Configuration some() {
+  return Configuration({{.id = node(2), .address = "b:9333", .voter = true},
+                        {.id = node(1), .address = "a:9333", .voter = true},
+                        {.id = node(3), .address = "[::1]:9333", .promote = true, .replaces = node(9)}});
+}
+
+TEST(Configuration, ComesBackFromItsBytesAsItWas) {
+  const auto decoded = decode_configuration(encode(some()));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(*decoded, some());
+}
+
+TEST(Configuration, DoesNotDependOnTheOrderOfTheList) {
+  auto members = some().members();
+  std::swap(members[0], members[2]);
+  EXPECT_EQ(encode(Configuration(members)), encode(some()));
+}
+
+TEST(Configuration, EveryShorterOrLongerRunOfBytesIsRefused) {
+  const auto bytes = encode(some());
+  for (std::size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_FALSE(decode_configuration(std::string_view(bytes).substr(0, length))) << length;
+  }
+  EXPECT_FALSE(decode_configuration(bytes + "x"));
+}
+
+TEST(Configuration, AMemberListedTwiceIsRefused) {
+  auto members = some().members();
+  members.push_back(members[0]);
+  EXPECT_FALSE(decode_configuration(encode(Configuration(members))));
+}
+
+TEST(Configuration, ALaterVersionIsRefused) {
+  auto bytes = encode(some());
+  bytes[0] = 2;
+  const auto decoded = decode_configuration(bytes);
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code(), Code::unsupported);
+}
+
+TEST(Configuration, OnlyVotersMakeTheMajority) {
+  EXPECT_EQ(some().voter_count(), 2u);
+  EXPECT_EQ(some().majority(), 2u);
+  EXPECT_EQ(some().without(node(2)).majority(), 1u);
+}
+
+}  // namespace
+}  // namespace holdfast::raft
