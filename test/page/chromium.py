@@ -140,6 +140,17 @@ class Page:
                 raise BrowserError(f"never true: {expression}\nthe page says:\n{shown}")
             time.sleep(0.05)
 
+    def html(self):
+        """The document as it is now, without running a script in it."""
+        for attempt in range(20):
+            try:
+                root = self.call("DOM.getDocument", {"depth": -1})["root"]["nodeId"]
+                return self.call("DOM.getOuterHTML", {"nodeId": root})["outerHTML"]
+            except BrowserError:  # the page was loaded again between the two
+                if attempt == 19:
+                    raise
+                time.sleep(0.1)
+
     def screenshot(self, path, whole=True):
         params = {"format": "png", "captureBeyondViewport": whole}
         if whole:
