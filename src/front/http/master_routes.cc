@@ -343,7 +343,26 @@ struct MasterRoutes::Inside : http::Observer {
       append_lookup_error(body, given, "Unknown volume id " + std::string(given), pretty);
       return json(exchange, 404, body);
     }
-    const auto found = parts.master.lookup(*volume, params.get("collection"));
+    const std::string_view collection = params.get("collection");
+    const auto found = parts.master.lookup(*volume, collection);
+    if (found.may_appear) {
+      lookup_soon(exchange, *volume, std::string(given), std::string(collection));
+    } else {
+      answer_lookup(exchange, given, found);
+    }
+  }
+
+  // A volume that was just made may be yet to be heard of here.
+  Task lookup_soon(Exchange& exchange, VolumeId volume, std::string given, std::string collection) {
+    const auto ask = [&](auto done) { parts.master.lookup_soon(volume, collection, done); };
+    const auto found = co_await awaited<master::LookupAnswer>(exchange.loop(), ask);
+    answer_lookup(exchange, given, found);
+  }
+
+  void answer_lookup(Exchange& exchange, std::string_view given, const master::LookupAnswer& found) {
+    const bool pretty = wants_pretty(exchange.request().query);
+    thread_local std::string body;
+    body.clear();
     if (found.locations) {
       append_lookup(body, given, *found.locations, pretty);
       return json(exchange, 200, body);
@@ -366,10 +385,31 @@ struct MasterRoutes::Inside : http::Observer {
     const auto segment = path.substr(1);
     const auto given = volume_part(segment, segment.rfind(','));
     const auto volume = parse_volume_id(given);
-    const auto not_found = "volume id " + std::string(given) + " not found: ";
-    if (!volume) return refuse(exchange, {Refusal::Kind::not_found, not_found + "Unknown volume id " + std::string(given)});
+    if (!volume) {
+      return refuse(exchange, {Refusal::Kind::not_found, "volume id " + std::string(given) + " not found: " +
+                                                             "Unknown volume id " + std::string(given)});
+    }
     const Params params(request.query);
-    const auto found = parts.master.lookup(*volume, params.get("collection"));
+    const std::string_view collection = params.get("collection");
+    const auto found = parts.master.lookup(*volume, collection);
+    if (found.may_appear) {
+      redirect_soon(exchange, *volume, std::string(path), std::string(collection));
+    } else {
+      answer_redirect(exchange, path, found);
+    }
+  }
+
+  Task redirect_soon(Exchange& exchange, VolumeId volume, std::string path, std::string collection) {
+    const auto ask = [&](auto done) { parts.master.lookup_soon(volume, collection, done); };
+    const auto found = co_await awaited<master::LookupAnswer>(exchange.loop(), ask);
+    answer_redirect(exchange, path, found);
+  }
+
+  void answer_redirect(Exchange& exchange, std::string_view path, const master::LookupAnswer& found) {
+    const auto& request = exchange.request();
+    const auto segment = path.substr(1);
+    const auto given = volume_part(segment, segment.rfind(','));
+    const auto not_found = "volume id " + std::string(given) + " not found: ";
     if (!found.locations && found.warming_up) {
       return refuse(exchange, {Refusal::Kind::warming_up, not_found + "service warming up, please retry", 1s});
     }

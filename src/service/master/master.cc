@@ -1,6 +1,7 @@
 #include "service/master/master.h"
 
 #include <algorithm>
+#include <deque>
 #include <list>
 
 #include "base/check.h"
@@ -19,6 +20,8 @@ constexpr Duration kTurn = 50ms;       // how late a silent server or a bound ma
 constexpr Duration kWarmingUp = 3s;    // a master this young may not have heard all volume servers
 constexpr Duration kFreshWithin = 40ms;  // a former leader heard this lately is alive (four of its beats)
 constexpr std::size_t kLeaderWaitsMax = 10'000;
+constexpr std::size_t kLookupWaitsMax = 10'000;
+constexpr Duration kFreshFor = 10s;  // after a volume id was given out, its volume may be yet to be heard of
 
 // Deletes a collection: one order for each server that holds volumes of it.
 struct Deletion {
@@ -48,6 +51,7 @@ class MasterImpl final : public Master {
   std::optional<AssignAnswer> try_assign(const AssignRequest& request) override { return assigner_.try_now(request); }
   void assign(const AssignRequest& request, std::function<void(OrRefusal<AssignAnswer>)> done) override;
   LookupAnswer lookup(VolumeId volume, std::string_view collection) const override;
+  void lookup_soon(VolumeId volume, std::string collection, std::function<void(LookupAnswer)> done) override;
 
   void grow(GrowRequest request, std::function<void(OrRefusal<GrowAnswer>)> done) override;
   void delete_collection(std::string collection, std::function<void(OrRefusal<Done>)> done) override;
@@ -73,12 +77,21 @@ class MasterImpl final : public Master {
     std::function<void(OrRefusal<Leader>)> done;
   };
 
+  struct LookupWait {
+    VolumeId volume;
+    std::string collection;
+    Instant end;
+    std::function<void(LookupAnswer)> done;
+  };
+
   // ---- the loop's thread ----
   void turn();
   void tell_of_registry(const topology::RegistryState& state);
   void look_at_view();
   void look_for_lost_leader(const View& view);
   void look_at_leader_waits(Instant now);
+  void look_at_lookup_waits(Instant now);
+  void note_fresh_ids(VolumeId before, VolumeId now_max, Instant now);
   void grow_here(const GrowRequest& request, const std::function<void(OrRefusal<GrowAnswer>)>& done);
   void delete_here(std::string collection, std::function<void(OrRefusal<Done>)> done);
   void deleted(const std::shared_ptr<Deletion>& deletion, const std::string& server, const Status& status);
@@ -96,11 +109,15 @@ class MasterImpl final : public Master {
   Assigner assigner_;
   Reports reports_;
 
+  std::atomic<std::uint32_t> fresh_from_{~0u};  // the lowest fresh id, for lookups
+
   // The loop's own.
   std::shared_ptr<const View> seen_;  // the view at the last look
   std::optional<MemberView> last_leader_;  // as last known; empty once its loss was dealt with
   topology::RegistryState told_registry_;
   std::list<LeaderWait> leader_waits_;
+  std::list<LookupWait> lookup_waits_;
+  std::deque<std::pair<VolumeId, Instant>> fresh_;  // the first id of each gift, and until when it counts as fresh
   std::list<std::shared_ptr<Deletion>> deletions_;
   bool stopped_ = false;
 };
@@ -127,6 +144,7 @@ void MasterImpl::stop() {
       growth_.stop();
       assigner_.stop();
       for (const LeaderWait& wait : std::exchange(leader_waits_, {})) wait.done(stopping());
+      for (const LookupWait& wait : std::exchange(lookup_waits_, {})) wait.done(lookup(wait.volume, wait.collection));
       for (const auto& deletion : std::exchange(deletions_, {})) {
         deletion->done(Refusal{Refusal::Kind::outcome_unknown, "this master stops: the deletion may go on"});
       }
@@ -140,7 +158,10 @@ void MasterImpl::turn() {
   if (shared_.registry_changed.exchange(false)) {
     const auto state = shared_.registry.state();
     shared_.with_topology([&](topology::Topology& topology) { topology.set_registry(*state, now); });
+    note_fresh_ids(told_registry_.max_volume_id, state->max_volume_id, now);
     tell_of_registry(*state);
+  } else if (!fresh_.empty()) {
+    note_fresh_ids(VolumeId(), VolumeId(), now);
   }
   shared_.counters.silences.add(shared_.with_topology([&](topology::Topology& topology) {
     const std::uint64_t before = topology.silences();
@@ -151,6 +172,7 @@ void MasterImpl::turn() {
   duties_.look(now);
   assigner_.look(now);
   look_at_leader_waits(now);
+  look_at_lookup_waits(now);
   shared_.subscriptions.deliver();
 }
 
@@ -283,15 +305,48 @@ void MasterImpl::assign(const AssignRequest& request, std::function<void(OrRefus
 LookupAnswer MasterImpl::lookup(VolumeId volume, std::string_view collection) const {
   LookupAnswer answer;
   answer.locations = shared_.index().find(volume);
-  if (answer.locations != nullptr && !collection.empty() && answer.locations->collection != collection) {
-    answer.locations = nullptr;
-  }
-  if (answer.locations == nullptr && shared_.clock.now() - shared_.started < kWarmingUp) {
+  if (answer.locations == nullptr) {
     // An id above all that were given cannot exist, unless this cluster has not met its first volumes yet.
     const auto max = shared_.registry.state()->max_volume_id;
-    answer.warming_up = max == VolumeId() || volume <= max;
+    const bool given = volume <= max;
+    answer.warming_up = (given || max == VolumeId()) && shared_.clock.now() - shared_.started < kWarmingUp;
+    answer.may_appear = answer.warming_up || (given && volume.value() >= fresh_from_.load(std::memory_order_relaxed));
+  } else if (!collection.empty() && answer.locations->collection != collection) {
+    answer.locations = nullptr;
   }
   return answer;
+}
+
+void MasterImpl::lookup_soon(VolumeId volume, std::string collection, std::function<void(LookupAnswer)> done) {
+  auto answer = lookup(volume, collection);
+  if (!answer.may_appear || shared_.consensus.load() == nullptr) return done(std::move(answer));
+  const Instant end = shared_.clock.now() + kLookupWait;
+  const bool posted = post([this, volume, collection, end, done] {
+    if (lookup_waits_.size() >= kLookupWaitsMax) return done(lookup(volume, collection));
+    lookup_waits_.push_back({volume, collection, end, done});
+  });
+  if (!posted) done(lookup(volume, collection));
+}
+
+void MasterImpl::look_at_lookup_waits(Instant now) {
+  for (auto it = lookup_waits_.begin(); it != lookup_waits_.end();) {
+    auto answer = lookup(it->volume, it->collection);
+    if (answer.may_appear && now < it->end) {
+      ++it;
+      continue;
+    }
+    const auto done = std::move(it->done);
+    it = lookup_waits_.erase(it);
+    done(std::move(answer));
+  }
+}
+
+// Ids that were given out lately, as far as this master knows (after a start: all): the servers may be yet to tell it of
+// the volumes.
+void MasterImpl::note_fresh_ids(VolumeId before, VolumeId now_max, Instant now) {
+  if (now_max > before) fresh_.emplace_back(before.next(), now + kFreshFor);
+  while (!fresh_.empty() && fresh_.front().second <= now) fresh_.pop_front();
+  fresh_from_.store(fresh_.empty() ? ~0u : fresh_.front().first.value(), std::memory_order_relaxed);
 }
 
 // ---- growth --------------------------------------------------------------------------------------------------------

@@ -98,7 +98,11 @@ constexpr std::uint64_t kAssignCountMax = 1u << 24;
 struct LookupAnswer {
   LocationsPtr locations;   // null: not found
   bool warming_up = false;  // not found, but this master started so lately that a server may be yet to report: 503
+  bool may_appear = false;  // not found, but worth a wait: ask lookup_soon(). So, or its id was given out a moment ago
 };
+
+// How long lookup_soon() waits for a volume.
+constexpr Duration kLookupWait = 1s;
 
 // ---- growth, deletion ----------------------------------------------------------------------------------------------
 
@@ -221,6 +225,12 @@ class Master {
 
   // `collection`: empty = any. Answered from this master's own picture.
   virtual LookupAnswer lookup(VolumeId volume, std::string_view collection) const = 0;
+
+  // The same for a volume that may_appear: answers when a server has told of it, or as lookup() does after kLookupWait.
+  // A client may ask a follower for a file that it has just written to a volume that was just made.
+  virtual void lookup_soon(VolumeId volume, std::string collection, std::function<void(LookupAnswer)> done) {
+    done(lookup(volume, collection));
+  }
 
   virtual void grow(GrowRequest request, std::function<void(OrRefusal<GrowAnswer>)> done) = 0;
 

@@ -148,6 +148,38 @@ TEST(Master, AFollowerAnswersLookupsAndSendsAssignsToTheLeader) {
   EXPECT_NE(cluster.master(2).lookup(answer.fid.volume, "").locations, nullptr);
 }
 
+TEST(Master, ALookupAtAFollowerWaitsForAVolumeThatWasJustMade) {
+  Cluster cluster(2);
+  cluster.group.lead(0);
+  cluster.clock.advance(10s);  // nobody is warming up
+  auto at_leader = cluster.master(0).open_session("x");
+  (void)at_leader->on_report(fake_report(1));
+  const AssignAnswer answer = answer_of(cluster.assign());
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master(1).lookup(answer.fid.volume, "").may_appear; }));
+  EXPECT_FALSE(cluster.master(1).lookup(answer.fid.volume + 100, "").may_appear);
+
+  const auto look = [&](std::promise<LookupAnswer>& found) {
+    cluster.master(1).lookup_soon(answer.fid.volume, "", [&](LookupAnswer a) { found.set_value(std::move(a)); });
+  };
+  std::promise<LookupAnswer> in_vain;
+  look(in_vain);
+  cluster.clock.advance(kLookupWait);
+  EXPECT_EQ(in_vain.get_future().get().locations, nullptr);
+
+  std::promise<LookupAnswer> found;
+  look(found);
+  auto at_follower = cluster.master(1).open_session("x");
+  topology::Report report = fake_report(1);
+  VolumeInfo info;
+  info.id = answer.fid.volume;
+  report.volumes = {info};
+  (void)at_follower->on_report(report);
+  EXPECT_NE(found.get_future().get().locations, nullptr);
+
+  cluster.clock.advance(20s);
+  ASSERT_TRUE(cluster.eventually([&] { return !cluster.master(0).lookup(answer.fid.volume + 6, "").may_appear; }));
+}
+
 TEST(Master, ANewLeaderAssignsAtOnceFromItsOwnBlockWithoutAProposal) {
   Cluster cluster(3);
   cluster.group.lead(0);
