@@ -235,6 +235,15 @@ void Checker::sent(const raft::Message& message) {
                        node.durable.last().value()));
     }
   }
+  if (const auto* heard = std::get_if<raft::BeatReply>(&message.body);
+      heard != nullptr && message.term == node.durable_state.term) {
+    // A snapshot that was installed is on disk before the log is emptied for it.
+    const auto on_disk = std::max(node.durable.last(), node.written.before.index);
+    if (std::min(heard->last, heard->durable) > on_disk) {
+      fail(fmt::format("I6: {} says that {} is on its disk, it is {}", name(message.from), heard->durable.value(),
+                       on_disk.value()));
+    }
+  }
 }
 
 void Checker::applied(NodeId who, Index index, std::uint64_t digest) {

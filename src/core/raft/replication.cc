@@ -97,7 +97,7 @@ void Core::Impl::receive(const Message& m, const Append& append) {
   }
 }
 
-// Adds what is missing; replaces a suffix only where a term differs. False: cannot be understood, halted.
+// Adds what is missing; replaces a suffix only where a term differs. False: could not be taken, there is no answer.
 bool Core::Impl::take_entries(const std::vector<Entry>& entries) {
   for (const auto& entry : entries) {
     if (entry.index <= log_.base().index) continue;  // applied long ago
@@ -114,6 +114,10 @@ bool Core::Impl::take_entries(const std::vector<Entry>& entries) {
     if (entry.format > options_.entry_format) {
       halt("the leader sends entries of format " + std::to_string(entry.format) +
            ", this build understands up to " + std::to_string(options_.entry_format));
+      return false;
+    }
+    if (entry.term < log_.last().term) {  // no leader sends that; it is not worth stopping for
+      ++counters_.messages_dropped;
       return false;
     }
     log_.append(entry);
