@@ -20,6 +20,7 @@ class VolumeRole {
   // the store.
   void stop();
 
+  // SIGHUP: the white list of the newly read settings; volumes whose files have appeared are loaded.
   void reload(const std::string& white_list);
 
  private:
