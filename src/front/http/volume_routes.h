@@ -2,7 +2,7 @@
 // docs/compatibility.md.
 //
 // A small read takes the fast way: the path is read in place, one VolumeService::read_now (a map lookup and a pread
-// from the page cache), head and data leave in one sendmsg; nothing is allocated. What is not in the page cache, is
+// from the page cache), head and data leave in one send; nothing is allocated. What is not in the page cache, is
 // large, compressed for a client that cannot unpack, or asked for in several ranges goes the long way, streamed.
 // Uploads are read piece by piece; above kUploadMemory they wait in a spool file, never in memory.
 //
