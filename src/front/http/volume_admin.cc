@@ -45,18 +45,19 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);
 h1{font-size:1.3rem;margin:0 0 .2rem}h2{font-size:1rem;margin:1.6rem 0 .4rem;color:var(--mark)}
 p{margin:.2rem 0;color:var(--soft)}a{color:var(--mark)}.wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.3rem .7rem .3rem 0;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{text-align:left;padding:.3rem 1.2rem .3rem 0;border-bottom:1px solid var(--line);white-space:nowrap}
 th{color:var(--soft);font-weight:500}.n{text-align:right}
 )";
 
 std::string page_of(const Told& told, volume::VolumeService& service, std::string_view version, Duration up) {
+  while (version.ends_with(' ')) version.remove_suffix(1);
   std::string out = "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
                     "content=\"width=device-width,initial-scale=1\"><meta http-equiv=\"refresh\" content=\"10\"><title>Volume server ";
   out += escaped(service.self()) + "</title><style>" + std::string(kStyle) + "</style></head><body>";
   out += "<h1>Volume server " + escaped(service.self()) + "</h1><p>Version " + escaped(version) + ", up " +
          fmt::format("{} h {} min", static_cast<long>(seconds(up)) / 3600, static_cast<long>(seconds(up)) / 60 % 60) + "</p><p>Masters:";
   for (const auto& master : service.masters()) {
-    const auto name = escaped(text(master));
+    const auto name = escaped(master.http());
     out += " <a href=\"http://" + name + "/\">" + name + "</a>";
   }
   out += "</p><h2>Disks</h2><div class=\"wide\"><table><tr><th>Folder</th><th>Type</th><th class=\"n\">Size</th><th class=\"n\">Used</th>"
