@@ -208,8 +208,9 @@ TEST(RaftWire, WhatIsNotUnderstoodIsAnError) {
 
 TEST(RaftWire, ADatagramIsOfOurClusterOrNothing) {
   const ClusterId ours(Uuid{1, 1});
-  const auto bytes = encode_datagram(ours, message(raft::Beat{.sequence = 1}));
-  EXPECT_TRUE(decode_datagram(ours, bytes_of(bytes)).ok());
+  const auto bytes = encode_datagram(ours, Uuid{4, 4}, message(raft::Beat{.sequence = 1}));
+  ASSERT_TRUE(decode_datagram(ours, bytes_of(bytes)).ok());
+  EXPECT_EQ(decode_datagram(ours, bytes_of(bytes))->process, (Uuid{4, 4}));
   EXPECT_EQ(decode_datagram(ClusterId(Uuid{2, 2}), bytes_of(bytes)).error().code(), Code::refused);
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     auto damaged = bytes;
@@ -217,14 +218,14 @@ TEST(RaftWire, ADatagramIsOfOurClusterOrNothing) {
     EXPECT_FALSE(decode_datagram(ours, bytes_of(damaged)).ok()) << i;
     EXPECT_FALSE(decode_datagram(ours, bytes_of(bytes).first(i)).ok()) << i;
   }
-  const auto vote = encode_datagram(ours, message(raft::VoteRequest{.pre = true}));
+  const auto vote = encode_datagram(ours, Uuid{4, 4}, message(raft::VoteRequest{.pre = true}));
   EXPECT_TRUE(decode_datagram(ours, bytes_of(vote)).ok());
 }
 
 TEST(RaftWire, ABeatWithAllHeirsFitsItsBound) {
   raft::Beat beat{.commit = Index(UINT64_MAX), .sent = at(1h), .sequence = UINT64_MAX, .round = raft::Round(UINT64_MAX)};
   for (std::uint64_t i = 0; i < raft::kMembersMax; ++i) beat.heirs.push_back(node(i + 1));
-  EXPECT_LE(encode_datagram(ClusterId(Uuid{1, 1}), message(beat)).size(), raft::kBeatBytesMax);
+  EXPECT_LE(encode_datagram(ClusterId(Uuid{1, 1}), Uuid{4, 4}, message(beat)).size(), raft::kBeatBytesMax);
 }
 
 }  // namespace

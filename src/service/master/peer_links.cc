@@ -194,8 +194,9 @@ class PeerLinks::InLink final : public IncomingLink {
   const NodeId peer_;
 };
 
-PeerLinks::PeerLinks(NodeId self, ClusterId cluster, io::Clock& clock, const io::posix::UdpSocket* beats, Hooks hooks)
-    : self_(self), cluster_(cluster), clock_(clock), beats_(beats), hooks_(std::move(hooks)) {
+PeerLinks::PeerLinks(NodeId self, Uuid process, ClusterId cluster, io::Clock& clock,
+                     const io::posix::UdpSocket* beats, Hooks hooks)
+    : self_(self), process_(process), cluster_(cluster), clock_(clock), beats_(beats), hooks_(std::move(hooks)) {
   {
     Guard guard(gate_->mutex);
     gate_->links = this;
@@ -255,17 +256,23 @@ void PeerLinks::send(std::span<const raft::Message> messages) {
       }
     }
     if (datagrams.length != 0) {
-      const auto datagram = encode_datagram(cluster_, message);
+      const auto datagram = encode_datagram(cluster_, process_, message);
       if (datagram.size() > raft::kBeatBytesMax || !beats_->send(datagrams, bytes_of(datagram))) by_stream = true;
     }
     if (by_stream && link) link->send(message);
   }
 }
 
-void PeerLinks::heard_datagram(NodeId from) {
+bool PeerLinks::heard_datagram(NodeId from, Incarnation incarnation, Uuid process) {
   Guard guard(mutex_);
   const auto found = peers_.find(from);
-  if (found != peers_.end()) found->second.datagram_heard = clock_.now();
+  if (found == peers_.end()) return true;
+  auto& info = found->second.info;
+  if (is_impostor(info, incarnation, process)) return false;
+  info.incarnation = incarnation;
+  info.process = process;
+  found->second.datagram_heard = clock_.now();
+  return true;
 }
 
 // ---------------------------------------------------------------------------------------------------- who
@@ -291,10 +298,14 @@ void PeerLinks::configure(const raft::Configuration& configuration) {
   changed_.notify_all();
 }
 
+bool PeerLinks::is_impostor(const PeerInfo& known, Incarnation incarnation, Uuid process) {
+  if (known.process.empty() || incarnation > known.incarnation) return false;
+  return incarnation < known.incarnation || process != known.process;
+}
+
 std::string PeerLinks::impostor(const PeerInfo& known, const RaftGreeting& greeting) {
   const Incarnation incarnation(greeting.incarnation());
-  if (known.process.empty() || incarnation > known.incarnation) return "";
-  if (incarnation == known.incarnation && uuid_of(greeting.process()) == known.process) return "";
+  if (!is_impostor(known, incarnation, uuid_of(greeting.process()))) return "";
   return "start number " + text(incarnation) + " of master " + text(known.id) + " comes after number " +
          text(known.incarnation) + ", by another process: its folder is a copy, or was put back to an older state, and "
          "may lack what it has promised. Stop it, remove its member folder and start it again: it joins as a new member";

@@ -52,7 +52,7 @@ class PeerLinks final : public Transport {
   };
 
   // `beats` may be null: no datagrams then. It and `clock` outlive this.
-  PeerLinks(NodeId self, ClusterId cluster, io::Clock& clock, const io::posix::UdpSocket* beats, Hooks hooks);
+  PeerLinks(NodeId self, Uuid process, ClusterId cluster, io::Clock& clock, const io::posix::UdpSocket* beats, Hooks hooks);
   ~PeerLinks() override;  // stops
 
   // Ends all links and joins the thread; nothing is called back any more when it returns.
@@ -61,7 +61,7 @@ class PeerLinks final : public Transport {
   // --- Transport ---
   void send(std::span<const raft::Message> messages) override;
   void configure(const raft::Configuration& configuration) override;
-  void heard_datagram(NodeId from) override;
+  bool heard_datagram(NodeId from, Incarnation incarnation, Uuid process) override;
   [[nodiscard]] std::vector<PeerInfo> peers() const override;
 
   // What a greeting says about its sender. A sender that is no member is linked to as well, until the configuration
@@ -114,11 +114,13 @@ class PeerLinks final : public Transport {
   }
   bool established(OutLink& link, const RaftGreeting& greeting);
   void ended(OutLink& link, bool was_established, const std::string& why);
+  static bool is_impostor(const PeerInfo& known, Incarnation incarnation, Uuid process);
   static std::string impostor(const PeerInfo& known, const RaftGreeting& greeting);
   static void note(Peer& peer, const RaftGreeting& greeting);
   void incoming_ended(NodeId id);
 
   const NodeId self_;
+  const Uuid process_;
   const ClusterId cluster_;
   io::Clock& clock_;
   const io::posix::UdpSocket* const beats_;

@@ -301,11 +301,11 @@ void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
   for (int i = 0; i < kDatagramsPerTurn; ++i) {
     const auto length = beats_->receive(buffer);
     if (!length) return;
-    auto message = decode_datagram(cluster_, BytesView(buffer).first(*length));
-    if (!message || message->to != options_.self) continue;
-    const NodeId from = message->from;
-    transport_->heard_datagram(from);
-    inputs->emplace_back(raft::Received{.from = from, .message = std::move(*message)});
+    auto datagram = decode_datagram(cluster_, BytesView(buffer).first(*length));
+    if (!datagram || datagram->message.to != options_.self) continue;
+    const NodeId from = datagram->message.from;
+    if (!transport_->heard_datagram(from, datagram->message.incarnation, datagram->process)) continue;
+    inputs->emplace_back(raft::Received{.from = from, .message = std::move(datagram->message)});
   }
 }
 

@@ -7,7 +7,7 @@ namespace holdfast::master {
 namespace {
 
 constexpr std::string_view kDatagramMagic = "HFB1";
-constexpr std::size_t kDatagramHeadBytes = 4 + 4 + 16;
+constexpr std::size_t kDatagramHeadBytes = 4 + 4 + 16 + 16;
 
 // A field that is added to a message and not carried here would be zero at the other end, which no test of the core
 // notices. These sizes (64-bit, libstdc++) make the compiler ask.
@@ -283,18 +283,19 @@ Result<raft::Message> from_wire(const RaftMessage& in) {
   return message;
 }
 
-std::string encode_datagram(ClusterId cluster, const raft::Message& message) {
+std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message& message) {
   RaftMessage wire;
   to_wire(message, &wire);
   std::string out(kDatagramMagic);
   out.resize(8);
   out += uuid_bytes(cluster.value());
+  out += uuid_bytes(process);
   wire.AppendToString(&out);
   store_be<std::uint32_t>(out.data() + 4, crc32c(bytes_of(out).subspan(8)));
   return out;
 }
 
-Result<raft::Message> decode_datagram(ClusterId cluster, BytesView bytes) {
+Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes) {
   if (bytes.size() < kDatagramHeadBytes || text_of(bytes.first(4)) != kDatagramMagic ||
       load_be<std::uint32_t>(bytes.data() + 4) != crc32c(bytes.subspan(8))) {
     return Error{Code::corrupt, "not a datagram of ours"};
@@ -307,7 +308,9 @@ Result<raft::Message> decode_datagram(ClusterId cluster, BytesView bytes) {
   if (!wire.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
     return Error{Code::corrupt, "a datagram that does not parse"};
   }
-  return from_wire(wire);
+  auto message = from_wire(wire);
+  if (!message) return message.error();
+  return Datagram{.process = uuid_of(text_of(bytes.subspan(24, 16))), .message = std::move(*message)};
 }
 
 }  // namespace holdfast::master

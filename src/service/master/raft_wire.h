@@ -24,9 +24,13 @@ Result<raft::Message> from_wire(const RaftMessage& message);
 std::string uuid_bytes(const Uuid& uuid);
 Uuid uuid_of(std::string_view bytes);
 
-// A datagram (docs/raft-transport.md): magic "HFB1", checksum of all that follows, cluster id, one RaftMessage.
-// Decoding answers `refused` for another cluster's, which is no reason for a log line: ports get reused.
-std::string encode_datagram(ClusterId cluster, const raft::Message& message);
-Result<raft::Message> decode_datagram(ClusterId cluster, BytesView bytes);
+// A datagram (docs/raft-transport.md): magic "HFB1", checksum of all that follows, cluster id, the sender's process, one
+// RaftMessage. Decoding answers `refused` for another cluster's, which is no reason for a log line: ports get reused.
+struct Datagram {
+  Uuid process;
+  raft::Message message;
+};
+std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message& message);
+Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes);
 
 }  // namespace holdfast::master

@@ -33,8 +33,9 @@ class Transport {
   // The members in force: links to all of them are kept, links to others end. From the core's thread.
   virtual void configure(const raft::Configuration& configuration) = 0;
 
-  // A datagram of this member arrived: beats to it need not take the stream as well.
-  virtual void heard_datagram(NodeId) {}
+  // A datagram of this start of a member arrived: beats to it need not take the stream as well. False: it is an older
+  // start than the one known, or a second process of the same one; what it says must not count.
+  virtual bool heard_datagram(NodeId, Incarnation, Uuid /*process*/) { return true; }
 
   [[nodiscard]] virtual std::vector<PeerInfo> peers() const = 0;
 };
