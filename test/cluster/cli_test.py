@@ -248,13 +248,22 @@ class Store:
                  "-master.volumeSizeLimitMB=64", *self.flags],
                 cwd=FOLDER, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, "TMPDIR": str(FOLDER), **self.env})
+        try:
+            self._wait_for_upload()
+        except BaseException:  # without __enter__'s end there is no __exit__
+            self.process.kill()
+            self.process.wait()
+            raise
+        return self
+
+    def _wait_for_upload(self):
         first = FOLDER / "first.txt"
         first.write_text("first")
         end = time.monotonic() + 20
         while True:
             status, out, err = weed("upload", f"-master={self.master}", str(first))
             if status == 0 and '"error"' not in out:
-                return self
+                return
             if time.monotonic() > end or self.process.poll() is not None:
                 raise Failure(f"no upload within 20 s: {out} {err[:200]}\n{self.log.read_text()[-3000:]}")
             time.sleep(0.05)
