@@ -3,15 +3,14 @@
 # help within 20 s, killed. Files stay under .run/.
 set -eu
 cd "$(dirname "$0")/.."
-binary=$(readlink -f "${BIN:-build/release/bin}/holdfast" || true)
+weed=$PWD/${BIN:-build/release/bin}/weed
 run=.run
 
 stopped=0
 for name in volume-1 volume-2 volume-3 master-1 master-2 master-3; do
   pid=$(cat "$run/$name.pid" 2>/dev/null) || continue
-  # The number may belong to someone else by now. A rebuilt binary shows as "... (deleted)".
-  exe=$(readlink "/proc/$pid/exe" 2>/dev/null || true)
-  if [ "${exe% (deleted)}" = "$binary" ]; then
+  # The number may belong to someone else by now. The command line tells, also when the program was rebuilt meanwhile.
+  if [ "$(tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | head -n 1)" = "$weed" ]; then
     kill -TERM "$pid" 2>/dev/null || true
     stopped=$((stopped + 1))
   else

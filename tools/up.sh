@@ -17,10 +17,10 @@ now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
 # The process of a pid file, if it still runs and is ours.
 pid_of() {
-  local pid exe
+  local pid
   pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
-  exe=$(readlink "/proc/$pid/exe" 2>/dev/null) || return 1
-  [ "${exe% (deleted)}" = "$(readlink -f "$weed")" ] || return 1  # "(deleted)": rebuilt meanwhile
+  # By its command line: the program file may have been rebuilt meanwhile, and its old one has lost its name then.
+  [ "$(tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | head -n 1)" = "$weed" ] || return 1
   echo "$pid"
 }
 
@@ -79,7 +79,7 @@ start_volume() { # number
 check_alive() {
   local name
   for name in "$@"; do
-    pid_of "$name" >/dev/null || { tail -n 5 "$run/$name.log" >&2; die "$name ended; its log is $run/$name.log"; }
+    kill -0 "$(cat "$run/$name.pid")" 2>/dev/null || { tail -n 5 "$run/$name.log" >&2; die "$name ended; its log is $run/$name.log"; }
   done
 }
 
