@@ -51,14 +51,28 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
   }
 
   void start(std::shared_ptr<OutLink> self) {
-    keep_alive_ = std::move(self);
+    bool called_off = false;
+    {
+      Guard guard(mutex_);
+      called_off = closed_;
+      if (!called_off) {
+        keep_alive_ = std::move(self);
+        writing_ = true;
+      }
+    }
+    if (called_off) {  // between being made and being started: gRPC never heard of it
+      owner_.ended(*this, false, "the member is dialled elsewhere");
+      return;
+    }
     context_.set_wait_for_ready(true);
     stub_->async()->Link(&context_, this);
     AddHold();  // send() starts writes from other threads
-    writing_ = true;
     StartWrite(&frame_);
     StartRead(&incoming_);
-    StartCall();
+    StartCall();  // without the mutex: it may call back from here
+    Guard guard(mutex_);
+    started_ = true;
+    if (closed_) let_go();
   }
 
   void send(const raft::Message& message) {
@@ -139,6 +153,9 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
   void close_locked() HOLDFAST_REQUIRES(mutex_) {
     if (closed_) return;
     closed_ = true;
+    if (started_) let_go();  // else start() does
+  }
+  void let_go() HOLDFAST_REQUIRES(mutex_) {
     context_.TryCancel();
     RemoveHold();
   }
@@ -159,6 +176,7 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
   std::size_t queued_bytes_ HOLDFAST_GUARDED_BY(mutex_) = 0;
   bool writing_ HOLDFAST_GUARDED_BY(mutex_) = false;
   bool open_ HOLDFAST_GUARDED_BY(mutex_) = false;
+  bool started_ HOLDFAST_GUARDED_BY(mutex_) = false;
   bool closed_ HOLDFAST_GUARDED_BY(mutex_) = false;
 };
 
