@@ -843,6 +843,32 @@ TEST(Replication, AFullDiskWhileReplicatingDoesNotMakeTheLeaderSendWithoutEnd) {
   EXPECT_LE(appends, 20);
 }
 
+// Found by the simulator (seed 828): a new leader does not know yet what a full member holds. It took the answer to an
+// empty Append for room on the disk and sent everything, again and again, at the speed of the network.
+TEST(Replication, ANewLeaderDoesNotFloodAMemberWhoseDiskIsFull) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto full = l == 1 ? 2 : 1;
+  const auto third = 6 - l - full;
+  for (int i = 0; i < 20; ++i) c.propose(l, "x");
+  c.run(50ms);
+  c.give(full, DiskChanged{DiskCondition::full});
+  for (int i = 0; i < 20; ++i) c.propose(l, "y");
+  c.run(50ms);
+  c.give(l, TransferRequested{node(third)});
+  ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() == third; }));
+  int appends = 0;
+  c.drop = [&](const Message& m) {
+    appends += m.to == node(full) && std::holds_alternative<Append>(m.body) ? 1 : 0;
+    return false;
+  };
+  c.run(300ms);
+  EXPECT_LE(appends, 60);
+  c.give(full, DiskChanged{DiskCondition::good});
+  c.run(300ms);
+  EXPECT_EQ(c.commands(full).size(), 40u);
+}
+
 // ---------------------------------------------------------------------------------------------------- traces
 
 // One event a line: what a hand-over looks like on the wire.

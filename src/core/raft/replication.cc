@@ -201,7 +201,8 @@ void Core::Impl::receive(const Message& m, const AppendReply& reply) {
   peer->round = std::max(peer->round, reply.round);
   switch (reply.result) {
     case AppendResult::accepted:
-      peer->disk_full = false;
+      // Says nothing of room on the disk: an Append without entries needs none. Replies to beats tell when there is
+      // room again; to take this for it sent a full member all its entries at the speed of the network.
       acknowledged(*peer, std::min(reply.match, log_.last_index()));
       return;
     case AppendResult::disk_full:
