@@ -853,16 +853,4 @@ Head& Head::add(std::string_view name, std::uint64_t value) {
   return *this;
 }
 
-std::string_view Request::header(std::string_view name) const {
-  for (const auto& header : headers) {
-    if (io::http1::same_name(header.name, name)) return header.value;
-  }
-  return {};
-}
-
-bool Request::has_header(std::string_view name) const {
-  return std::any_of(headers.begin(), headers.end(),
-                     [&](const Header& header) { return io::http1::same_name(header.name, name); });
-}
-
 }  // namespace holdfast::http

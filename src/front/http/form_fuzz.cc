@@ -1,4 +1,5 @@
 // Paths, queries, forms and header parameters of any bytes: nothing may crash, and what is said to be clean is clean.
+// Sources: form.cc json.cc request.cc url.cc
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -1,4 +1,5 @@
 // Feeds paths, queries, ranges, dispositions and multipart bodies to the parsers of the volume server's routes.
+// Sources: volume_path.cc url.cc byte_range.cc content_disposition.cc multipart_reader.cc
 #include <cstddef>
 #include <cstdint>
 #include <string>
