@@ -15,4 +15,4 @@ fi
 tools/check.sh
 SECONDS_EACH=${SECONDS_EACH:-10} tools/fuzz.sh
 cd build/release
-ctest --output-on-failure -j "$jobs"
+ctest --output-on-failure -j "$jobs" --repeat until-pass:2
