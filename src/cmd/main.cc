@@ -5,14 +5,6 @@
 #include "cmd/servers.h"
 #include "cmd/signals.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-// gRPC's resolver forgets some bytes for each name it looks up.
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libcares\n"; }
-extern "C" const char* __lsan_default_options();
-extern "C" const char* __lsan_default_options() { return "print_suppressions=0"; }
-#endif
-
 int main(int argc, char** argv) {
   // A heap for each thread would cost megabytes each and gain nothing: hot paths here do not allocate.
   ::mallopt(M_ARENA_MAX, 2);
