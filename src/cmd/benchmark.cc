@@ -25,6 +25,7 @@
 #include "cmd/latency.h"
 #include "cmd/paths.h"
 #include "cmd/signals.h"
+#include "io/posix/cores.h"
 
 namespace holdfast::cmd {
 namespace {
@@ -318,7 +319,7 @@ int run_benchmark(const Call& call) {
   }
   const Interruption interruption([] { std::fputs("\ninterrupted\n", stderr); });
 
-  const auto cores = std::max(1u, std::thread::hardware_concurrency());
+  const auto cores = io::posix::usable_cores();
   const auto wished = flags.integer("maxCpu");
   const auto threads = wished > 0 ? static_cast<unsigned>(wished) : cores;
   const auto workers = static_cast<unsigned>(std::clamp<std::int64_t>(flags.integer("c"), 1, 65536));

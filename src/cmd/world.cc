@@ -1,9 +1,9 @@
 #include "cmd/world.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "io/posix/clock.h"
+#include "io/posix/cores.h"
 #include "io/posix/disk.h"
 #include "io/posix/random.h"
 #include "model/address.h"
@@ -17,7 +17,7 @@ World::World(std::size_t loop_count)
       loops(loop_count),
       pool(loops) {}
 
-std::size_t volume_loops() { return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 64); }
+std::size_t volume_loops() { return std::min<std::size_t>(io::posix::usable_cores(), 64); }
 std::size_t master_loops() { return std::min<std::size_t>(volume_loops(), 2); }
 
 Uuid new_process_id(World& world) {
