@@ -25,18 +25,42 @@ void store(std::uint8_t* p, T v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// The first of `n` rising values from `at` on that is not below `wanted`, by halving without branches; at + n if none.
 template <typename T>
-unsigned lower_bound_in(const std::uint8_t* block, unsigned count, std::uint64_t wanted) {
-  if (wanted > static_cast<T>(~T{0})) return count;
-  // Branch-free halving: the compiler makes a conditional move of it.
-  unsigned low = 0;
-  unsigned n = count;
+unsigned lower_bound_within(const std::uint8_t* block, unsigned at, unsigned n, std::uint64_t wanted) {
   while (n > 1) {
     const unsigned half = n / 2;
-    low += load<T>(block + (low + half - 1) * sizeof(T)) < wanted ? half : 0;
+    at += load<T>(block + (at + half - 1) * sizeof(T)) < wanted ? half : 0;
     n -= half;
   }
-  return low + (n == 1 && load<T>(block + low * sizeof(T)) < wanted ? 1 : 0);
+  return at + (n == 1 && load<T>(block + at * sizeof(T)) < wanted ? 1 : 0);
+}
+
+// Like std::lower_bound over `count` rising values of which the last is `last`. Assigned keys lie evenly, so the search
+// begins where `wanted` would lie if all did, and widens from there: mostly one line of memory instead of five.
+template <typename T>
+unsigned lower_bound_in(const std::uint8_t* block, unsigned count, std::uint64_t last, std::uint64_t wanted) {
+  constexpr unsigned kFirstStep = 16;
+  if (count == 0 || wanted > last) return count;
+  if (last == 0) return 0;
+  const auto fraction = static_cast<double>(wanted) / static_cast<double>(last);
+  const auto guess = std::min(static_cast<unsigned>(fraction * (count - 1)), count - 1);
+  unsigned step = kFirstStep;
+  if (load<T>(block + guess * sizeof(T)) < wanted) {
+    unsigned low = guess + 1;  // all before it are below
+    while (step < count - low && load<T>(block + (low + step - 1) * sizeof(T)) < wanted) {
+      low += step;
+      step *= 2;
+    }
+    return lower_bound_within<T>(block, low, std::min(step, count - low), wanted);
+  }
+  unsigned high = guess;  // neither it nor any behind it is below
+  while (step < high && load<T>(block + (high - step) * sizeof(T)) >= wanted) {
+    high -= step;
+    step *= 2;
+  }
+  const auto low = high > step ? high - step : 0;
+  return lower_bound_within<T>(block, low, high - low, wanted);
 }
 
 std::int32_t deleted_size(std::int32_t size) { return size == 0 ? -1 : -size; }
@@ -51,22 +75,20 @@ std::uint64_t NeedleMap::Leaf::distance(unsigned i) const {
 }
 
 Slot NeedleMap::Leaf::slot(unsigned i) const {
-  const auto* offsets = block.get() + std::size_t{capacity} * width;
-  const auto* sizes = offsets + std::size_t{capacity} * 4;
-  return {load<std::uint32_t>(offsets + std::size_t{i} * 4), load<std::int32_t>(sizes + std::size_t{i} * 4)};
+  const auto* p = slots() + std::size_t{i} * kSlotBytes;
+  return {load<std::uint32_t>(p), load<std::int32_t>(p + 4)};
 }
 
 void NeedleMap::Leaf::set_slot(unsigned i, Slot slot) {
-  auto* offsets = block.get() + std::size_t{capacity} * width;
-  auto* sizes = offsets + std::size_t{capacity} * 4;
-  store(offsets + std::size_t{i} * 4, slot.offset);
-  store(sizes + std::size_t{i} * 4, slot.size);
+  auto* p = slots() + std::size_t{i} * kSlotBytes;
+  store(p, slot.offset);
+  store(p + 4, slot.size);
 }
 
 unsigned NeedleMap::Leaf::lower_bound(std::uint64_t wanted) const {
-  if (width == 2) return lower_bound_in<std::uint16_t>(block.get(), count, wanted);
-  if (width == 4) return lower_bound_in<std::uint32_t>(block.get(), count, wanted);
-  return lower_bound_in<std::uint64_t>(block.get(), count, wanted);
+  if (width == 2) return lower_bound_in<std::uint16_t>(block.get(), count, last, wanted);
+  if (width == 4) return lower_bound_in<std::uint32_t>(block.get(), count, last, wanted);
+  return lower_bound_in<std::uint64_t>(block.get(), count, last, wanted);
 }
 
 void NeedleMap::Leaf::reshape(std::uint64_t new_base, unsigned new_capacity, std::uint8_t new_width) {
@@ -89,8 +111,8 @@ void NeedleMap::Leaf::reshape(std::uint64_t new_base, unsigned new_capacity, std
 
 void NeedleMap::Leaf::insert(unsigned at, std::uint64_t key, Slot value) {
   const auto new_base = count == 0 ? key : std::min(base, key);
-  const auto last = count == 0 ? key : std::max(key, base + distance(count - 1u));
-  const auto new_width = std::max(width_for(last - new_base), count == 0 ? std::uint8_t{2} : width);
+  const auto last_key = count == 0 ? key : std::max(key, base + last);
+  const auto new_width = std::max(width_for(last_key - new_base), count == 0 ? std::uint8_t{2} : width);
   const unsigned new_capacity =
       count < capacity ? capacity : std::min<unsigned>(kLeafEntriesMax, capacity + kLeafGrowth);
   if (new_base != base || new_capacity != capacity || new_width != width || !block) {
@@ -98,23 +120,27 @@ void NeedleMap::Leaf::insert(unsigned at, std::uint64_t key, Slot value) {
   }
   const auto behind = std::size_t{count} - at;
   auto* distances = block.get();
-  auto* offsets = distances + std::size_t{capacity} * width;
-  auto* sizes = offsets + std::size_t{capacity} * 4;
+  auto* entries = slots();
   std::memmove(distances + (at + 1u) * std::size_t{width}, distances + at * std::size_t{width}, behind * width);
-  std::memmove(offsets + (at + 1u) * 4, offsets + at * 4, behind * 4);
-  std::memmove(sizes + (at + 1u) * 4, sizes + at * 4, behind * 4);
+  std::memmove(entries + (at + 1u) * kSlotBytes, entries + at * kSlotBytes, behind * kSlotBytes);
   auto* p = distances + at * std::size_t{width};
   const auto d = key - base;
   if (width == 2) store(p, static_cast<std::uint16_t>(d));
   if (width == 4) store(p, static_cast<std::uint32_t>(d));
   if (width == 8) store(p, d);
   count++;
+  last = distance(count - 1u);
   set_slot(at, value);
 }
 
 std::size_t NeedleMap::leaf_of(std::uint64_t key) const {
-  const auto above = std::upper_bound(bases_.begin(), bases_.end(), key);
-  return above == bases_.begin() ? 0 : static_cast<std::size_t>(above - bases_.begin()) - 1;
+  const auto* at = bases_.data();  // the answer lies in [at, at + n)
+  for (auto n = bases_.size(); n > 1;) {
+    const auto half = n / 2;
+    at += at[half] <= key ? half : 0;
+    n -= half;
+  }
+  return static_cast<std::size_t>(at - bases_.data());
 }
 
 std::optional<std::pair<std::size_t, unsigned>> NeedleMap::locate(std::uint64_t key) const {
@@ -141,6 +167,7 @@ void NeedleMap::split(std::size_t i) {
   for (unsigned j = keep; j < left.count; j++) right.insert(j - keep, left.base + left.distance(j), left.slot(j));
   left.count = static_cast<std::uint16_t>(keep);
   left.reshape(left.base, keep + kLeafGrowth, width_for(left.distance(keep - 1)));
+  left.last = left.distance(keep - 1);
   bases_.insert(bases_.begin() + static_cast<std::ptrdiff_t>(i) + 1, right.base);
   leaves_.insert(leaves_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::move(right));
 }
