@@ -153,9 +153,18 @@ constexpr Signature kExactBefore[] = {
     {"%PDF-"sv, "application/pdf"},
     {"%!PS-Adobe-"sv, "application/postscript"},
 };
+constexpr Signature kByteOrderMarks[] = {
+    {"\xFE\xFF"sv, "text/plain; charset=utf-16be"},
+    {"\xFF\xFE"sv, "text/plain; charset=utf-16le"},
+    {"\xEF\xBB\xBF"sv, "text/plain; charset=utf-8"},
+};
 constexpr Signature kImages[] = {
     {"\x00\x00\x01\x00"sv, "image/x-icon"}, {"\x00\x00\x02\x00"sv, "image/x-icon"}, {"BM"sv, "image/bmp"},
     {"GIF87a"sv, "image/gif"},              {"GIF89a"sv, "image/gif"},
+};
+constexpr Signature kAfterImages[] = {
+    {"\x89PNG\x0D\x0A\x1A\x0A"sv, "image/png"},
+    {"\xFF\xD8\xFF"sv, "image/jpeg"},
 };
 constexpr Signature kAfterRiff[] = {
     {"\x1A\x45\xDF\xA3"sv, "video/webm"},
@@ -173,6 +182,23 @@ constexpr Signature kFontsAndArchives[] = {
     {"\x00\x61\x73\x6D"sv, "application/wasm"},
 };
 
+// The first bytes of all signatures of this file but two: MP4's and EOT's, which begin with anything.
+constexpr auto kKnownFirst = [] {
+  std::array<bool, 256> known{};
+  const auto add = [&known](const auto& table) {
+    for (const auto& row : table) known[static_cast<std::uint8_t>(row.bytes[0])] = true;
+  };
+  add(kExactBefore);
+  add(kByteOrderMarks);
+  add(kImages);
+  add(kAfterImages);
+  add(kAfterRiff);
+  add(kFontsAndArchives);
+  for (const char c : "\t\n\x0c\r <"sv) known[static_cast<std::uint8_t>(c)] = true;  // HTML and XML
+  for (const char c : "RFIOM"sv) known[static_cast<std::uint8_t>(c)] = true;             // those of masked()
+  return known;
+}();
+
 template <std::size_t N>
 std::string_view exact(BytesView data, const Signature (&table)[N]) {
   for (const auto& row : table) {
@@ -185,7 +211,7 @@ bool has_at(BytesView data, std::size_t at, std::string_view bytes) {
   return data.size() >= at + bytes.size() && text_of(data.subspan(at, bytes.size())) == bytes;
 }
 
-// RIFF and FORM containers and others with a gap in their signature.
+// RIFF and FORM containers and others with a gap in their signature. Their first letters stand in kKnownFirst.
 std::string_view masked(BytesView data) {
   if (begins(data, "FORM") && has_at(data, 8, "AIFF")) return "audio/aiff";
   if (begins(data, "ID3")) return "audio/mpeg";
@@ -261,24 +287,30 @@ void ContentTypes::add_mime_types(std::string_view content) {
 
 std::string_view sniffed_type(BytesView data) {
   data = data.first(std::min(data.size(), kSniffBytes));
-  for (const auto tag : kHtmlTags) {
-    if (is_html_tag(data, tag)) return "text/html; charset=utf-8";
+  // Most files begin like nothing known: they need not be compared with each.
+  const bool may_be_known = !data.empty() && kKnownFirst[data[0]];
+  if (may_be_known) {
+    for (const auto tag : kHtmlTags) {
+      if (is_html_tag(data, tag)) return "text/html; charset=utf-8";
+    }
+    if (begins(data.subspan(first_non_white(data)), "<?xml")) return "text/xml; charset=utf-8";
+    if (const auto type = exact(data, kExactBefore); !type.empty()) return type;
+    if (data.size() >= 4) {
+      if (const auto type = exact(data, kByteOrderMarks); !type.empty()) return type;
+    }
+    if (const auto type = exact(data, kImages); !type.empty()) return type;
+    if (begins(data, "RIFF") && has_at(data, 8, "WEBPVP")) return "image/webp";
+    if (const auto type = exact(data, kAfterImages); !type.empty()) return type;
+    if (const auto type = masked(data); !type.empty()) return type;
   }
-  if (begins(data.subspan(first_non_white(data)), "<?xml")) return "text/xml; charset=utf-8";
-  if (const auto type = exact(data, kExactBefore); !type.empty()) return type;
-  // Byte order marks.
-  if (data.size() >= 4 && begins(data, "\xFE\xFF")) return "text/plain; charset=utf-16be";
-  if (data.size() >= 4 && begins(data, "\xFF\xFE")) return "text/plain; charset=utf-16le";
-  if (data.size() >= 4 && begins(data, "\xEF\xBB\xBF")) return "text/plain; charset=utf-8";
-  if (const auto type = exact(data, kImages); !type.empty()) return type;
-  if (begins(data, "RIFF") && has_at(data, 8, "WEBPVP")) return "image/webp";
-  if (begins(data, "\x89PNG\x0D\x0A\x1A\x0A")) return "image/png";
-  if (begins(data, "\xFF\xD8\xFF")) return "image/jpeg";
-  if (const auto type = masked(data); !type.empty()) return type;
   if (is_mp4(data)) return "video/mp4";
-  if (const auto type = exact(data, kAfterRiff); !type.empty()) return type;
+  if (may_be_known) {
+    if (const auto type = exact(data, kAfterRiff); !type.empty()) return type;
+  }
   if (has_at(data, 34, "LP")) return "application/vnd.ms-fontobject";
-  if (const auto type = exact(data, kFontsAndArchives); !type.empty()) return type;
+  if (may_be_known) {
+    if (const auto type = exact(data, kFontsAndArchives); !type.empty()) return type;
+  }
   for (const auto c : data.subspan(first_non_white(data))) {
     if (is_binary_byte(c)) return "application/octet-stream";
   }
