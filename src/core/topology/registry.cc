@@ -10,7 +10,7 @@ namespace holdfast::topology {
 
 namespace {
 
-constexpr std::uint8_t kStateFormat = 1;
+constexpr std::uint8_t kStateFormat = 2;  // 1 had no unsettled volumes
 constexpr const char* kStateFile = "registry";
 
 Error invalid(std::string what) { return Error(Code::invalid, std::move(what)); }
@@ -28,7 +28,7 @@ bool operator==(const RegistryState& a, const RegistryState& b) {
   return a.cluster_id == b.cluster_id && a.generation == b.generation && a.feature_level == b.feature_level &&
          a.next_key == b.next_key && a.key_floor == b.key_floor && a.max_volume_id == b.max_volume_id &&
          a.holders == b.holders && a.members == b.members && a.adopted_clusters == b.adopted_clusters &&
-         *a.dirs == *b.dirs;
+         *a.dirs == *b.dirs && *a.unsettled == *b.unsettled;
 }
 
 bool RegistryState::may_adopt(ClusterId cluster) const {
@@ -160,7 +160,22 @@ Result<Answer> Registry::apply(const AllocateVolumeIds& command) {
   }
   const Answer answer{state_.max_volume_id.value() + 1ull, command.count};
   state_.max_volume_id = state_.max_volume_id + command.count;
+  VolumeSet unsettled = *state_.unsettled;
+  for (std::uint64_t i = 0; i < answer.count; ++i) {
+    unsettled.insert(unsettled.end(), VolumeId(static_cast<std::uint32_t>(answer.first + i)));
+  }
+  while (unsettled.size() > kUnsettledMax) unsettled.erase(unsettled.begin());
+  state_.unsettled = std::make_shared<const VolumeSet>(std::move(unsettled));
   return answer;
+}
+
+Result<Answer> Registry::apply(const SettleVolumes& command) {
+  VolumeSet unsettled = *state_.unsettled;
+  for (const VolumeId volume : command.volumes) unsettled.erase(volume);
+  if (unsettled.size() != state_.unsettled->size()) {
+    state_.unsettled = std::make_shared<const VolumeSet>(std::move(unsettled));
+  }
+  return Answer{};
 }
 
 Result<Answer> Registry::apply(const RaiseVolumeIds& command) {
@@ -306,6 +321,8 @@ std::string Registry::encode_state() const {
   for (const ClusterId& cluster : state_.adopted_clusters) out.id(cluster);
   out.u32(static_cast<std::uint32_t>(state_.dirs->size()));
   for (const Uuid& dir : *state_.dirs) out.uuid(dir);
+  out.u32(static_cast<std::uint32_t>(state_.unsettled->size()));
+  for (const VolumeId volume : *state_.unsettled) out.id(volume);
   out.u32(static_cast<std::uint32_t>(sessions_.size()));
   for (const auto& [id, session] : sessions_) {
     out.uuid(id);
@@ -341,7 +358,8 @@ Status Registry::restore(const Checkpoint& checkpoint) {
   }
 
   Reader in(body);
-  if (const std::uint8_t format = in.u8(); format != kStateFormat) {
+  const std::uint8_t format = in.u8();
+  if (format > kStateFormat || format == 0) {
     return Error(Code::unsupported, "checkpoint of the registry: format " + std::to_string(format) +
                                         " was written by a newer build than this one");
   }
@@ -380,6 +398,11 @@ Status Registry::restore(const Checkpoint& checkpoint) {
   DirSet dirs;
   for (std::uint32_t n = in.count(16); n > 0; --n) dirs.insert(dirs.end(), in.uuid());
   state.dirs = std::make_shared<const DirSet>(std::move(dirs));
+  if (format >= 2) {
+    VolumeSet unsettled;
+    for (std::uint32_t n = in.count(4); n > 0; --n) unsettled.insert(unsettled.end(), in.id<VolumeId>());
+    state.unsettled = std::make_shared<const VolumeSet>(std::move(unsettled));
+  }
   std::map<Uuid, Session> sessions;
   for (std::uint32_t n = in.count(16 + 24 + 4); n > 0; --n) {
     Session& session = sessions[in.uuid()];

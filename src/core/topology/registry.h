@@ -45,6 +45,7 @@ constexpr std::uint32_t kVolumeIdSkip = 128;           // skipped when masters w
 constexpr std::uint32_t kAdoptedVolumeIdMax = 1u << 31;
 constexpr std::uint32_t kVolumeIdMax = 0xfffffffe;
 constexpr std::uint32_t kVolumeIdsPerCommandMax = 1024;
+constexpr std::size_t kUnsettledMax = 4 * kVolumeIdsPerCommandMax;  // the lowest ids go first
 constexpr std::size_t kBlocksPerHolderMax = 8;         // remembered for a holder that installs a snapshot
 constexpr std::size_t kHoldersMax = 256;               // masters, members that were forgotten included
 constexpr std::size_t kDirsMax = 1u << 18;
@@ -69,6 +70,10 @@ struct ReserveKeys {
 };
 struct AllocateVolumeIds {
   std::uint32_t count = 1;
+};
+// What became of these volumes is known: all their copies exist, or none of them does. See RegistryState::unsettled.
+struct SettleVolumes {
+  std::vector<VolumeId> volumes;
 };
 // A volume with this id exists.
 struct RaiseVolumeIds {
@@ -113,7 +118,7 @@ struct RaiseGeneration {
 };
 
 using Command = std::variant<InitCluster, ReserveKeys, AllocateVolumeIds, RaiseVolumeIds, RaiseKeys, AdoptDirs,
-                             RaiseFeatureLevel, AnnounceMember, ForgetMember, RaiseGeneration>;
+                             RaiseFeatureLevel, AnnounceMember, ForgetMember, RaiseGeneration, SettleVolumes>;
 
 std::string encode(const Command& command);
 Result<Command> decode_command(BytesView bytes);
@@ -162,6 +167,7 @@ struct MemberRecord {
 };
 
 using DirSet = std::set<Uuid>;
+using VolumeSet = std::set<VolumeId>;
 
 // Copies are cheap: the large part is shared and replaced, never changed.
 struct RegistryState {
@@ -175,6 +181,8 @@ struct RegistryState {
   std::map<NodeId, MemberRecord> members;
   std::vector<ClusterId> adopted_clusters;  // whose volumes this cluster has taken over
   std::shared_ptr<const DirSet> dirs = std::make_shared<DirSet>();
+  // Ids given to growths that nobody has said the end of: the leader that ordered the copies may have died in between.
+  std::shared_ptr<const VolumeSet> unsettled = std::make_shared<VolumeSet>();
 
   bool has_dir(const Uuid& dir) const { return dirs->contains(dir); }
   // Whether volumes that remember `cluster` may serve here (adopted or about to be).
@@ -216,6 +224,7 @@ class Registry final : public StateMachine {
   Result<Answer> apply(const AnnounceMember& command);
   Result<Answer> apply(const ForgetMember& command);
   Result<Answer> apply(const RaiseGeneration& command);
+  Result<Answer> apply(const SettleVolumes& command);
 
   // The counter and the floor become at least `floor`; all blocks below are taken back and each holder gets one anew.
   void raise_floor(std::uint64_t floor);

@@ -20,8 +20,9 @@ enum class Kind : std::uint8_t {
   announce_member = 8,
   forget_member = 9,
   raise_generation = 10,
+  settle_volumes = 11,
 };
-constexpr std::uint8_t kKindLast = 10;
+constexpr std::uint8_t kKindLast = 11;
 
 // Answers' outcomes, as on disk in checkpoints.
 enum class Outcome : std::uint8_t { done = 0, invalid = 1, stale = 2, refused = 3, no_space = 4 };
@@ -106,6 +107,11 @@ struct Encoder {
     begin(out, Kind::raise_generation);
     out.id(c.generation);
   }
+  void operator()(const SettleVolumes& c) {
+    begin(out, Kind::settle_volumes);
+    out.u32(static_cast<std::uint32_t>(c.volumes.size()));
+    for (const VolumeId volume : c.volumes) out.id(volume);
+  }
 };
 
 Command decode_fields(Kind kind, Reader& in) {
@@ -147,6 +153,12 @@ Command decode_fields(Kind kind, Reader& in) {
     }
     case Kind::forget_member: return ForgetMember{in.id<NodeId>()};
     case Kind::raise_generation: return RaiseGeneration{in.id<Generation>()};
+    case Kind::settle_volumes: {
+      SettleVolumes c;
+      c.volumes.resize(in.count(4));
+      for (VolumeId& volume : c.volumes) volume = in.id<VolumeId>();
+      return c;
+    }
   }
   check_failed(__FILE__, __LINE__, "kind was looked at by decode_command");
 }

@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "base/crc32c.h"
+
 namespace holdfast::topology {
 namespace {
 
@@ -85,6 +87,39 @@ TEST(Registry, ARequestWhoseAnswerWasForgottenIsRefusedRatherThanDoneAgain) {
   }
   EXPECT_EQ(log.apply(AllocateVolumeIds{1}, {session, 2}).error().code(), Code::stale);
   EXPECT_EQ(log.state().max_volume_id.value(), 2 + kAnswersPerSessionMax);
+}
+
+TEST(Registry, IdsOfAGrowthAreUnsettledUntilItsEndIsKnown) {
+  Log log;
+  ASSERT_TRUE(log.apply(AllocateVolumeIds{3}).ok());
+  EXPECT_EQ(*log.state().unsettled, (VolumeSet{VolumeId(1), VolumeId(2), VolumeId(3)}));
+  ASSERT_TRUE(log.apply(SettleVolumes{{VolumeId(3), VolumeId(1), VolumeId(77)}}).ok());
+  EXPECT_EQ(*log.state().unsettled, VolumeSet{VolumeId(2)});
+  ASSERT_TRUE(log.apply(RaiseVolumeIds{VolumeId(500)}).ok());  // a volume from elsewhere is no growth of ours
+  EXPECT_EQ(*log.state().unsettled, VolumeSet{VolumeId(2)});
+  // The bound: old ones go.
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(log.apply(AllocateVolumeIds{kVolumeIdsPerCommandMax}).ok());
+  EXPECT_EQ(log.state().unsettled->size(), kUnsettledMax);
+  EXPECT_FALSE(log.state().unsettled->contains(VolumeId(2)));
+}
+
+TEST(Registry, ACheckpointOfTheFirstFormatIsRead) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.apply(adopt({}, 1, 5'000'000, 9)).ok());
+  Checkpoint old = log.registry.checkpoint();
+  std::string& bytes = old.files[0].bytes;
+  bytes.resize(bytes.size() - 4);
+  ASSERT_EQ(bytes[0], 2);
+  bytes[0] = 1;
+  // Before it: the head of 49 bytes, no holders, no members, no adopted clusters, one folder.
+  const std::size_t at = 49 + 4 + 4 + 4 + 4 + 16;
+  ASSERT_EQ(bytes.substr(at, 4), std::string(4, '\0'));
+  bytes.erase(at, 4);
+  append_be(bytes, crc32c(bytes_of(bytes)));
+  Registry read;
+  ASSERT_TRUE(read.restore(old).ok());
+  EXPECT_EQ(read.state(), log.state());
 }
 
 TEST(Registry, AnEmptyFolderIsAdoptedWithoutSkippingKeys) {
@@ -212,7 +247,7 @@ TEST(Registry, MembersAgreeAfterRandomEntriesAndCheckpoints) {
         const NodeId node(Uuid{1, random() % 3});
         const std::uint64_t i = random() % 5;
         Command command = AllocateVolumeIds{static_cast<std::uint32_t>(random() % 3)};
-        switch (random() % 9) {
+        switch (random() % 10) {
           case 0: command = InitCluster{random() % 8 == 0 ? kTheirs : kOurs}; break;
           case 1:
           case 2: command = ReserveKeys{node, Incarnation(i), Uuid{node.value().low, i}, random() % 100}; break;
@@ -222,6 +257,7 @@ TEST(Registry, MembersAgreeAfterRandomEntriesAndCheckpoints) {
                                   static_cast<std::uint32_t>(random() % 9), random() % 4); break;
           case 6: command = AnnounceMember{node, Incarnation(i), {}, "h", "g", "p", 1}; break;
           case 7: command = random() % 2 ? Command(ForgetMember{node}) : Command(RaiseFeatureLevel{1}); break;
+          case 8: command = SettleVolumes{{VolumeId(static_cast<std::uint32_t>(1 + random() % 100))}}; break;
           default: break;
         }
         const std::uint64_t id = random() % 10 == 0 && sequence > 0 ? 1 + random() % sequence : ++sequence;

@@ -436,6 +436,7 @@ void Topology::refresh(Volume& volume) {
   std::uint64_t size = 0;
   for (const Server* server : volume.replicas) size = std::max(size, server->volumes.at(volume.id)->size);
   volume.fill->reported(size);
+  volume.was_complete = volume.was_complete || has_all_copies(volume);
   const auto threshold = static_cast<std::uint64_t>(static_cast<double>(options_.volume_size_limit) *
                                                     options_.crowded_threshold);
   LayoutInfo& layout = *volume.layout;
@@ -453,6 +454,11 @@ void Topology::refresh(Volume& volume) {
   layout.crowded += (volume.crowded ? 1 : 0) - (was_crowded ? 1 : 0);
   if (volume.writable && (!was_writable || moved)) layout.layout->add({volume.locations, volume.fill});
   if (!volume.writable && was_writable) layout.layout->remove(volume.id);
+}
+
+bool Topology::has_all_copies(const Volume& volume) const {
+  const VolumeInfo& first = *volume.replicas.front()->volumes.at(volume.id);
+  return volume.replicas.size() >= static_cast<std::size_t>(first.replica_placement.copies());
 }
 
 void Topology::publish_locations(Volume& volume) {
@@ -570,6 +576,28 @@ VolumeId Topology::uncovered_volume_id() const {
     if (id > registry_.max_volume_id && id.value() <= kAdoptedVolumeIdMax) largest = std::max(largest, id);
   }
   return largest;
+}
+
+Topology::Unsettled Topology::unsettled() const {
+  Unsettled out;
+  for (const VolumeId id : *registry_.unsettled) {
+    const auto found = volumes_.find(id);
+    if (found == volumes_.end()) continue;
+    const Volume& volume = found->second;
+    if (volume.was_complete) {
+      out.complete.push_back(id);
+      continue;
+    }
+    const bool empty = std::all_of(volume.replicas.begin(), volume.replicas.end(), [&](const Server* server) {
+      const VolumeInfo& info = *server->volumes.at(id);
+      return server->process.has_value() && server->takes_writes() && info.file_count == 0 &&
+             info.delete_count == 0 && info.max_key == NeedleId();
+    });
+    if (!empty) continue;
+    HalfMade& one = out.half_made.emplace_back(HalfMade{id, {}});
+    for (const Server* server : volume.replicas) one.servers.push_back(server->id);
+  }
+  return out;
 }
 
 // ---- views ---------------------------------------------------------------------------------------------------------

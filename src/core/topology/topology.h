@@ -104,6 +104,17 @@ class Topology {
   NeedleId uncovered_key() const;
   VolumeId uncovered_volume_id() const;
 
+  // Of volumes that a growth may have left half made (RegistryState::unsettled):
+  struct HalfMade {
+    VolumeId volume;
+    std::vector<std::string> servers;  // that hold a copy
+  };
+  struct Unsettled {
+    std::vector<VolumeId> complete;   // seen with all their copies, now or earlier
+    std::vector<HalfMade> half_made;  // never that; no holder has ever had a file in it, and all of them can be asked
+  };
+  Unsettled unsettled() const;
+
   // ---- views ----
   bool has_servers() const { return !servers_.empty(); }
   // Changes whenever growth_servers() may be more than it was: a server came or takes writes again, or has more slots.
@@ -193,6 +204,7 @@ class Topology {
     bool crowded = false;
     bool full = false;
     bool uncovered = false;  // its id or a key of it is not below the committed counters
+    bool was_complete = false;  // has had all its copies at one time
   };
 
   // ---- servers ----
@@ -223,6 +235,7 @@ class Topology {
   void refresh(Volume& volume);
   void publish_locations(Volume& volume);
   bool takes_writes(Volume& volume) const;
+  bool has_all_copies(const Volume& volume) const;
   NeedleId largest_key(const Server& server, const VolumeInfo& info) const;
 
   LocationEvent event_of(const Server& server) const;

@@ -196,14 +196,16 @@ class FakeOrders final : public VolumeOrders {
     OrderFence fence;
     VolumeId volume;
     std::string collection;
+    bool only_empty = false;
   };
 
   void allocate_volume(const std::string& address, const OrderFence& fence, const AllocateOrder& order,
                        Done done) override {
     take({"allocate", address, fence, order.volume, order.collection}, std::move(done));
   }
-  void delete_volume(const std::string& address, const OrderFence& fence, VolumeId volume, bool, Done done) override {
-    take({"delete", address, fence, volume, {}}, std::move(done));
+  void delete_volume(const std::string& address, const OrderFence& fence, VolumeId volume, bool only_empty,
+                     Done done) override {
+    take({"delete", address, fence, volume, {}, only_empty}, std::move(done));
   }
   void delete_collection(const std::string& address, const OrderFence& fence, const std::string& collection,
                          Done done) override {
@@ -220,6 +222,12 @@ class FakeOrders final : public VolumeOrders {
   void hold() {
     Guard guard(mutex_);
     holding_ = true;
+  }
+  // Those that are kept back are never answered: the master that gave them is dead.
+  void lose() {
+    Guard guard(mutex_);
+    holding_ = false;
+    held_.clear();
   }
   void release() {
     std::vector<Done> held;

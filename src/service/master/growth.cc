@@ -97,6 +97,7 @@ void Growth::got_ids(const RunPtr& run, const Result<std::string>& answer) {
       for (const std::string& server : volume.servers) volume.addresses.push_back(topology.grpc_address(server));
       volume.answers.resize(volume.servers.size());
       volume.missing = volume.servers.size();
+      under_way_.insert(volume.id);
     }
   });
   for (std::size_t i = 0; i < run->volumes.size(); ++i) order(run, i);
@@ -164,26 +165,48 @@ void Growth::settle(const RunPtr& run, std::size_t index) {
     LOG_WARNING("volume {} could not be made: {}", text(volume.id), failure->what());
     run->failure = failure;
     shared_.counters.volumes_failed.add();
-    // Whatever may exist of it goes again, as far as the servers still obey.
-    for (std::size_t i = 0; i < volume.servers.size(); ++i) {
-      const Status& status = *volume.answers[i];
-      const bool may_exist = status.ok() || status.error().code() == Code::outcome_unknown;
-      if (!may_exist || volume.addresses[i].empty() || !is_current(*run)) continue;
-      const std::string server = volume.servers[i];
-      const VolumeId id = volume.id;
-      shared_.orders->delete_volume(volume.addresses[i], fence(*run), id, true, [server, id](const Status& deleted) {
-        if (!deleted) {
-          LOG_WARNING("volume {} stays on {} without its other copies: {}", text(id), server, deleted.error().what());
-        }
-      });
-    }
+    undo(run, volume);
   }
+  under_way_.erase(volume.id);
   if (--run->missing == 0) {
     if (run->replicas_made > 0) return finish(run, run->replicas_made);
     if (!is_current(*run)) return finish(run, Error(Code::outcome_unknown, "the leader lost its place meanwhile"));
     return finish(run, *run->failure);
   }
   if (!failure) progress_();
+}
+
+// Whatever may exist of the volume goes again, as far as the servers still obey. What stays is left to Leftovers.
+void Growth::undo(const RunPtr& run, const Volume& volume) {
+  struct Undoing {
+    std::size_t missing = 1;  // orders without an answer, and this function
+    bool all_gone = true;
+  };
+  const auto undoing = std::make_shared<Undoing>();
+  const auto note = [this, undoing, id = volume.id](bool gone) {
+    undoing->all_gone = undoing->all_gone && gone;
+    if (--undoing->missing == 0 && undoing->all_gone) undone_.push_back(id);
+  };
+  for (std::size_t i = 0; i < volume.servers.size(); ++i) {
+    const Status& status = *volume.answers[i];
+    const bool may_exist = status.ok() || status.error().code() == Code::outcome_unknown;
+    if (!may_exist) continue;
+    ++undoing->missing;
+    if (volume.addresses[i].empty() || !is_current(*run)) {
+      note(false);
+      continue;
+    }
+    shared_.orders->delete_volume(
+        volume.addresses[i], fence(*run), volume.id, true,
+        [this, note, server = volume.servers[i], id = volume.id, loop = shared_.loop_owner](const Status& deleted) {
+          if (!deleted) {
+            LOG_WARNING("volume {} stays on {} without its other copies: {}", text(id), server,
+                        deleted.error().what());
+          }
+          post(*loop, [note, gone = deleted.ok()] { note(gone); });
+        });
+  }
+  note(true);
 }
 
 void Growth::finish(const RunPtr& run, const Outcome& outcome) {

@@ -6,7 +6,7 @@
 //
 // A growth belongs to the term it began in: its orders carry it, and when the term ends it makes nothing more. Then
 // what it was doing may or may not have happened; volumes it made turn up in the servers' reports, the same as after
-// a crash of the leader half way.
+// a crash of the leader half way. Those that lack copies are found by the next leader (leftovers.h).
 //
 // Everything here runs on the master's loop.
 #pragma once
@@ -17,7 +17,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -49,6 +51,12 @@ class Growth {
 
   // Whether anything is being made for the layout.
   bool is_growing(const topology::LayoutKey& layout) const { return by_layout_.contains(layout); }
+
+  // Whether orders for this volume may be under way.
+  bool is_making(VolumeId volume) const { return under_way_.contains(volume); }
+
+  // Volumes of which surely no copy is left, since the last call.
+  std::vector<VolumeId> take_undone() { return std::exchange(undone_, {}); }
 
   // How many volumes a growth makes when nobody says.
   std::uint32_t default_volumes(const ReplicaPlacement& placement) const;
@@ -89,6 +97,7 @@ class Growth {
   void order(const RunPtr& run, std::size_t volume);
   void answered(const RunPtr& run, std::size_t volume, std::size_t server, Status status);
   void settle(const RunPtr& run, std::size_t volume);
+  void undo(const RunPtr& run, const Volume& volume);
   void finish(const RunPtr& run, const Outcome& outcome);
   void release(const Run& run, const std::vector<std::string>& servers);
   bool is_current(const Run& run) const;
@@ -102,6 +111,8 @@ class Growth {
   // The running one in front, others of the layout behind it.
   std::map<topology::LayoutKey, std::deque<RunPtr>> by_layout_;
   Id next_id_ = 1;
+  std::set<VolumeId> under_way_;
+  std::vector<VolumeId> undone_;
   bool stopped_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include "service/master/assigner.h"
 #include "service/master/duties.h"
 #include "service/master/growth.h"
+#include "service/master/leftovers.h"
 #include "service/master/reports.h"
 #include "service/master/shared.h"
 
@@ -40,6 +41,7 @@ class MasterImpl final : public Master {
       : shared_(std::move(options), clock, random),
         growth_(shared_, [this] { shared_.loop.wake(); }),
         duties_(shared_, growth_),
+        leftovers_(shared_, growth_),
         assigner_(shared_, growth_, duties_),
         reports_(shared_) {}
   ~MasterImpl() override { stop(); }
@@ -106,6 +108,7 @@ class MasterImpl final : public Master {
   mutable Shared shared_;
   Growth growth_;
   Duties duties_;
+  Leftovers leftovers_;
   Assigner assigner_;
   Reports reports_;
 
@@ -141,6 +144,7 @@ void MasterImpl::stop() {
   if (shared_.consensus.load() != nullptr) {
     post([this] {
       duties_.stop();
+      leftovers_.stop();
       growth_.stop();
       assigner_.stop();
       for (const LeaderWait& wait : std::exchange(leader_waits_, {})) wait.done(stopping());
@@ -170,6 +174,7 @@ void MasterImpl::turn() {
   }));
   look_at_view();
   duties_.look(now);
+  leftovers_.look(now);
   assigner_.look(now);
   look_at_leader_waits(now);
   look_at_lookup_waits(now);

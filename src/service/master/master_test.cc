@@ -9,6 +9,8 @@
 
 #include "core/topology/registry.h"
 #include "service/master/fakes.h"
+#include "service/master/leftovers.h"
+#include "service/master/published_registry.h"
 
 namespace holdfast::master {
 namespace {
@@ -47,6 +49,9 @@ class Cluster {
     topology::Report report;
     report.process = Uuid{500, static_cast<std::uint64_t>(n)};
     report.pulse = 250ms;
+    for (auto& session : sessions_["10.0.0." + std::to_string(n)]) (void)session->on_report(report);
+  }
+  void tell(int n, const topology::Report& report) {
     for (auto& session : sessions_["10.0.0." + std::to_string(n)]) (void)session->on_report(report);
   }
   void disconnect(int n) { sessions_.erase("10.0.0." + std::to_string(n)); }
@@ -313,6 +318,130 @@ TEST(Master, AGrowthWhoseLeaderLosesItsPlaceAnswersThatTheOutcomeIsUnknown) {
   ASSERT_TRUE(cluster.eventually([&] { return !cluster.orders.orders().empty(); }));
   cluster.group.lead(1);
   EXPECT_EQ(std::get<Refusal>(answer.get_future().get()).kind, Refusal::Kind::outcome_unknown);
+}
+
+// A growth of three volumes with two copies each, whose leader dies when some of the orders had been obeyed.
+class HalfAGrowth : public ::testing::Test {
+ protected:
+  HalfAGrowth() : cluster_(3) {
+    cluster_.group.lead(0);
+    cluster_.connect(1);
+    cluster_.connect(2);
+    cluster_.eventually([&] {
+      const auto status = cluster_.master().topology_status(false);
+      if (status.data_centers.empty() || status.data_centers[0].racks[0].servers.size() != 2) return false;
+      const auto& servers = status.data_centers[0].racks[0].servers;
+      return servers[0].writable && servers[1].writable;
+    });
+    cluster_.orders.hold();
+    cluster_.master().grow({.count = 3, .replication = "001"}, [](const OrRefusal<GrowAnswer>&) {});
+    cluster_.eventually([&] { return cluster_.orders.orders().size() == 6; });
+    cluster_.group.lead(1);
+    cluster_.orders.lose();
+  }
+
+  static VolumeInfo copy(std::uint32_t id) {
+    VolumeInfo info;
+    info.id = VolumeId(id);
+    info.replica_placement = *ReplicaPlacement::parse("001");
+    info.size = 8;
+    return info;
+  }
+  void tell(int n, const std::vector<VolumeInfo>& volumes) {
+    topology::Report report;
+    report.process = Uuid{500, static_cast<std::uint64_t>(n)};
+    report.pulse = 250ms;
+    report.full = true;
+    report.volumes = volumes;
+    cluster_.tell(n, report);
+  }
+  // Lets time pass, pulse by pulse, until the condition holds or `time` is over.
+  template <typename Condition>
+  bool within(Duration time, Condition condition) {
+    const Instant end = cluster_.clock.now() + time;
+    return cluster_.eventually([&] {
+      cluster_.clock.advance(250ms);
+      cluster_.pulse(1);
+      cluster_.pulse(2);
+      return condition() || cluster_.clock.now() >= end;
+    }) && condition();
+  }
+  std::vector<FakeOrders::Order> deletions() {
+    std::vector<FakeOrders::Order> found;
+    for (const auto& order : cluster_.orders.orders()) {
+      if (order.what == "delete") found.push_back(order);
+    }
+    return found;
+  }
+  topology::VolumeSet unsettled() {
+    return *dynamic_cast<PublishedRegistry&>(cluster_.master(1).state_machine()).state()->unsettled;
+  }
+
+  Cluster cluster_;
+};
+
+TEST_F(HalfAGrowth, TheNextLeaderDeletesWhatHasNoFileAndLacksCopies) {
+  tell(1, {copy(1), copy(2)});
+  tell(2, {copy(1)});
+  EXPECT_FALSE(within(kLeftoverWait - 10s, [&] { return !deletions().empty(); }));
+  ASSERT_TRUE(within(1h, [&] { return !deletions().empty(); }));
+  const auto order = deletions().front();
+  EXPECT_EQ(order.address, "10.0.0.1:18080");
+  EXPECT_EQ(order.volume, VolumeId(2));
+  EXPECT_TRUE(order.only_empty);
+  EXPECT_EQ(order.fence.term, Term(2));
+  EXPECT_TRUE(within(1h, [&] { return cluster_.master(1).lookup(VolumeId(2), "").locations == nullptr; }));
+  EXPECT_FALSE(within(2 * kLeftoverWait, [&] { return deletions().size() > 1; }));
+  EXPECT_TRUE(cluster_.master(1).lookup(VolumeId(1), "").locations != nullptr);
+}
+
+TEST_F(HalfAGrowth, ACompleteVolumeIsSettledAndStaysWhenItsOtherServerGoesAway) {
+  tell(1, {copy(1)});
+  tell(2, {copy(1)});
+  ASSERT_TRUE(within(1h, [&] { return !unsettled().contains(VolumeId(1)); }));
+  EXPECT_EQ(unsettled().size(), 2u);  // nobody knows yet what became of the others
+  cluster_.disconnect(2);
+  EXPECT_FALSE(within(2 * kLeftoverWait, [&] { return !deletions().empty(); }));
+}
+
+TEST_F(HalfAGrowth, ACopyWithAFileOrOfSomeoneElsesVolumeIsNeverDeleted) {
+  auto written = copy(1), emptied = copy(2);
+  written.file_count = 1;
+  written.max_key = NeedleId(9);
+  emptied.max_key = NeedleId(8);
+  tell(1, {written, emptied, copy(77)});  // 77 came in with a folder: no growth of ours made it
+  EXPECT_FALSE(within(2 * kLeftoverWait, [&] { return !deletions().empty(); }));
+}
+
+TEST_F(HalfAGrowth, ALeaderThatDoesNotHearAHolderWaits) {
+  tell(1, {copy(1)});
+  EXPECT_FALSE(within(kLeftoverWait - 10s, [&] { return !deletions().empty(); }));
+  cluster_.disconnect(1);
+  EXPECT_FALSE(within(2 * kLeftoverWait, [&] { return !deletions().empty(); }));
+}
+
+// What a growth could not make and has deleted again is settled: nothing is left to look for.
+TEST(Master, AGrowthThatFailsLeavesNothingUnsettled) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  cluster.connect(2);
+  cluster.orders.fail("10.0.0.2:18080", Error(Code::no_space, "No more free space left"));
+  cluster.eventually([&] {
+    const auto status = cluster.master().topology_status(false);
+    if (status.data_centers.empty() || status.data_centers[0].racks[0].servers.size() != 2) return false;
+    const auto& servers = status.data_centers[0].racks[0].servers;
+    return servers[0].writable && servers[1].writable;
+  });
+  std::promise<void> ended;
+  cluster.master().grow({.count = 2, .replication = "001"}, [&](const OrRefusal<GrowAnswer>&) { ended.set_value(); });
+  ended.get_future().get();
+  const auto& registry = dynamic_cast<PublishedRegistry&>(cluster.master().state_machine());
+  EXPECT_EQ(registry.state()->max_volume_id, VolumeId(2));
+  EXPECT_TRUE(cluster.eventually([&] {
+    cluster.clock.advance(100ms);
+    return registry.state()->unsettled->empty();
+  }));
 }
 
 TEST(Master, GrowCountsReplicasAndSaysWhenThereIsNoRoom) {
