@@ -220,6 +220,15 @@ TEST(Registry, ACommandThatDoesNotParseIsAnsweredAndTheRestGoesOn) {
   EXPECT_EQ(decode_answer((*answers)[1])->first, 1u);
 }
 
+TEST(Registry, AFullBatchIsOneEntryOfTheLog) {
+  const Request largest{{Uuid{1, 1}, 1}, 0, std::string(kCommandBytesMax, 'c')};
+  const auto batch = encode_batch({largest});
+  EXPECT_EQ(batch.size(), kEntryBytesMax);
+  const auto read = decode_batch(bytes_of(batch));
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->front().command, largest.command);
+}
+
 TEST(Registry, EveryCutAndEveryFlippedBitOfABatchIsAnsweredInWords) {
   std::string batch = encode_batch({{{Uuid{1, 1}, 1}, 0, encode(adopt(kTheirs, 1, 2, 3, 4))},
                                     {{Uuid{1, 1}, 2}, 0, encode(AnnounceMember{kA, Incarnation(1), {}, "a:1", "a:2"})}});

@@ -1,5 +1,6 @@
 #include "core/topology/state_machine.h"
 
+#include "base/check.h"
 #include "core/topology/codec.h"
 
 namespace holdfast::topology {
@@ -7,7 +8,6 @@ namespace holdfast::topology {
 namespace {
 
 constexpr std::uint8_t kBatchFormat = 1;
-constexpr std::size_t kRequestBytesMin = 16 + 8 + 8 + 4;
 
 }  // namespace
 
@@ -21,7 +21,9 @@ std::string encode_batch(const std::vector<Request>& requests) {
     out.u64(r.answered_below);
     out.text(r.command);
   }
-  return out.take();
+  std::string bytes = out.take();
+  CHECK(bytes.size() <= kBatchBytesMax);
+  return bytes;
 }
 
 Result<std::vector<Request>> decode_batch(BytesView bytes) {
@@ -30,7 +32,7 @@ Result<std::vector<Request>> decode_batch(BytesView bytes) {
     return Error(Code::unsupported, "batch format " + std::to_string(format) + " is newer than this build's " +
                                         std::to_string(kBatchFormat));
   }
-  std::vector<Request> requests(in.count(kRequestBytesMin));
+  std::vector<Request> requests(in.count(kRequestHeadBytes));
   for (Request& r : requests) {
     r.id.session = in.uuid();
     r.id.sequence = in.u64();

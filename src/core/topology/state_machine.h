@@ -24,13 +24,17 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/uuid.h"
+#include "model/entry.h"
 #include "model/ids.h"
 
 namespace holdfast::topology {
 
-// The bytes of a whole batch, and of one command in it. A proposal beyond is refused before it reaches the log.
-constexpr std::uint64_t kBatchBytesMax = 4_MiB;
-constexpr std::uint64_t kCommandBytesMax = 1_MiB;
+// The bytes of a whole batch, which is one entry of the log; what is around each command in it; and the longest command:
+// with what is around it, it fits into a batch of its own. A proposal beyond is refused before it reaches the log.
+constexpr std::uint64_t kBatchBytesMax = kEntryBytesMax;
+constexpr std::uint64_t kBatchHeadBytes = 1 + 4;
+constexpr std::uint64_t kRequestHeadBytes = 16 + 8 + 8 + 4;
+constexpr std::uint64_t kCommandBytesMax = kBatchBytesMax - kBatchHeadBytes - kRequestHeadBytes;
 constexpr std::uint32_t kRequestsPerBatchMax = 4096;
 
 // Names one request for ever. A session is a process of a proposer (a random UUID at its start); its sequence numbers

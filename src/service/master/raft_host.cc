@@ -200,9 +200,9 @@ void RaftHost::propose(std::string command, Done done) {
     Guard guard(mutex_);
     if (!begun_ || ended_ || stopping_) {
       refusal = Error{Code::not_leader, "this master takes no part yet, or no more"};
-    } else if (command.size() > kCommandBytesMax) {
+    } else if (command.size() > topology::kCommandBytesMax) {
       refusal = Error{Code::invalid, "command of " + std::to_string(command.size()) + " bytes, at most " +
-                                         std::to_string(kCommandBytesMax)};
+                                         std::to_string(topology::kCommandBytesMax)};
     } else if (commands_.size() >= kCommandsWaitingMax) {
       refusal = Error{Code::busy, "too many changes wait to be proposed"};
     } else {
@@ -278,11 +278,11 @@ void RaftHost::take_commands(std::vector<raft::Input>* inputs) {
   for (std::size_t next = 0; next < commands.size();) {
     Batch batch{.first_sequence = next_sequence_, .since = clock_.now()};
     std::vector<topology::Request> requests;
-    std::size_t bytes = 0;
+    std::size_t bytes = topology::kBatchHeadBytes;
     for (; next < commands.size() && requests.size() < topology::kRequestsPerBatchMax; ++next) {
       auto& command = commands[next];
-      if (!requests.empty() && bytes + command.command.size() + 64 > kCommandBytesMax) break;
-      bytes += command.command.size() + 64;
+      bytes += topology::kRequestHeadBytes + command.command.size();
+      if (bytes > topology::kBatchBytesMax) break;  // never for the first: propose() saw to that
       requests.push_back({.id = {.session = options_.process, .sequence = next_sequence_++},
                           .answered_below = lowest,
                           .command = std::move(command.command)});

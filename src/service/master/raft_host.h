@@ -36,8 +36,6 @@ namespace holdfast::master {
 
 // Commands waiting for the core's thread; more are refused as busy.
 inline constexpr std::size_t kCommandsWaitingMax = 65'536;
-// A longer command is refused: with its head it must fit into one entry.
-inline constexpr std::size_t kCommandBytesMax = kEntryBytesMax - 4096;
 // Inputs waiting for the core's thread; messages beyond are dropped, as the network might have.
 inline constexpr std::size_t kInputsWaitingMax = 65'536;
 

@@ -276,6 +276,31 @@ TEST_F(RaftHostTest, CommandsAreCommittedEverywhereAndAnswered) {
   }));
 }
 
+// Every batch that the state machine's bounds allow fits into one entry, in the log of every member and on the wire.
+TEST_F(RaftHostTest, ACommandAtTheBoundIsCommittedEverywhereAndOneByteMoreIsRefused) {
+  ASSERT_TRUE(commit("x"));
+  const std::string largest(topology::kCommandBytesMax, 'c');
+  ASSERT_TRUE(commit(largest));
+  auto* at = leader();
+  ASSERT_NE(at, nullptr);
+  const auto refused = propose(*at, largest + "c");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::invalid);
+  // Commands that arrive together and do not fit into one batch, or fill one to the last byte, go in order.
+  const std::string half((topology::kBatchBytesMax - topology::kBatchHeadBytes) / 2 - topology::kRequestHeadBytes, 'h');
+  std::atomic<int> done{0};
+  for (int i = 0; i < 9; ++i) {
+    at->host->propose(i % 3 == 2 ? largest : half, [&](const Result<std::string>& answer) { done += answer.ok() ? 1 : 1000; });
+  }
+  EXPECT_TRUE(soon([&] { return done >= 9; }));
+  EXPECT_EQ(done, 9);
+  EXPECT_TRUE(soon([&] {
+    return std::all_of(members_.begin(), members_.end(),
+                       [&](const auto& member) { return member->journal.commands().size() >= 11; });
+  }));
+  for (auto& member : members_) EXPECT_FALSE(member->fatal);
+}
+
 TEST_F(RaftHostTest, ALeaderWithoutMajorityStopsAssigningWithinTheSilenceTimeout) {
   auto* first = leader();
   ASSERT_NE(first, nullptr);
