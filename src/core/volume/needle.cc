@@ -140,7 +140,10 @@ NeedleHeader NeedleHeader::parse(const std::uint8_t* bytes) {
 
 bool NeedleView::is_expired(std::uint64_t now_ns) const {
   if (!has(kFlagTtl) || !has(kFlagLastModified) || ttl.is_none()) return false;
-  return now_ns >= append_at_ns + static_cast<std::uint64_t>(ttl.length().count());
+  constexpr std::uint64_t kSecond = 1'000'000'000;
+  const auto modified_ns = std::min(last_modified, UINT64_MAX / kSecond) * kSecond;
+  const auto since_ns = append_at_ns != 0 ? append_at_ns : modified_ns;
+  return now_ns >= since_ns && now_ns - since_ns >= static_cast<std::uint64_t>(ttl.length().count());
 }
 
 std::size_t padding_bytes(std::int32_t size, Version version) {

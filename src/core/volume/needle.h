@@ -63,7 +63,8 @@ struct NeedleView {
 
   bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 
-  // Not found once `now_ns` (wall clock) has passed appendAtNs + ttl; needs both a ttl and a lastModified.
+  // Not found once `now_ns` (wall clock) has passed appendAtNs + ttl; needs both a ttl and a lastModified. Versions 1 and
+  // 2 store no appendAtNs: there lastModified stands in for it.
   bool is_expired(std::uint64_t now_ns) const;
 };
 

@@ -250,5 +250,17 @@ TEST(Needle, ExpiresOnlyWithTtlAndLastModified) {
   EXPECT_FALSE(n.is_expired(later));
 }
 
+// Versions 1 and 2 do not store when a needle was appended.
+TEST(Needle, WithoutAppendTimeItsAgeIsThatOfItsFile) {
+  auto n = hello();
+  n.ttl = *Ttl::parse("1m");
+  n.flags |= kFlagTtl;
+  n.append_at_ns = 0;
+  EXPECT_FALSE(n.is_expired(1'700'000'059'999'999'999));
+  EXPECT_TRUE(n.is_expired(1'700'000'060'000'000'000));
+  n.last_modified = 0xffffffffff;  // as far as the field reaches: no overflow makes it old
+  EXPECT_FALSE(n.is_expired(1'700'000'060'000'000'000));
+}
+
 }  // namespace
 }  // namespace holdfast::volume
