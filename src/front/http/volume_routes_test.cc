@@ -524,6 +524,25 @@ TEST_F(VolumeRoutesTest, NeverSendsACorruptFileWhole) {
   EXPECT_LT(all.size() - all.find("\r\n\r\n") - 4, large.size());
 }
 
+// Up to 1 MiB nothing of a damaged file is sent, not even its size or a part that may be sound.
+TEST_F(VolumeRoutesTest, LooksThroughAFileOfUpToOneMebibyteBeforeItAnswers) {
+  const auto data = bytes(1'000'000);
+  const auto etag = server_.put("/1,01637037d6", data, {{"Content-Type", "a/b"}})["Etag"];
+  EXPECT_TRUE(server_.get("/1,01637037d6").body == data);
+  {
+    std::fstream file(server_.folder + "/1.dat", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(8 + 16 + 4 + 999'999);
+    file.put(static_cast<char>(~data[999'999]));
+  }
+  EXPECT_EQ(server_.get("/1,01637037d6").status, 500);
+  EXPECT_EQ(server_.get("/1,01637037d6", {{"Range", "bytes=0-9"}}).status, 500);
+  EXPECT_EQ(server_.get("/1,01637037d6", {{"If-None-Match", etag}}).status, 500);
+  EXPECT_EQ(server_.ask("HEAD", "/1,01637037d6").status, 500);
+  auto kept = server_.ask("DELETE", "/1,01637037d6");
+  EXPECT_EQ(kept.status, 404);
+  EXPECT_EQ(kept.body, "{\"size\":0}");
+}
+
 TEST_F(VolumeRoutesTest, DeletesOnceAndOnlyWithTheCookie) {
   server_.put("/1,01637037d6", "delete me", {{"Content-Type", "a/b"}});
   auto wrong = server_.ask("DELETE", "/1,0100000000");

@@ -15,6 +15,10 @@ namespace holdfast::volume {
 // the page cache in about 30 us, the longest a loop should be busy with one request.
 inline constexpr std::uint64_t kInlineBytesMax = 256_KiB;
 
+// read() holds a record whose size field is up to this against its checksum before it tells anything of it, as upstream
+// does. Larger ones are checked by whoever sends them whole.
+inline constexpr std::uint64_t kCheckedBytesMax = 1_MiB;
+
 // Room for one record, kept by each loop and used for one read after the other.
 class ReadBuffer {
  public:
@@ -61,7 +65,7 @@ struct Found {
 
   std::unique_ptr<std::uint8_t[]> owned;
 
-  // The ETag's number: the crc of the data as stored; with `body` the stored value, whatever form it has.
+  // The ETag's number: the crc of the data as stored; above kCheckedBytesMax the stored value, whatever form it has.
   std::uint32_t etag = 0;
 };
 

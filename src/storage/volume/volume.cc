@@ -138,7 +138,15 @@ Result<Found> Volume::read(NeedleId key, Cookie cookie, ReadOptions options) {
 }
 
 Result<Found> Volume::read_at(const Slot& slot, NeedleId key, std::uint64_t base) {
-  if (static_cast<std::uint64_t>(slot.size) > kInlineBytesMax) return read_large(slot, key, base);
+  if (static_cast<std::uint64_t>(slot.size) > kInlineBytesMax) {
+    auto large = read_large(slot, key, base);
+    if (large && static_cast<std::uint64_t>(slot.size) <= kCheckedBytesMax) {
+      const auto crc = checked_crc(*large);
+      if (!crc) return crc.error();
+      large->etag = *crc;
+    }
+    return large;
+  }
   Found found;
   const auto bytes = record_bytes(slot.size, version());
   found.owned = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
@@ -178,6 +186,20 @@ Result<Found> Volume::read_large(const Slot& slot, NeedleId key, std::uint64_t b
   found.etag = needle->stored_crc;
   found.body = std::make_shared<FileBody>(shared_from_this(), begin, data_size);
   return found;
+}
+
+Result<std::uint32_t> Volume::checked_crc(const Found& large) {
+  constexpr std::uint64_t kPieceBytes = 64_KiB;
+  const auto room = std::make_unique_for_overwrite<std::uint8_t[]>(kPieceBytes);
+  const auto& body = *large.body;
+  std::uint32_t crc = 0;
+  for (std::uint64_t at = 0; at < body.size(); at += kPieceBytes) {
+    const std::span<std::uint8_t> piece(room.get(), std::min(kPieceBytes, body.size() - at));
+    if (auto read = body.read(at, piece); !read) return read.error();
+    crc = crc32c(piece, crc);
+  }
+  if (!crc_matches(crc, large.needle.stored_crc)) return Error(Code::corrupt, "the data's crc is wrong");
+  return crc;
 }
 
 void Volume::note_read_error(const Error& error, NeedleId key) {

@@ -196,6 +196,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                  NeedleId key, std::uint64_t base = 0);
   Result<Found> read_large(const Slot& slot, NeedleId key, std::uint64_t base = 0);
   Result<Found> read_at(const Slot& slot, NeedleId key, std::uint64_t base);
+  // Reads all of a large record's data; its crc, or an error when that is not the stored one.
+  static Result<std::uint32_t> checked_crc(const Found& large);
   void note_read_error(const Error& error, NeedleId key);
   std::uint64_t wall_ns() const;
 

@@ -259,6 +259,24 @@ TEST_F(VolumeTest, AFlippedBitIsAnErrorNotAFile) {
   EXPECT_EQ(volume->read_now(NeedleId(1), Cookie(0x11111111), {}, buffer, found), ReadNow::would_block);
 }
 
+// Above 1 MiB the stored value is all that a reader knows before it has read everything.
+TEST_F(VolumeTest, AChecksumOfBefore309IsToldAsTodaysUpToOneMebibyte) {
+  auto volume = create();
+  std::uint64_t begin = 8;
+  for (const std::size_t bytes : {100u, 600'000u, 1'200'000u}) {
+    const std::string data(bytes, 'x');
+    const auto size = write(*volume, bytes, data)->size;
+    std::string stored;
+    append_be(stored, legacy_crc(crc32c(bytes_of(data))));
+    auto file = *disk().open(folder() + "/7.dat", {.write = true});
+    ok(file->write(begin + kHeaderBytes + static_cast<std::uint64_t>(size), bytes_of(stored)));
+    const auto found = volume->read(NeedleId(bytes), Cookie(0x11111111), {});
+    ASSERT_TRUE(found.ok());
+    EXPECT_EQ(found->etag, bytes > 1_MiB ? legacy_crc(crc32c(bytes_of(data))) : crc32c(bytes_of(data)));
+    begin += record_bytes(size, Version::v3);
+  }
+}
+
 TEST_F(VolumeTest, AppendTimesRiseEvenWhenTheClockStands) {
   auto volume = create();
   for (int i = 1; i <= 3; i++) write(*volume, static_cast<std::uint64_t>(i), "x").value();

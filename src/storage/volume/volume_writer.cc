@@ -301,6 +301,11 @@ bool Volume::prepare_remove(Operation& operation, Remove& remove, Batch& batch) 
       large = std::move(*found);
       needle = large.needle;
       crc = needle.stored_crc;
+      if (data_size <= kCheckedBytesMax) {
+        const auto checked = checked_crc(large);
+        if (!checked) return answer(Error(Code::not_found, checked.error().what()));
+        crc = *checked;
+      }
     } else {
       const auto bytes = record_bytes(slot->size, version());
       room = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
