@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "model/address.h"
+#include "model/collection_name.h"
 #include "model/file_id.h"
 #include "base/strconv.h"
 #include "model/replica_placement.h"
@@ -136,6 +137,18 @@ TEST(Address, AListPassesOverBlanksAndEmptyItems) {
   ASSERT_EQ(list->size(), 3u);
   EXPECT_EQ((*list)[2].grpc_port, 4);
   EXPECT_TRUE(Address::parse_list("")->empty());
+}
+
+TEST(CollectionName, IsWhatFilesCanBeNamedAfter) {
+  for (const auto* good : {"", "pics", "a_b", "a b", "a,b", ".", "..", "\xc3\xa4", "\\"}) {
+    EXPECT_TRUE(check_collection_name(good).ok()) << good;
+  }
+  EXPECT_TRUE(check_collection_name(std::string(kCollectionNameMax, 'a')).ok());
+  using namespace std::string_view_literals;
+  for (const auto bad : {"a/b"sv, "../x"sv, "/"sv, "a\0b"sv, "a\nb"sv, "\x7f"sv, "\xff"sv, "\xc0\xaf"sv}) {
+    EXPECT_FALSE(check_collection_name(bad).ok()) << bad;
+  }
+  EXPECT_FALSE(check_collection_name(std::string(kCollectionNameMax + 1, 'a')).ok());
 }
 
 }  // namespace

@@ -249,6 +249,16 @@ TEST(Master, BadParametersAreRefusedInUpstreamsWords) {
   EXPECT_EQ(refusal_of(cluster.assign({.count = kAssignCountMax + 1})).kind, Refusal::Kind::not_acceptable);
 }
 
+TEST(Master, ACollectionNameThatNoFileCanHaveIsRefusedBeforeAnythingIsMade) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  const Refusal refusal = refusal_of(cluster.assign({.collection = "../x"}));
+  EXPECT_EQ(refusal.kind, Refusal::Kind::not_acceptable);
+  EXPECT_THAT(refusal.text, HasSubstr("collection"));
+  EXPECT_EQ(cluster.master().cluster_status().max_volume_id, VolumeId());
+}
+
 TEST(Master, WithoutRoomAnAssignIsRefusedWithTheOptionsItHad) {
   Cluster cluster;
   cluster.group.lead(0);

@@ -1,5 +1,7 @@
 #include "service/master/selection.h"
 
+#include "model/collection_name.h"
+
 namespace holdfast::master {
 
 namespace {
@@ -37,6 +39,7 @@ Result<Selection> parse_selection(const SelectionTexts& texts, const ReplicaPlac
   const auto ttl = Ttl::parse(texts.ttl);
   if (!ttl) return ttl.error();
   s.layout.ttl = *ttl;
+  if (const auto named = check_collection_name(texts.collection); !named) return named.error();
   s.layout.collection = texts.collection;
   s.layout.disk_type = topology::canonical_disk_type(texts.disk_type);
   s.data_center = texts.data_center;

@@ -26,7 +26,7 @@ struct SelectionTexts {
   std::string_view collection, replication, ttl, disk_type, data_center, rack, data_node;
 };
 
-// Replication and ttl; errors are upstream's parse texts.
+// Replication, ttl and the collection's name; errors of the first two are upstream's parse texts.
 Result<Selection> parse_selection(const SelectionTexts& texts, const ReplicaPlacement& default_replication);
 
 // {option json} of spec/weed-cluster 2.3: zero fields are left out, replication, ttl and version always there.

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/strconv.h"
+#include "model/collection_name.h"
 
 namespace holdfast::volume {
 namespace {
@@ -254,6 +255,7 @@ std::uint32_t Store::volumes_in(std::uint32_t disk_id) const {
 // --- changes ---
 
 Result<std::shared_ptr<Volume>> Store::allocate(const Allocation& allocation) {
+  if (auto named = check_collection_name(allocation.collection); !named) return named.error();
   Guard changes(changes_mutex_);
   if (find(allocation.id)) {
     return Error(Code::already_exists, "Volume Id " + text(allocation.id) + " already exists!");

@@ -68,6 +68,14 @@ TEST_F(StoreTest, SlotsRunOut) {
   EXPECT_EQ(store->remove(VolumeId(77), false).error().what(), "volume 77 not found");
 }
 
+TEST_F(StoreTest, NoCollectionNameLeadsOutOfTheFolder) {
+  auto store = open();
+  for (const auto* name : {"../x", "/x", "b/x"}) {
+    EXPECT_EQ(store->allocate({.id = VolumeId(1), .collection = name}).error().code(), Code::invalid) << name;
+  }
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/x_1.dat"));
+}
+
 TEST_F(StoreTest, TheEmptierFolderOfTheWantedKindIsTaken) {
   auto store = open({{.path = a(), .volumes_max = 1, .disk_type = "", .min_free_percent = 0},
                      {.path = b(), .volumes_max = 5, .disk_type = "ssd", .min_free_percent = 0}});
