@@ -447,7 +447,7 @@ class Call final : public HttpCall {
       }
       counted_ = true;
     }
-    if (!fresh_only_) link_ = side_.take_idle(request_.authority);
+    if (!fresh_only_ && !request_.fresh_connection) link_ = side_.take_idle(request_.authority);
     if (link_ == nullptr) {
       link_ = side_.make_link(request_.authority);
       link_->set_deadline(request_.connect_timeout);

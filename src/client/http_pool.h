@@ -49,6 +49,7 @@ struct HttpRequest {
   Duration connect_timeout = 5s;
   Duration silence_timeout = 60s;     // without a byte in either direction, once connected
   bool may_repeat = false;            // besides GET and HEAD: repeating does no harm
+  bool fresh_connection = false;      // not over a pooled one, which may turn out closed: for open(), which cannot repeat
   std::size_t answer_bytes_max = 64_MiB;  // of a body collected by send()
 };
 

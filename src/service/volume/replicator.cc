@@ -130,6 +130,8 @@ client::HttpRequest Replicator::write_request(const WriteRequest& request, const
                            request.last_modified, query_escaped(request.ttl_text));
   out.connect_timeout = kConnectMax;
   out.silence_timeout = kSilenceMax;
+  // The same needle with the same cookie and bytes once more changes nothing.
+  out.may_repeat = true;
   if (!request.authorization.empty()) out.headers.emplace_back("Authorization", header_value(request.authorization));
   if (!request.request_id.empty()) out.headers.emplace_back("X-Amz-Request-Id", header_value(request.request_id));
   for (const auto& [name, value] : request.pair_headers) out.headers.emplace_back(name, header_value(value));
@@ -218,6 +220,7 @@ Task copy_spool(io::EventLoop& loop, client::HttpPool& pool, WorkPool& disk_pool
 void Replicator::send_spooled(const WriteRequest& request, std::string server, std::shared_ptr<Gathered> gathered) {
   Form form;
   auto http = write_request(request, server, form);
+  http.fresh_connection = true;  // next to so large a body a connection costs nothing
   const auto url = url_of(http);
   auto& loop = loops_.any();
   auto done = [&request, server, gathered, url](Result<client::HttpAnswer> answer) {

@@ -1,8 +1,9 @@
 // Replicator: sends a write or a deletion on to the siblings of a volume, as upstream's volume servers understand it
 // (spec/weed-cluster 3.6): the same path with type=replicate, the needle's parts as a multipart form.
 //
-// Each sibling is tried once; the answer counts the failed ones in upstream's words, one line each. What the request
-// points to must live until `done`, which is called once, from an event loop's thread.
+// Each sibling is tried once, and once more when a pooled connection turns out to be closed. The answer counts the
+// failed ones in upstream's words, one line each. What the request points to must live until `done`, which is called
+// once, from an event loop's thread.
 //
 // Thread-safe.
 #pragma once

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
@@ -17,19 +18,42 @@
 namespace holdfast::volume {
 namespace {
 
+// Listens on a port of its own; `url` becomes its address.
+int listen_here(std::string& url) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(::listen(listener, 4), 0);
+  socklen_t length = sizeof address;
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
+  url = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  return listener;
+}
+
+// Whether a whole request came.
+bool take_request(int peer, std::string& request) {
+  std::size_t wanted = std::string::npos;
+  char piece[65536];
+  while (request.size() < wanted) {
+    const auto got = ::recv(peer, piece, sizeof piece, 0);
+    if (got <= 0) return false;
+    request.append(piece, static_cast<std::size_t>(got));
+    const auto end = request.find("\r\n\r\n");
+    if (wanted == std::string::npos && end != std::string::npos) {
+      const auto length = request.find("Content-Length: ");
+      wanted = end + 4 + (length < end ? std::stoull(request.substr(length + 16)) : 0);
+    }
+  }
+  return true;
+}
+
 // Takes one request on a socket of its own, keeps it, and gives a fixed answer.
 class OneRequest {
  public:
   explicit OneRequest(std::string answer) : answer_(std::move(answer)) {
-    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(::listen(listener_, 4), 0);
-    socklen_t length = sizeof address;
-    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length);
-    url_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    listener_ = listen_here(url_);
     thread_ = std::thread([this] { run(); });
   }
   ~OneRequest() {
@@ -45,18 +69,7 @@ class OneRequest {
   void run() {
     const int peer = ::accept(listener_, nullptr, nullptr);
     if (peer < 0) return;
-    std::size_t wanted = std::string::npos;
-    char piece[65536];
-    while (request_.size() < wanted) {
-      const auto got = ::recv(peer, piece, sizeof piece, 0);
-      if (got <= 0) break;
-      request_.append(piece, static_cast<std::size_t>(got));
-      const auto end = request_.find("\r\n\r\n");
-      if (wanted == std::string::npos && end != std::string::npos) {
-        const auto length = request_.find("Content-Length: ");
-        wanted = end + 4 + (length < end ? std::stoull(request_.substr(length + 16)) : 0);
-      }
-    }
+    take_request(peer, request_);
     if (::send(peer, answer_.data(), answer_.size(), MSG_NOSIGNAL) < 0) request_.clear();
     ::close(peer);
   }
@@ -65,6 +78,41 @@ class OneRequest {
   int listener_ = -1;
   std::string url_;
   std::string request_;
+  std::thread thread_;
+};
+
+// Answers the first request of its first connection, swallows the second one and closes, as a server does whose idle
+// timeout ends in the very moment a request comes. Requests on the next connection are answered again.
+class ClosesInBetween {
+ public:
+  explicit ClosesInBetween(std::string answer) : answer_(std::move(answer)) {
+    listener_ = listen_here(url_);
+    thread_ = std::thread([this] {
+      for (int connection = 0;; ++connection) {
+        const int peer = ::accept(listener_, nullptr, nullptr);
+        if (peer < 0) return;
+        std::string taken;
+        for (int request = 0; take_request(peer, taken); ++request, taken.clear()) {
+          if (connection == 0 && request == 1) break;
+          ++answered;
+          if (::send(peer, answer_.data(), answer_.size(), MSG_NOSIGNAL) < 0) break;
+        }
+        ::close(peer);
+      }
+    });
+  }
+  ~ClosesInBetween() {
+    ::shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    ::close(listener_);
+  }
+  const std::string& url() const { return url_; }
+  std::atomic<int> answered{0};
+
+ private:
+  const std::string answer_;
+  int listener_ = -1;
+  std::string url_;
   std::thread thread_;
 };
 
@@ -162,6 +210,29 @@ TEST_F(ReplicatorTest, ASpooledBodyGoesByPieces) {
   request.spool = spool;
   EXPECT_EQ(write(request, {sibling.url()}), "");
   EXPECT_NE(sibling.request().find(data), std::string::npos);
+}
+
+// A pooled connection that turns out to be closed fails no write: the same needle twice is the same needle once.
+TEST_F(ReplicatorTest, AStaleConnectionFailsNoWrite) {
+  ClosesInBetween sibling(answer("201 Created", "{}"));
+  EXPECT_EQ(write(hello(), {sibling.url()}), "");
+  EXPECT_EQ(write(hello(), {sibling.url()}), "");
+  EXPECT_EQ(sibling.answered, 2);
+}
+
+TEST_F(ReplicatorTest, AStaleConnectionFailsNoSpooledWrite) {
+  ClosesInBetween sibling(answer("201 Created", "{}"));
+  EXPECT_EQ(write(hello(), {sibling.url()}), "");
+  std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-replicator-XXXXXX").string();
+  const std::string folder = ::mkdtemp(pattern.data());
+  auto large = hello();
+  large.data = {};
+  const auto spool = *Spool::make(io::posix::system_disk(), folder);
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(spool->append(bytes_of(std::string(1'000'000, 'x'))).ok());
+  large.spool = spool;
+  EXPECT_EQ(write(large, {sibling.url()}), "");
+  EXPECT_EQ(sibling.answered, 2);
 }
 
 TEST_F(ReplicatorTest, EachFailedSiblingIsNamed) {
