@@ -2,14 +2,10 @@
 
 #include <algorithm>
 
+#include "io/http1.h"
+
 namespace holdfast::front {
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -39,7 +35,7 @@ void add_part(Params& params, std::string_view part) {
     const auto line = take_line(part);
     if (line.empty()) break;
     const auto colon = line.find(':');
-    if (colon == std::string_view::npos || !same_word(trimmed(line.substr(0, colon)), "Content-Disposition")) continue;
+    if (colon == std::string_view::npos || !io::http1::same_name(trimmed(line.substr(0, colon)), "Content-Disposition")) continue;
     const auto value = line.substr(colon + 1);
     name = header_parameter(value, "name");
     is_file = !header_parameter(value, "filename").empty();
@@ -89,7 +85,7 @@ std::string header_parameter(std::string_view value, std::string_view name) {
       text = trimmed(value.substr(i, end - i));
       i = end;
     }
-    if (same_word(found, name)) return text;
+    if (io::http1::same_name(found, name)) return text;
   }
   return "";
 }
@@ -99,11 +95,11 @@ bool has_form(const http::Request& request) {
   const auto method = request.method_text;
   if (method != "POST" && method != "PUT" && method != "PATCH") return false;
   const auto type = media_type(request.header("Content-Type"));
-  return same_word(type, "application/x-www-form-urlencoded") || same_word(type, "multipart/form-data");
+  return io::http1::same_name(type, "application/x-www-form-urlencoded") || io::http1::same_name(type, "multipart/form-data");
 }
 
 void add_form(Params& params, std::string_view content_type, std::string_view body) {
-  if (same_word(media_type(content_type), "multipart/form-data")) {
+  if (io::http1::same_name(media_type(content_type), "multipart/form-data")) {
     add_multipart(params, header_parameter(content_type, "boundary"), body);
   } else {
     params.add(body);

@@ -36,6 +36,14 @@ struct LeaderForward::Inside : std::enable_shared_from_this<Inside> {
   // What the leader knows its fellow masters by; "1" while its process is not known here. On loop `number`.
   const std::string& token(std::size_t number, const master::Leader& leader);
 
+  // `request` as the leader is to get it, from loop `number`.
+  client::HttpRequest addressed(client::HttpRequest request, std::size_t number, const master::Leader& leader) {
+    request.authority = leader.http;
+    request.headers.emplace_back(kForwardedHeader, token(number, leader));
+    request.connect_timeout = kConnectTimeout;
+    return request;
+  }
+
   // On loop `number`: someone else leads now.
   void leader_changed(std::size_t number);
 
@@ -115,10 +123,7 @@ struct LeaderForward::Passed : std::enable_shared_from_this<Passed> {
     to_ = std::move(leader);
     sent_ = true;
     ++sends_;
-    auto request = request_;
-    request.authority = to_.http;
-    request.headers.emplace_back(kForwardedHeader, inside_->token(loop_.number(), to_));
-    request.connect_timeout = kConnectTimeout;
+    auto request = inside_->addressed(request_, loop_.number(), to_);
     request.silence_timeout = inside_->options.silence;
     inside_->pool.send(loop_, std::move(request), [self = shared_from_this(), epoch = epoch_](auto answer) {
       if (epoch == self->epoch_) self->answered(std::move(answer));
@@ -243,6 +248,15 @@ void LeaderForward::send(io::EventLoop& loop, client::HttpRequest request, Repea
   auto passed = std::make_shared<Passed>(inside_, loop, std::move(request), repeat, std::move(done));
   inside_->passed[loop.number()].insert(passed);
   passed->step();
+}
+
+void LeaderForward::ask(io::EventLoop& loop, client::HttpRequest request,
+                        std::function<void(std::optional<client::HttpAnswer>)> done) {
+  const auto leader = inside_->master.leader();
+  if (!leader || leader->self || leader->http.empty()) return done(std::nullopt);
+  inside_->pool.send(loop, inside_->addressed(std::move(request), loop.number(), *leader), [done](auto answer) {
+    done(answer.ok() ? std::optional(std::move(*answer)) : std::nullopt);
+  });
 }
 
 }  // namespace holdfast::front

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <variant>
 
@@ -58,6 +59,11 @@ class LeaderForward {
 
   // `request` without authority and without kForwardedHeader.
   void send(io::EventLoop& loop, client::HttpRequest request, Repeat repeat, Done done);
+
+  // One try at the leader known now, for what this master can do without: nothing if there is none, if it is this
+  // master, or if it does not answer.
+  void ask(io::EventLoop& loop, client::HttpRequest request,
+           std::function<void(std::optional<client::HttpAnswer>)> done);
 
   // What waits for a leader, or for the answer of one that is no more, looks again. Called by itself when the master
   // tells of a new leader. From any thread.

@@ -4,51 +4,22 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <optional>
 #include <vector>
 
 #include "base/strconv.h"
-#include "base/task.h"
-#include "front/http/answers.h"
 #include "front/http/form.h"
 #include "front/http/json.h"
 #include "front/http/master_json.h"
 #include "front/http/master_metrics.h"
 #include "front/http/master_page.h"
+#include "front/http/master_routes_inside.h"
 #include "front/http/page_assets.h"
-#include "front/http/submit.h"
-#include "front/http/url.h"
-#include "model/replica_placement.h"
-#include "model/ttl.h"
 
 namespace holdfast::front {
 namespace {
 
 using http::Exchange;
 using master::Refusal;
-
-enum class Route : std::uint8_t {
-  other,  // redirects of unclean paths, text 404
-  assign,
-  lookup,
-  file_id,
-  dir_status,
-  vol_status,
-  vol_grow,
-  vol_vacuum,
-  col_delete,
-  collection_info,
-  submit,
-  page,
-  cluster_status,
-  cluster_healthz,
-  healthz,
-  readyz,
-  raft_stats,
-  metrics,
-  statics,
-};
 
 // The names of the routes in metrics, in the order of Route.
 const std::vector<std::string> kRouteNames = {
@@ -94,173 +65,8 @@ const Rule* find_rule(std::string_view path) {
 
 constexpr std::string_view kStaticFolder = "/seaweedfsstatic/";
 
-// A request may go round this often between "this master leads" and "not any more" before it is refused.
-constexpr int kRoundsMax = 32;
-constexpr Duration kRoundPause = 10ms;
-
-bool is_get(const http::Request& request) {
-  return request.method_text == "GET" || request.method_text == "HEAD";
-}
-
 std::uint64_t retry_after_seconds(Duration d) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(1, (d.count() + 999'999'999) / 1'000'000'000));
-}
-
-// ---- parameters ----------------------------------------------------------------------------------------------------
-
-Refusal not_acceptable(std::string text) { return {Refusal::Kind::not_acceptable, std::move(text)}; }
-
-// The numbers among the parameters that choose a volume; the texts are parsed by the master.
-struct Numbers {
-  std::int64_t preallocate = 0;
-  std::uint32_t memory_map_max_size_mb = 0;
-};
-
-std::optional<Refusal> parse_numbers(const Params& params, Numbers& out) {
-  if (const auto given = params.get("memoryMapMaxSizeMb"); !given.empty()) {
-    const auto parsed = strconv::parse_uint(given, 10, 32);
-    if (!parsed) return not_acceptable(parsed.error().what());
-    out.memory_map_max_size_mb = static_cast<std::uint32_t>(*parsed);
-  }
-  if (const auto given = params.get("preallocate"); !given.empty()) {
-    const auto parsed = strconv::parse_int(given, 10, 64);
-    if (!parsed) {
-      return not_acceptable("Failed to parse int64 preallocate = " + std::string(given) + ": " + parsed.error().what());
-    }
-    out.preallocate = *parsed;
-  }
-  return std::nullopt;
-}
-
-template <typename T>
-T number_or(std::string_view text, T fallback) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return !text.empty() && error == std::errc() && end == text.data() + text.size() ? value : fallback;
-}
-
-std::optional<Refusal> parse_assign(const Params& params, master::AssignRequest& out) {
-  Numbers numbers;
-  if (auto refusal = parse_numbers(params, numbers)) return refusal;
-  out.count = number_or<std::uint64_t>(params.get("count"), 1);
-  out.collection = params.get("collection");
-  out.replication = params.get("replication");
-  out.ttl = params.get("ttl");
-  out.disk_type = params.get("disk");
-  out.data_center = params.get("dataCenter");
-  out.rack = params.get("rack");
-  out.data_node = params.get("dataNode");
-  out.writable_volume_count = number_or<std::uint32_t>(params.get("writableVolumeCount"), 0);
-  out.data_size = number_or<std::uint64_t>(params.get("dataSize"), 0);
-  out.preallocate = numbers.preallocate;
-  out.memory_map_max_size_mb = numbers.memory_map_max_size_mb;
-  return std::nullopt;
-}
-
-std::optional<Refusal> parse_grow(const Params& params, master::GrowRequest& out) {
-  // The order of the checks is upstream's: the first thing wrong is the one that is told.
-  if (const auto parsed = ReplicaPlacement::parse(params.get("replication")); !parsed) {
-    return not_acceptable(parsed.error().what());
-  }
-  if (const auto parsed = Ttl::parse(params.get("ttl")); !parsed) return not_acceptable(parsed.error().what());
-  Numbers numbers;
-  if (auto refusal = parse_numbers(params, numbers)) return refusal;
-  const auto count = strconv::parse_uint(params.get("count"), 10, 32);
-  if (!count) return not_acceptable("can not parse parameter count " + std::string(params.get("count")));
-  out.count = static_cast<std::uint32_t>(*count);
-  out.collection = params.get("collection");
-  out.replication = params.get("replication");
-  out.ttl = params.get("ttl");
-  out.disk_type = params.get("disk");
-  out.data_center = params.get("dataCenter");
-  out.rack = params.get("rack");
-  out.data_node = params.get("dataNode");
-  out.preallocate = numbers.preallocate;
-  out.memory_map_max_size_mb = numbers.memory_map_max_size_mb;
-  return std::nullopt;
-}
-
-// Upstream takes a missing name for the collection without a name and deletes all of it at once. Here that one must be
-// asked for.
-std::optional<Refusal> parse_delete(const Params& params, std::string& collection) {
-  collection = params.get("collection");
-  const bool of_default = !params.get("default").empty();
-  if (collection.empty() != of_default) {
-    return Refusal{Refusal::Kind::bad_request,
-                   of_default ? "collection and default exclude each other: nothing was deleted"
-                              : "collection is required: nothing was deleted. The volumes without a collection are "
-                                "deleted by /col/delete?default=yes"};
-  }
-  return std::nullopt;
-}
-
-// "3" of "3,01637037d6"; the whole text without a comma.
-std::string_view volume_part(std::string_view text, std::size_t comma) {
-  return comma == std::string_view::npos ? text : text.substr(0, comma);
-}
-
-// What of a path may stand in a Location as it is; the rest is encoded again, so that it still means the same path and
-// cannot end the header.
-std::string location_path(std::string_view decoded) {
-  std::string out;
-  for (const char c : decoded) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool stays = byte > 0x20 && byte < 0x7f && std::string_view("%?#\"<>\\^`{|}").find(c) == std::string_view::npos;
-    out += stays ? std::string(1, c) : escape_path(std::string_view(&c, 1));
-  }
-  return out;
-}
-
-// ---- passing on ----------------------------------------------------------------------------------------------------
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    return (x >= 'A' && x <= 'Z' ? x + 32 : x) == (y >= 'A' && y <= 'Z' ? y + 32 : y);
-  });
-}
-
-// Headers that concern one connection only, or that each side writes itself.
-bool is_hop_header(std::string_view name) {
-  static constexpr std::string_view kHop[] = {"Connection",        "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
-                                              "Proxy-Authorization", "TE",       "Trailer",          "Transfer-Encoding",
-                                              "Upgrade",           "Host",       "Content-Length",   "Expect",
-                                              "Date",              kForwardedHeader};
-  return std::any_of(std::begin(kHop), std::end(kHop), [&](std::string_view hop) { return same_word(hop, name); });
-}
-
-client::HttpRequest passed_on(const http::Request& request, std::string form, bool repeatable) {
-  client::HttpRequest out;
-  // A GET that does something must not be repeated by any connection pool on the way; the leader takes any method.
-  out.method = repeatable ? std::string(request.method_text) : "POST";
-  out.target = request.target;
-  std::string forwarded_for;
-  for (const auto& header : request.headers) {
-    if (same_word(header.name, "X-Forwarded-For")) {
-      forwarded_for = header.value;
-    } else if (!is_hop_header(header.name)) {
-      out.headers.emplace_back(header.name, header.value);
-    }
-  }
-  if (!forwarded_for.empty()) forwarded_for += ", ";
-  out.headers.emplace_back("X-Forwarded-For", forwarded_for + std::string(request.peer_ip));
-  if (!form.empty()) {
-    auto kept = std::make_shared<const std::string>(std::move(form));
-    out.body.push_back(*kept);
-    out.keep = kept;
-  }
-  return out;
-}
-
-void relay(Exchange& exchange, const client::HttpAnswer& answer) {
-  auto& head = exchange.head(answer.status);
-  for (const auto& [name, value] : answer.headers) {
-    if (!is_hop_header(name)) head.add(name, value);
-  }
-  if (exchange.request().method_text == "HEAD" && answer.body.empty()) {
-    exchange.finish_without_body(number_or<std::uint64_t>(client::header(answer.headers, "Content-Length"), 0));
-  } else {
-    exchange.finish(answer.body);
-  }
 }
 
 }  // namespace
@@ -282,253 +88,115 @@ int http_status(Refusal::Kind kind) {
   return 500;
 }
 
-struct MasterRoutes::Inside : http::Observer {
-  Inside(Parts p, Options o)
-      : parts(p),
-        options(std::move(o)),
-        forward(p.master, p.pool, p.loops, p.clock, options.forward),
-        requests(p.metrics, "master", kRouteNames),
-        collected(p.metrics.collector([this](std::vector<metrics::Family>& out) {
-          append_master_metrics(out, {cluster_status(), parts.master.topology_status(false), forward.leader_changes(),
-                                      options.version, parts.clock.wall()});
-        })),
-        submit({p.master, p.pool, p.clock, forward, options.submit_bytes_max}) {}
+MasterRoutes::Inside::Inside(Parts p, Options o)
+    : parts(p),
+      options(std::move(o)),
+      forward(p.master, p.pool, p.loops, p.clock, options.forward),
+      requests(p.metrics, "master", kRouteNames),
+      collected(p.metrics.collector([this](std::vector<metrics::Family>& out) {
+        append_master_metrics(out, {cluster_status(), parts.master.topology_status(false), forward.leader_changes(),
+                                    options.version, parts.clock.wall()});
+      })),
+      submit({p.master, p.pool, p.clock, forward, options.submit_bytes_max}) {}
 
-  void finished(const Exchange& exchange, int status, Duration took, std::size_t) override {
-    requests.done(exchange.kind(), static_cast<unsigned>(status), took);
+// ---- answers
+void MasterRoutes::Inside::json(Exchange& exchange, int status, std::string_view body) {
+  exchange.head(status)
+      .add("Content-Type", "application/json")
+      .add("X-Content-Type-Options", "nosniff")
+      .add("X-Amz-Request-Id", RequestId(parts.clock));
+  exchange.finish(body);
+}
+
+// Without a request id, as upstream's cluster routes.
+void MasterRoutes::Inside::plain_json(Exchange& exchange, std::string_view body) {
+  exchange.head(200).add("Content-Type", "application/json").add("X-Content-Type-Options", "nosniff");
+  exchange.finish(body);
+}
+
+void MasterRoutes::Inside::refuse(Exchange& exchange, const Refusal& refusal) {
+  const auto body = json_error(refusal.text, wants_pretty(exchange.request().query));
+  const int status = http_status(refusal.kind);
+  auto& head = exchange.head(status)
+                   .add("Content-Type", "application/json")
+                   .add("X-Content-Type-Options", "nosniff")
+                   .add("X-Amz-Request-Id", RequestId(parts.clock));
+  if (refusal.retry_after > Duration(0) || status == 503) head.add("Retry-After", retry_after_seconds(refusal.retry_after));
+  exchange.finish(body);
+}
+
+void MasterRoutes::Inside::with_request_id(Exchange& exchange, int status) {
+  exchange.head(status).add("X-Amz-Request-Id", RequestId(parts.clock));
+  exchange.finish();
+}
+
+void MasterRoutes::Inside::page(Exchange& exchange) {
+  MasterPage page{options.version, cluster_status(), parts.master.topology_status(false)};
+  const auto body = render(page);
+  exchange.head(200)
+      .add("Content-Type", "text/html; charset=utf-8")
+      .add("X-Content-Type-Options", "nosniff")
+      .add("Content-Security-Policy", page_security_policy())
+      .add("Cache-Control", "no-store")
+      .add("X-Amz-Request-Id", RequestId(parts.clock));
+  exchange.finish(body);
+}
+
+// With a view in any case, also before the master has started.
+master::ClusterStatus MasterRoutes::Inside::cluster_status() const {
+  auto status = parts.master.cluster_status();
+  if (!status.view) status.view = std::make_shared<const master::View>();
+  return status;
+}
+
+void MasterRoutes::Inside::collection_info(Exchange& exchange, const Params& params) {
+  const std::string collection(params.get("collection"));
+  const bool pretty = wants_pretty(exchange.request().query);
+  if (collection.empty()) return refuse(exchange, {Refusal::Kind::bad_request, "collection is required"});
+  const auto info = parts.master.collection_info(collection);
+  if (const auto* refusal = std::get_if<Refusal>(&info)) return refuse(exchange, *refusal);
+  std::string body;
+  if (params.get("detail") == "true") {
+    append_collection_details(body, parts.master.collection_details(collection), options.version, pretty);
+  } else {
+    append_collection_info(body, std::get<master::CollectionStatus>(info), options.version, pretty);
   }
+  json(exchange, 200, body);
+}
 
-  // ---- answers
-  void json(Exchange& exchange, int status, std::string_view body) {
-    exchange.head(status)
-        .add("Content-Type", "application/json")
-        .add("X-Content-Type-Options", "nosniff")
-        .add("X-Amz-Request-Id", RequestId(parts.clock));
-    exchange.finish(body);
+void MasterRoutes::Inside::vacuum(Exchange& exchange, const Params& params) {
+  if (const auto given = params.get("garbageThreshold"); !given.empty() && !strconv::parse_float(given)) {
+    return refuse(exchange, {Refusal::Kind::not_acceptable, "garbageThreshold " + std::string(given) + " is not a valid float number"});
   }
+  refuse(exchange, {Refusal::Kind::unsupported, "vacuum is not built yet: nothing was done, deleted files keep their space"});
+}
 
-  // Without a request id, as upstream's cluster routes.
-  void plain_json(Exchange& exchange, std::string_view body) {
-    exchange.head(200).add("Content-Type", "application/json").add("X-Content-Type-Options", "nosniff");
-    exchange.finish(body);
+void MasterRoutes::Inside::statics(Exchange& exchange, std::string_view name) {
+  if (name.empty()) {
+    std::string body = "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n";
+    for (const auto& file : static_files()) body += fmt::format("<a href=\"{}\">{}</a>\n", file.path, file.path);
+    body += "</pre>\n";
+    exchange.head(200).add("Content-Type", "text/html; charset=utf-8");
+    return exchange.finish(body);
   }
+  const auto* file = static_file(name);
+  if (file == nullptr) return answer_no_such_page(exchange);
+  exchange.head(200)
+      .add("Content-Type", file->content_type)
+      .add("X-Content-Type-Options", "nosniff")
+      .add("Cache-Control", "max-age=3600");
+  exchange.finish(file->bytes);
+}
 
-  void refuse(Exchange& exchange, const Refusal& refusal) {
-    const auto body = json_error(refusal.text, wants_pretty(exchange.request().query));
-    const int status = http_status(refusal.kind);
-    auto& head = exchange.head(status)
-                     .add("Content-Type", "application/json")
-                     .add("X-Content-Type-Options", "nosniff")
-                     .add("X-Amz-Request-Id", RequestId(parts.clock));
-    if (refusal.retry_after > Duration(0) || status == 503) head.add("Retry-After", retry_after_seconds(refusal.retry_after));
-    exchange.finish(body);
-  }
-
-  void with_request_id(Exchange& exchange, int status) {
-    exchange.head(status).add("X-Amz-Request-Id", RequestId(parts.clock));
-    exchange.finish();
-  }
-
-  // ---- routes every master answers
-  void lookup(Exchange& exchange, const Params& params) {
-    auto given = params.get("volumeId");
-    given = volume_part(given, given.find(','));
-    const auto file_id = params.get("fileId");
-    if (const auto comma = file_id.find(','); comma != std::string_view::npos) given = file_id.substr(0, comma);
-    const bool pretty = wants_pretty(exchange.request().query);
-    thread_local std::string body;
-    body.clear();
-    const auto volume = parse_volume_id(given);
-    if (!volume) {
-      append_lookup_error(body, given, "Unknown volume id " + std::string(given), pretty);
-      return json(exchange, 404, body);
-    }
-    const std::string_view collection = params.get("collection");
-    const auto found = parts.master.lookup(*volume, collection);
-    if (found.may_appear) {
-      lookup_soon(exchange, *volume, std::string(given), std::string(collection));
-    } else {
-      answer_lookup(exchange, given, found);
-    }
-  }
-
-  // A volume that was just made may be yet to be heard of here.
-  Task lookup_soon(Exchange& exchange, VolumeId volume, std::string given, std::string collection) {
-    const auto ask = [&](auto done) { parts.master.lookup_soon(volume, collection, done); };
-    const auto found = co_await awaited<master::LookupAnswer>(exchange.loop(), ask);
-    answer_lookup(exchange, given, found);
-  }
-
-  void answer_lookup(Exchange& exchange, std::string_view given, const master::LookupAnswer& found) {
-    const bool pretty = wants_pretty(exchange.request().query);
-    thread_local std::string body;
-    body.clear();
-    if (found.locations) {
-      append_lookup(body, given, *found.locations, pretty);
-      return json(exchange, 200, body);
-    }
-    if (found.warming_up) {
-      append_lookup_error(body, given, "service warming up, please retry", pretty);
-      exchange.head(503)
-          .add("Content-Type", "application/json")
-          .add("X-Content-Type-Options", "nosniff")
-          .add("X-Amz-Request-Id", RequestId(parts.clock))
-          .add("Retry-After", 1);
-      return exchange.finish(body);
-    }
-    append_lookup_error(body, given, "volume id " + std::string(given) + " not found", pretty);
-    json(exchange, 404, body);
-  }
-
-  void redirect_to_volume(Exchange& exchange, std::string_view path) {
-    const auto& request = exchange.request();
-    const auto segment = path.substr(1);
-    const auto given = volume_part(segment, segment.rfind(','));
-    const auto volume = parse_volume_id(given);
-    if (!volume) {
-      return refuse(exchange, {Refusal::Kind::not_found, "volume id " + std::string(given) + " not found: " +
-                                                             "Unknown volume id " + std::string(given)});
-    }
-    const Params params(request.query);
-    const std::string_view collection = params.get("collection");
-    const auto found = parts.master.lookup(*volume, collection);
-    if (found.may_appear) {
-      redirect_soon(exchange, *volume, std::string(path), std::string(collection));
-    } else {
-      answer_redirect(exchange, path, found);
-    }
-  }
-
-  Task redirect_soon(Exchange& exchange, VolumeId volume, std::string path, std::string collection) {
-    const auto ask = [&](auto done) { parts.master.lookup_soon(volume, collection, done); };
-    const auto found = co_await awaited<master::LookupAnswer>(exchange.loop(), ask);
-    answer_redirect(exchange, path, found);
-  }
-
-  void answer_redirect(Exchange& exchange, std::string_view path, const master::LookupAnswer& found) {
-    const auto& request = exchange.request();
-    const auto segment = path.substr(1);
-    const auto given = volume_part(segment, segment.rfind(','));
-    const auto not_found = "volume id " + std::string(given) + " not found: ";
-    if (!found.locations && found.warming_up) {
-      return refuse(exchange, {Refusal::Kind::warming_up, not_found + "service warming up, please retry", 1s});
-    }
-    if (!found.locations || found.locations->places.empty()) {
-      return refuse(exchange, {Refusal::Kind::not_found, not_found + "volume id " + std::string(given) + " not found"});
-    }
-    const auto& places = found.locations->places;
-    const auto& place = places[places.size() == 1 ? 0 : quick_random() % places.size()];
-    std::string location = "http://" + (place.public_url.empty() ? place.url : place.public_url) + location_path(path);
-    if (!request.query.empty()) {
-      location += '?';
-      location += request.query;
-    }
-    auto& head = exchange.head(308).add("Location", location).add("X-Amz-Request-Id", RequestId(parts.clock));
-    if (!is_get(request)) return exchange.finish();
-    head.add("Content-Type", "text/html; charset=utf-8");
-    std::string body = "<a href=\"";
-    append_html(body, location);
-    body += "\">Permanent Redirect</a>.\n\n";
-    exchange.finish(body);
-  }
-
-  void page(Exchange& exchange) {
-    MasterPage page{options.version, cluster_status(), parts.master.topology_status(false)};
-    const auto body = render(page);
-    exchange.head(200)
-        .add("Content-Type", "text/html; charset=utf-8")
-        .add("X-Content-Type-Options", "nosniff")
-        .add("Content-Security-Policy", page_security_policy())
-        .add("Cache-Control", "no-store")
-        .add("X-Amz-Request-Id", RequestId(parts.clock));
-    exchange.finish(body);
-  }
-
-  // With a view in any case, also before the master has started.
-  master::ClusterStatus cluster_status() const {
-    auto status = parts.master.cluster_status();
-    if (!status.view) status.view = std::make_shared<const master::View>();
-    return status;
-  }
-
-  void collection_info(Exchange& exchange, const Params& params) {
-    const std::string collection(params.get("collection"));
-    const bool pretty = wants_pretty(exchange.request().query);
-    if (collection.empty()) return refuse(exchange, {Refusal::Kind::bad_request, "collection is required"});
-    const auto info = parts.master.collection_info(collection);
-    if (const auto* refusal = std::get_if<Refusal>(&info)) return refuse(exchange, *refusal);
-    std::string body;
-    if (params.get("detail") == "true") {
-      append_collection_details(body, parts.master.collection_details(collection), options.version, pretty);
-    } else {
-      append_collection_info(body, std::get<master::CollectionStatus>(info), options.version, pretty);
-    }
-    json(exchange, 200, body);
-  }
-
-  void vacuum(Exchange& exchange, const Params& params) {
-    if (const auto given = params.get("garbageThreshold"); !given.empty() && !strconv::parse_float(given)) {
-      return refuse(exchange, not_acceptable("garbageThreshold " + std::string(given) + " is not a valid float number"));
-    }
-    refuse(exchange, {Refusal::Kind::unsupported, "vacuum is not built yet: nothing was done, deleted files keep their space"});
-  }
-
-  void statics(Exchange& exchange, std::string_view name) {
-    if (name.empty()) {
-      std::string body = "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n";
-      for (const auto& file : static_files()) body += fmt::format("<a href=\"{}\">{}</a>\n", file.path, file.path);
-      body += "</pre>\n";
-      exchange.head(200).add("Content-Type", "text/html; charset=utf-8");
-      return exchange.finish(body);
-    }
-    const auto* file = static_file(name);
-    if (file == nullptr) return answer_no_such_page(exchange);
-    exchange.head(200)
-        .add("Content-Type", file->content_type)
-        .add("X-Content-Type-Options", "nosniff")
-        .add("Cache-Control", "max-age=3600");
-    exchange.finish(file->bytes);
-  }
-
-  // ---- the assign, as fast as can be
-  // False: it takes waiting, or is wrong; nothing was answered and no key was taken.
-  bool assign_at_once(Exchange& exchange, const Params& params) {
-    master::AssignRequest request;
-    if (parse_assign(params, request)) return false;
-    const auto answer = parts.master.try_assign(request);
-    if (!answer) return false;
-    answer_assign(exchange, *answer);
-    return true;
-  }
-
-  void answer_assign(Exchange& exchange, const master::AssignAnswer& answer) {
-    thread_local std::string body;
-    body.clear();
-    append_assign(body, answer, wants_pretty(exchange.request().query));
-    json(exchange, 200, body);
-  }
-
-  bool is_guarded_against(const Exchange& exchange) const {
-    const auto& request = exchange.request();
-    if (parts.white_list.allows(request.peer_ip)) return false;
-    // What another master passes on was let in there.
-    const auto token = request.header(kForwardedHeader);
-    if (token.empty()) return true;
-    const auto process = cluster_status().view->process;
-    return process.empty() || token != text(process);
-  }
-
-  void dispatch(Exchange& exchange, Route route, const Params& params);
-  Task with_form(Exchange& exchange, Route route, bool needs_leader);
-  Task on_leader(Exchange& exchange, Route route, std::string form);
-
-  const Parts parts;
-  const Options options;
-  LeaderForward forward;
-  RequestMetrics requests;
-  metrics::Registry::Collector collected;
-  Submit submit;
-};
+bool MasterRoutes::Inside::is_guarded_against(const Exchange& exchange) const {
+  const auto& request = exchange.request();
+  if (parts.white_list.allows(request.peer_ip)) return false;
+  // What another master passes on was let in there.
+  const auto token = request.header(kForwardedHeader);
+  if (token.empty()) return true;
+  const auto process = cluster_status().view->process;
+  return process.empty() || token != text(process);
+}
 
 // What one master alone can answer, once the parameters are there.
 void MasterRoutes::Inside::dispatch(Exchange& exchange, Route route, const Params& params) {
@@ -561,122 +229,6 @@ Task MasterRoutes::Inside::with_form(Exchange& exchange, Route route, bool needs
   add_form(params, exchange.request().header("Content-Type"), *form);
   params.add(exchange.request().query);
   dispatch(exchange, route, params);
-}
-
-// What the leader does: here, or passed on to it.
-Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::string form) {
-  const auto& request = exchange.request();
-  auto& loop = exchange.loop();
-  const bool pretty = wants_pretty(request.query);
-  Params params;
-  if (!form.empty()) add_form(params, request.header("Content-Type"), form);
-  params.add(request.query);
-
-  // What is wrong in itself needs no leader.
-  master::AssignRequest assign;
-  master::GrowRequest grow;
-  std::string collection;
-  std::optional<Refusal> wrong;
-  if (route == Route::assign) wrong = parse_assign(params, assign);
-  if (route == Route::vol_grow) wrong = parse_grow(params, grow);
-  if (route == Route::col_delete) wrong = parse_delete(params, collection);
-  if (wrong) {
-    refuse(exchange, *wrong);
-    co_return;
-  }
-  if (route == Route::vol_grow && grow.count == 0) {
-    std::string body;
-    JsonWriter(body, pretty).begin_object().field("count", 0).end_object();
-    json(exchange, 200, body);
-    co_return;
-  }
-
-  const bool repeatable = route != Route::vol_grow && route != Route::col_delete;
-  const bool was_passed_on = request.has_header(kForwardedHeader);
-  for (int round = 0; round < kRoundsMax; ++round) {
-    if (round > 0) {
-      const auto pause = [&loop](auto done) { loop.post_after(kRoundPause, [done] { done(true); }); };
-      co_await awaited<bool>(loop, pause);
-    }
-    if (was_passed_on) {
-      const auto leader = parts.master.leader();
-      if (!leader || !leader->self) break;
-    } else {
-      const auto pass_on = [&](auto done) {
-        forward.send(loop, passed_on(request, form, repeatable),
-                     repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never, done);
-      };
-      const auto outcome = co_await awaited<LeaderForward::Outcome>(loop, pass_on);
-      if (const auto* answer = std::get_if<client::HttpAnswer>(&outcome)) {
-        relay(exchange, *answer);
-        co_return;
-      }
-      if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
-        refuse(exchange, *refusal);
-        co_return;
-      }
-    }
-
-    // This master leads.
-    std::optional<Refusal> refusal;
-    if (route == Route::assign) {
-      const auto ask = [&](auto done) { parts.master.assign(assign, done); };
-      const auto result = co_await awaited<master::OrRefusal<master::AssignAnswer>>(loop, ask);
-      if (const auto* answer = std::get_if<master::AssignAnswer>(&result)) {
-        answer_assign(exchange, *answer);
-        co_return;
-      }
-      refusal = std::get<Refusal>(result);
-    } else if (route == Route::vol_grow) {
-      const auto ask = [&](auto done) { parts.master.grow(grow, done); };
-      const auto result = co_await awaited<master::OrRefusal<master::GrowAnswer>>(loop, ask);
-      if (const auto* answer = std::get_if<master::GrowAnswer>(&result)) {
-        std::string body;
-        JsonWriter(body, pretty).begin_object().field("count", answer->replicas).end_object();
-        json(exchange, 200, body);
-        co_return;
-      }
-      refusal = std::get<Refusal>(result);
-    } else if (route == Route::col_delete) {
-      const auto ask = [&](auto done) { parts.master.delete_collection(collection, done); };
-      const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
-      if (std::holds_alternative<master::Done>(result)) {
-        with_request_id(exchange, 204);
-        co_return;
-      }
-      refusal = std::get<Refusal>(result);
-    } else {
-      std::string body;
-      if (route == Route::dir_status) {
-        append_dir_status(body, parts.master.topology_status(false), parts.master.cluster_status().cluster_id,
-                          options.version, pretty);
-      } else {
-        append_vol_status(body, parts.master.topology_status(true), options.version, pretty);
-      }
-      json(exchange, 200, body);
-      co_return;
-    }
-
-    // `unavailable` is surely without effect: a master that stops, or has just lost the others. Another may lead.
-    const auto leader = parts.master.leader();
-    const bool elsewhere = refusal->kind == Refusal::Kind::unavailable && (was_passed_on || (leader && !leader->self));
-    if (refusal->kind != Refusal::Kind::not_leader && !elsewhere) {
-      refuse(exchange, *refusal);
-      co_return;
-    }
-    if (was_passed_on) break;
-  }
-
-  // Not the leader although it was asked as such: the one who passed it on looks for another.
-  if (was_passed_on) {
-    exchange.head(503)
-        .add("Content-Type", "application/json")
-        .add(kNotLeaderHeader, "1")
-        .add("Retry-After", 1);
-    exchange.finish(json_error("this master does not lead", pretty));
-    co_return;
-  }
-  refuse(exchange, {Refusal::Kind::unavailable, "leadership of the masters keeps changing", 1s});
 }
 
 MasterRoutes::MasterRoutes(Parts parts, Options options)

@@ -1,8 +1,8 @@
 // The HTTP routes of a master: spec/weed-cluster section 2. Where they differ on purpose from upstream's, see
 // docs/compatibility.md.
 //
-// Answered by every master itself: lookups, /{fileId}, the page, status, health, statics. Passed on to the leader by
-// the others: assign, growth, deletion, /dir/status, /vol/status (leader_forward.h). An assign on the leader takes the
+// Answered by every master itself: lookups, /{fileId} (the leader is asked for volumes not heard of), the page, status,
+// health, statics. Passed on to the leader by the others: assign, growth, deletion, /dir/status, /vol/status (leader_forward.h). An assign on the leader takes the
 // fast way: parameters read in place, one call of Master::try_assign, the answer written straight into the
 // connection's buffer.
 //

@@ -180,6 +180,19 @@ TEST_F(Routes, AssignRefusesNumbersThatAreNone) {
   EXPECT_EQ(node.master.with([](auto& m) { return m.assigns; }), 0u);
 }
 
+TEST_F(Routes, AssignChecksItsParametersInUpstreamsOrder) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"replication=256&ttl=zz&memoryMapMaxSizeMb=x&preallocate=x", "unexpected replication type: 256"},
+      {"ttl=zz&memoryMapMaxSizeMb=x&preallocate=x", R"(strconv.Atoi: parsing \"z\": invalid syntax)"},
+      {"memoryMapMaxSizeMb=x&preallocate=x", R"(strconv.ParseUint: parsing \"x\": invalid syntax)"},
+  };
+  for (const auto& [query, text] : cases) {
+    const auto answer = node.get(std::string("/dir/assign?") + query);
+    EXPECT_EQ(answer.status, 406);
+    EXPECT_EQ(answer.body, std::string(R"({"error":")") + text + "\"}") << query;
+  }
+}
+
 TEST_F(Routes, EachRefusalHasItsStatusAndText) {
   struct Case {
     Refusal refusal;
@@ -703,6 +716,38 @@ TEST_F(Follower, AnswersLookupsItselfWithoutALeader) {
   EXPECT_EQ(node.get("/dir/lookup?volumeId=5").status, 404);
 }
 
+TEST_F(Follower, AsksTheLeaderForAVolumeItHasNotHeardOf) {
+  const std::string there =
+      R"({"volumeOrFileId":"005","locations":[{"url":"127.0.0.1:8085","publicUrl":"127.0.0.1:8085","dataCenter":"dc1","grpcPort":18080}]})";
+  const auto answer = node.get("/dir/lookup?volumeId=005");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, there);
+  EXPECT_EQ(answer.header("Content-Type"), "application/json");
+  const std::string form = "Content-Type: application/x-www-form-urlencoded\r\n";
+  EXPECT_EQ(node.ask("POST", "/dir/lookup", form, "volumeId=005").body, there);
+  EXPECT_THAT(node.get("/dir/lookup?volumeId=5&pretty=y").body, StartsWith("{\n  \"volumeOrFileId\": \"5\""));
+  EXPECT_EQ(node.ask("HEAD", "/dir/lookup?volumeId=5").status, 200);
+  EXPECT_EQ(node.get("/dir/lookup?volumeId=5&collection=c").status, 404);
+  EXPECT_EQ(node.get("/dir/lookup?volumeId=6").body, R"({"volumeOrFileId":"6","error":"volume id 6 not found"})");
+
+  EXPECT_EQ(node.get("/5,01?a=b").header("Location"), "http://127.0.0.1:8085/5,01?a=b");
+  EXPECT_EQ(node.ask("DELETE", "/5,01").status, 308);
+  EXPECT_EQ(node.get("/6,01").body, R"({"error":"volume id 6 not found: volume id 6 not found"})");
+}
+
+TEST_F(Follower, AnswersALookupItselfWhenTheLeaderSaysNothing) {
+  other.stop();
+  EXPECT_EQ(node.get("/dir/lookup?volumeId=5").body, R"({"volumeOrFileId":"5","error":"volume id 5 not found"})");
+  EXPECT_EQ(node.get("/5,01").status, 404);
+}
+
+TEST_F(Follower, ALeaderWithoutDataRoutesHasNoSayInLookups) {
+  Node leader(loops, {.disable_http = true});
+  leader.master.lead(leader.address());
+  node.master.follow(leader.address());
+  EXPECT_EQ(node.get("/dir/lookup?volumeId=5").body, R"({"volumeOrFileId":"5","error":"volume id 5 not found"})");
+}
+
 TEST_F(Follower, WithoutALeaderWaitsAndThenSaysWhatIsGoingOn) {
   Node lonely(loops, {.forward = {.wait = 100ms}});
   const auto answer = lonely.get("/dir/assign");
@@ -833,6 +878,7 @@ TEST_F(Follower, TwoMastersThatTakeEachOtherForTheLeaderDoNotPlayBall) {
   const auto answer = a.get("/dir/assign");
   EXPECT_EQ(answer.status, 503);
   EXPECT_THAT(answer.body, HasSubstr("it does not lead any more"));
+  EXPECT_EQ(a.get("/dir/lookup?volumeId=77").status, 404);
   const auto passed = a.ask("GET", "/dir/assign", "X-Holdfast-Forwarded: 1\r\n");
   EXPECT_EQ(passed.status, 503);
   EXPECT_TRUE(passed.has("X-Holdfast-Not-Leader"));

@@ -15,6 +15,7 @@
 #include "front/http/form.h"
 #include "front/http/json.h"
 #include "front/http/url.h"
+#include "io/http1.h"
 #include "model/file_id.h"
 
 namespace holdfast::front {
@@ -39,16 +40,10 @@ struct Failure {
   std::string text;
 };
 
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    return (x >= 'A' && x <= 'Z' ? x + 32 : x) == (y >= 'A' && y <= 'Z' ? y + 32 : y);
-  });
-}
-
 bool is_passed_header(std::string_view name) {
   static constexpr std::string_view kOurs[] = {"Connection", "Keep-Alive", "TE",     "Trailer",       "Transfer-Encoding",
                                                "Upgrade",    "Host",       "Expect", "Content-Length"};
-  return std::none_of(std::begin(kOurs), std::end(kOurs), [&](std::string_view ours) { return same_word(ours, name); });
+  return std::none_of(std::begin(kOurs), std::end(kOurs), [&](std::string_view ours) { return io::http1::same_name(ours, name); });
 }
 
 // The parameters an assign and an upload take, encoded again.
@@ -60,11 +55,7 @@ std::string query_of(const Params& params, std::initializer_list<std::string_vie
     out += out.empty() ? '?' : '&';
     out += name;
     out += '=';
-    // `+`, `&`, `=` and `;` stand in a path but mean something in a query.
-    for (const char c : value) {
-      const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-      out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
+    out += escape_query(value);
   }
   return out;
 }
@@ -123,7 +114,7 @@ std::optional<Failure> wrong_with(const http::Request& request, const Params& pa
   if (request.method_text != "POST") return Failure{405, "Only submit via POST!"};
   const auto type = request.header("Content-Type");
   if (type.empty()) return Failure{400, "request Content-Type isn't multipart/form-data"};
-  if (same_word(type.substr(0, std::min(type.find(';'), type.size())), "multipart/form-data") &&
+  if (io::http1::same_name(type.substr(0, std::min(type.find(';'), type.size())), "multipart/form-data") &&
       header_parameter(type, "boundary").empty()) {
     return Failure{400, "no multipart boundary param in Content-Type"};
   }
@@ -284,7 +275,7 @@ Task Submit::run(Exchange& exchange) {
     co_return;
   }
 
-  const bool multipart = same_word(request.header("Content-Type").substr(0, 19), "multipart/form-data");
+  const bool multipart = io::http1::same_name(request.header("Content-Type").substr(0, 19), "multipart/form-data");
   std::string out;
   JsonWriter(out, wants_pretty(request.query))
       .begin_object()

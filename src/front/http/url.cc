@@ -85,12 +85,15 @@ bool is_plain_path(std::string_view raw) {
   return true;
 }
 
-std::string escape_path(std::string_view decoded) {
+namespace {
+
+template <typename Stays>
+std::string escaped(std::string_view text, Stays stays) {
   static constexpr char kDigits[] = "0123456789ABCDEF";
   std::string out;
-  out.reserve(decoded.size());
-  for (const char c : decoded) {
-    if (stays_in_path(c)) {
+  out.reserve(text.size());
+  for (const char c : text) {
+    if (stays(c)) {
       out += c;
       continue;
     }
@@ -100,6 +103,17 @@ std::string escape_path(std::string_view decoded) {
     out += kDigits[byte & 15];
   }
   return out;
+}
+
+}  // namespace
+
+std::string escape_path(std::string_view decoded) { return escaped(decoded, stays_in_path); }
+
+std::string escape_query(std::string_view value) {
+  return escaped(value, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.' || c == '~';
+  });
 }
 
 void Params::push(Pair pair) {

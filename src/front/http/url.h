@@ -24,6 +24,9 @@ bool is_plain_path(std::string_view raw);
 // Percent-encodes what may not stand in the path of a URL (upper-case hex; letters, digits and -_.~$&+,/:;=@ stay).
 std::string escape_path(std::string_view decoded);
 
+// Percent-encodes a value for a query: all but letters, digits and -_.~
+std::string escape_query(std::string_view value);
+
 // The parameters of a request: pairs of a query or of a url-encoded body, in order. A pair that cannot be decoded, or
 // that holds a semicolon, is dropped silently, as upstream does. Allocates only for pairs that need decoding and
 // beyond the first kInline. Views point into the texts given to add(), which must outlive this.

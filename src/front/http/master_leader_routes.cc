@@ -1,0 +1,204 @@
+// What only the leader does: assign, growth, deletion, /dir/status, /vol/status. Done here if this master leads, else
+// passed on to the one that does (leader_forward.h).
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "front/http/form.h"
+#include "front/http/json.h"
+#include "front/http/master_json.h"
+#include "front/http/master_params.h"
+#include "front/http/master_routes_inside.h"
+#include "io/http1.h"
+
+namespace holdfast::front {
+
+using http::Exchange;
+using master::Refusal;
+
+namespace {
+
+// A request may go round this often between "this master leads" and "not any more" before it is refused.
+constexpr int kRoundsMax = 32;
+constexpr Duration kRoundPause = 10ms;
+
+// Headers that concern one connection only, or that each side writes itself.
+bool is_hop_header(std::string_view name) {
+  static constexpr std::string_view kHop[] = {"Connection",        "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
+                                              "Proxy-Authorization", "TE",       "Trailer",          "Transfer-Encoding",
+                                              "Upgrade",           "Host",       "Content-Length",   "Expect",
+                                              "Date",              kForwardedHeader};
+  return std::any_of(std::begin(kHop), std::end(kHop), [&](std::string_view hop) { return io::http1::same_name(hop, name); });
+}
+
+}  // namespace
+
+client::HttpRequest passed_on(const http::Request& request, std::string method, std::string form) {
+  client::HttpRequest out;
+  out.method = std::move(method);
+  out.target = request.target;
+  std::string forwarded_for;
+  for (const auto& header : request.headers) {
+    if (io::http1::same_name(header.name, "X-Forwarded-For")) {
+      forwarded_for = header.value;
+    } else if (!is_hop_header(header.name)) {
+      out.headers.emplace_back(header.name, header.value);
+    }
+  }
+  if (!forwarded_for.empty()) forwarded_for += ", ";
+  out.headers.emplace_back("X-Forwarded-For", forwarded_for + std::string(request.peer_ip));
+  if (!form.empty()) {
+    auto kept = std::make_shared<const std::string>(std::move(form));
+    out.body.push_back(*kept);
+    out.keep = kept;
+  }
+  return out;
+}
+
+void MasterRoutes::Inside::relay(Exchange& exchange, const client::HttpAnswer& answer) {
+  auto& head = exchange.head(answer.status);
+  for (const auto& [name, value] : answer.headers) {
+    if (!is_hop_header(name)) head.add(name, value);
+  }
+  if (exchange.request().method_text == "HEAD" && answer.body.empty()) {
+    exchange.finish_without_body(number_or<std::uint64_t>(client::header(answer.headers, "Content-Length"), 0));
+  } else {
+    exchange.finish(answer.body);
+  }
+}
+
+bool MasterRoutes::Inside::assign_at_once(Exchange& exchange, const Params& params) {
+  master::AssignRequest request;
+  if (parse_assign(params, request)) return false;
+  const auto answer = parts.master.try_assign(request);
+  if (!answer) return false;
+  answer_assign(exchange, *answer);
+  return true;
+}
+
+void MasterRoutes::Inside::answer_assign(Exchange& exchange, const master::AssignAnswer& answer) {
+  thread_local std::string body;
+  body.clear();
+  append_assign(body, answer, wants_pretty(exchange.request().query));
+  json(exchange, 200, body);
+}
+
+// What the leader does: here, or passed on to it.
+Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::string form) {
+  const auto& request = exchange.request();
+  auto& loop = exchange.loop();
+  const bool pretty = wants_pretty(request.query);
+  Params params;
+  if (!form.empty()) add_form(params, request.header("Content-Type"), form);
+  params.add(request.query);
+
+  // What is wrong in itself needs no leader.
+  master::AssignRequest assign;
+  master::GrowRequest grow;
+  std::string collection;
+  std::optional<Refusal> wrong;
+  if (route == Route::assign) wrong = parse_assign(params, assign);
+  if (route == Route::vol_grow) wrong = parse_grow(params, grow);
+  if (route == Route::col_delete) wrong = parse_delete(params, collection);
+  if (wrong) {
+    refuse(exchange, *wrong);
+    co_return;
+  }
+  if (route == Route::vol_grow && grow.count == 0) {
+    std::string body;
+    JsonWriter(body, pretty).begin_object().field("count", 0).end_object();
+    json(exchange, 200, body);
+    co_return;
+  }
+
+  const bool repeatable = route != Route::vol_grow && route != Route::col_delete;
+  const bool was_passed_on = request.has_header(kForwardedHeader);
+  for (int round = 0; round < kRoundsMax; ++round) {
+    if (round > 0) {
+      const auto pause = [&loop](auto done) { loop.post_after(kRoundPause, [done] { done(true); }); };
+      co_await awaited<bool>(loop, pause);
+    }
+    if (was_passed_on) {
+      const auto leader = parts.master.leader();
+      if (!leader || !leader->self) break;
+    } else {
+      // A GET that does something must not be repeated by any connection pool on the way; the leader takes any method.
+      const std::string method = repeatable ? std::string(request.method_text) : "POST";
+      const auto pass_on = [&](auto done) {
+        forward.send(loop, passed_on(request, method, form),
+                     repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never, done);
+      };
+      const auto outcome = co_await awaited<LeaderForward::Outcome>(loop, pass_on);
+      if (const auto* answer = std::get_if<client::HttpAnswer>(&outcome)) {
+        relay(exchange, *answer);
+        co_return;
+      }
+      if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
+        refuse(exchange, *refusal);
+        co_return;
+      }
+    }
+
+    // This master leads.
+    std::optional<Refusal> refusal;
+    if (route == Route::assign) {
+      const auto ask = [&](auto done) { parts.master.assign(assign, done); };
+      const auto result = co_await awaited<master::OrRefusal<master::AssignAnswer>>(loop, ask);
+      if (const auto* answer = std::get_if<master::AssignAnswer>(&result)) {
+        answer_assign(exchange, *answer);
+        co_return;
+      }
+      refusal = std::get<Refusal>(result);
+    } else if (route == Route::vol_grow) {
+      const auto ask = [&](auto done) { parts.master.grow(grow, done); };
+      const auto result = co_await awaited<master::OrRefusal<master::GrowAnswer>>(loop, ask);
+      if (const auto* answer = std::get_if<master::GrowAnswer>(&result)) {
+        std::string body;
+        JsonWriter(body, pretty).begin_object().field("count", answer->replicas).end_object();
+        json(exchange, 200, body);
+        co_return;
+      }
+      refusal = std::get<Refusal>(result);
+    } else if (route == Route::col_delete) {
+      const auto ask = [&](auto done) { parts.master.delete_collection(collection, done); };
+      const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
+      if (std::holds_alternative<master::Done>(result)) {
+        with_request_id(exchange, 204);
+        co_return;
+      }
+      refusal = std::get<Refusal>(result);
+    } else {
+      std::string body;
+      if (route == Route::dir_status) {
+        append_dir_status(body, parts.master.topology_status(false), parts.master.cluster_status().cluster_id,
+                          options.version, pretty);
+      } else {
+        append_vol_status(body, parts.master.topology_status(true), options.version, pretty);
+      }
+      json(exchange, 200, body);
+      co_return;
+    }
+
+    // `unavailable` is surely without effect: a master that stops, or has just lost the others. Another may lead.
+    const auto leader = parts.master.leader();
+    const bool elsewhere = refusal->kind == Refusal::Kind::unavailable && (was_passed_on || (leader && !leader->self));
+    if (refusal->kind != Refusal::Kind::not_leader && !elsewhere) {
+      refuse(exchange, *refusal);
+      co_return;
+    }
+    if (was_passed_on) break;
+  }
+
+  // Not the leader although it was asked as such: the one who passed it on looks for another.
+  if (was_passed_on) {
+    exchange.head(503)
+        .add("Content-Type", "application/json")
+        .add(kNotLeaderHeader, "1")
+        .add("Retry-After", 1);
+    exchange.finish(json_error("this master does not lead", pretty));
+    co_return;
+  }
+  refuse(exchange, {Refusal::Kind::unavailable, "leadership of the masters keeps changing", 1s});
+}
+
+}  // namespace holdfast::front

@@ -1,0 +1,106 @@
+// What the files of the master's routes share. Internal: master_routes.cc dispatches and answers pages, health and
+// status; master_lookup.cc says where volumes are; master_leader_routes.cc does, or passes on, what only the leader can.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/task.h"
+#include "front/http/answers.h"
+#include "front/http/master_routes.h"
+#include "front/http/metrics.h"
+#include "front/http/submit.h"
+#include "front/http/url.h"
+
+namespace holdfast::front {
+
+// The kinds under which requests are counted; the names stand in master_routes.cc.
+enum class Route : std::uint8_t {
+  other,  // redirects of unclean paths, text 404
+  assign,
+  lookup,
+  file_id,
+  dir_status,
+  vol_status,
+  vol_grow,
+  vol_vacuum,
+  col_delete,
+  collection_info,
+  submit,
+  page,
+  cluster_status,
+  cluster_healthz,
+  healthz,
+  readyz,
+  raft_stats,
+  metrics,
+  statics,
+};
+
+struct MasterRoutes::Inside : http::Observer {
+  Inside(Parts p, Options o);
+
+  void finished(const http::Exchange& exchange, int status, Duration took, std::size_t) override {
+    requests.done(exchange.kind(), static_cast<unsigned>(status), took);
+  }
+
+  // ---- answers
+  void json(http::Exchange& exchange, int status, std::string_view body);
+  void plain_json(http::Exchange& exchange, std::string_view body);  // 200, and no request id: the cluster routes
+  void refuse(http::Exchange& exchange, const master::Refusal& refusal);
+  void with_request_id(http::Exchange& exchange, int status);
+  // What another master said, as it said it.
+  void relay(http::Exchange& exchange, const client::HttpAnswer& answer);
+
+  // ---- what every master answers (master_routes.cc)
+  void page(http::Exchange& exchange);
+  void statics(http::Exchange& exchange, std::string_view name);
+  void collection_info(http::Exchange& exchange, const Params& params);
+  void vacuum(http::Exchange& exchange, const Params& params);
+  void dispatch(http::Exchange& exchange, Route route, const Params& params);
+  Task with_form(http::Exchange& exchange, Route route, bool needs_leader);
+
+  // ---- where volumes are (master_lookup.cc)
+  void lookup(http::Exchange& exchange, const Params& params);
+  void redirect_to_volume(http::Exchange& exchange, std::string_view path);
+
+  // ---- what only the leader does (master_leader_routes.cc)
+  // False: it takes waiting, or is wrong; nothing was answered and no key was taken.
+  bool assign_at_once(http::Exchange& exchange, const Params& params);
+  Task on_leader(http::Exchange& exchange, Route route, std::string form);
+
+  // With a view in any case, also before the master has started.
+  master::ClusterStatus cluster_status() const;
+  bool is_guarded_against(const http::Exchange& exchange) const;
+
+  const Parts parts;
+  const Options options;
+  LeaderForward forward;
+  RequestMetrics requests;
+  metrics::Registry::Collector collected;
+  Submit submit;
+
+ private:
+  using Found = std::variant<master::LookupAnswer, client::HttpAnswer>;  // by this master, by the leader
+  bool is_worth_a_search(const http::Exchange& exchange, const master::LookupAnswer& found) const;
+  void search(http::Exchange& exchange, VolumeId volume, const std::string& collection, client::HttpRequest request,
+              std::function<void(Found)> done);
+  Task lookup_wider(http::Exchange& exchange, VolumeId volume, std::string given, std::string collection);
+  Task redirect_wider(http::Exchange& exchange, VolumeId volume, std::string path, std::string collection);
+  void answer_lookup(http::Exchange& exchange, std::string_view given, const master::LookupAnswer& found);
+  void answer_redirect(http::Exchange& exchange, std::string_view path, const master::LookupAnswer& found);
+  void answer_assign(http::Exchange& exchange, const master::AssignAnswer& answer);
+};
+
+inline bool is_get(const http::Request& request) {
+  return request.method_text == "GET" || request.method_text == "HEAD";
+}
+
+// The client's request for another master: headers that concern this connection only are left out, and the client's
+// address is added. The body is `form`.
+client::HttpRequest passed_on(const http::Request& request, std::string method, std::string form);
+
+}  // namespace holdfast::front
