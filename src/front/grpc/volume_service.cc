@@ -157,15 +157,15 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
 
   ServerUnaryReactor* VolumeMount(CallbackServerContext* context, const pb::VolumeMountRequest* request,
                                   pb::VolumeMountResponse*) override {
-    return order(context, request, [this, request](const volume::OrderFence&) {
-      return service_.mount(VolumeId(request->volume_id()));
+    return order(context, request, [this, request](const volume::OrderFence& fence) {
+      return service_.mount(VolumeId(request->volume_id()), fence);
     });
   }
 
   ServerUnaryReactor* VolumeUnmount(CallbackServerContext* context, const pb::VolumeUnmountRequest* request,
                                     pb::VolumeUnmountResponse*) override {
-    return order(context, request, [this, request](const volume::OrderFence&) {
-      return service_.unmount(VolumeId(request->volume_id()));
+    return order(context, request, [this, request](const volume::OrderFence& fence) {
+      return service_.unmount(VolumeId(request->volume_id()), fence);
     });
   }
 

@@ -98,8 +98,10 @@ class FakeVolumes final : public volume::VolumeService {
   Status mark_writable(VolumeId id, const volume::OrderFence& fence) override {
     return order("writable " + text(id), fence);
   }
-  Status mount(VolumeId id) override { return order("mount " + text(id), {}); }
-  Status unmount(VolumeId id) override { return order("unmount " + text(id), {}); }
+  Status mount(VolumeId id, const volume::OrderFence& fence) override { return order("mount " + text(id), fence); }
+  Status unmount(VolumeId id, const volume::OrderFence& fence) override {
+    return order("unmount " + text(id), fence);
+  }
   void leave() override { last = "leave"; }
 };
 
@@ -183,8 +185,15 @@ TEST(VolumeServerService, EveryOrderGoesWhereItBelongs) {
   pb::VolumeMarkWritableRequest writable;
   writable.set_volume_id(7);
   EXPECT_EQ(call(&Stub::VolumeMarkWritable, writable, pb::VolumeMarkWritableResponse()), "writable 7");
-  EXPECT_EQ(call(&Stub::VolumeMount, pb::VolumeMountRequest(), pb::VolumeMountResponse()), "mount 0");
-  EXPECT_EQ(call(&Stub::VolumeUnmount, pb::VolumeUnmountRequest(), pb::VolumeUnmountResponse()), "unmount 0");
+  pb::VolumeMountRequest mount;
+  api::fill(kFence, mount.mutable_fence());
+  EXPECT_EQ(call(&Stub::VolumeMount, mount, pb::VolumeMountResponse()), "mount 0");
+  EXPECT_EQ(node.volumes.last_fence, kFence);
+  node.volumes.last_fence.reset();
+  pb::VolumeUnmountRequest unmount;
+  api::fill(kFence, unmount.mutable_fence());
+  EXPECT_EQ(call(&Stub::VolumeUnmount, unmount, pb::VolumeUnmountResponse()), "unmount 0");
+  EXPECT_EQ(node.volumes.last_fence, kFence);
   EXPECT_EQ(call(&Stub::VolumeServerLeave, pb::VolumeServerLeaveRequest(), pb::VolumeServerLeaveResponse()), "leave");
 }
 

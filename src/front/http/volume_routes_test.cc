@@ -58,8 +58,8 @@ class Elsewhere : public volume::VolumeService {
   Status delete_collection(const std::string& collection, const volume::OrderFence& fence) override { return real_.delete_collection(collection, fence); }
   Status mark_read_only(VolumeId id, bool persist, const volume::OrderFence& fence) override { return real_.mark_read_only(id, persist, fence); }
   Status mark_writable(VolumeId id, const volume::OrderFence& fence) override { return real_.mark_writable(id, fence); }
-  Status mount(VolumeId id) override { return real_.mount(id); }
-  Status unmount(VolumeId id) override { return real_.unmount(id); }
+  Status mount(VolumeId id, const volume::OrderFence& fence) override { return real_.mount(id, fence); }
+  Status unmount(VolumeId id, const volume::OrderFence& fence) override { return real_.unmount(id, fence); }
   void leave() override { real_.leave(); }
 
   bool slow = false;  // nothing is in the page cache

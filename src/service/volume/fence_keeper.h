@@ -4,7 +4,7 @@
 // or from an older leader than one already obeyed; a newer leader is written down on every folder before its first order
 // is obeyed, so that a restart does not forget it. One leader's orders run in parallel and may overtake each other, so
 // within a term the sequence counts per volume: an order late for its volume is refused, the same one sent twice is not.
-// An order for a whole collection is not compared: what it deletes no later order can find.
+// An order for a whole collection is admitted once for its leader and then for each volume by itself.
 // Orders without a fence are upstream's and pass.
 //
 // Thread-safe. Saving goes through one mutex: orders are rare, and none may pass before the state is on disk.

@@ -309,7 +309,12 @@ class Server final : public VolumeServer {
 
   Status delete_collection(const std::string& collection, const OrderFence& fence) override {
     if (auto admitted = fences_->admit(fence, std::nullopt); !admitted) return admitted;
-    const auto removed = store_->remove_collection(collection);
+    // Each volume by itself: an order that was overtaken deletes nothing that was made after it was given.
+    const auto removed = store_->remove_collection(collection, [&](VolumeId id) {
+      const auto admitted = fences_->admit(fence, id);
+      if (!admitted) LOG_WARNING("collection {}: volume {} stays: {}", collection, text(id), admitted.error().what());
+      return admitted.ok();
+    });
     LOG_INFO("collection {}: {} volumes deleted by order", collection, removed.size());
     reporter_->changed();
     return {};
@@ -333,14 +338,16 @@ class Server final : public VolumeServer {
     return marked;
   }
 
-  Status mount(VolumeId id) override {
+  Status mount(VolumeId id, const OrderFence& fence) override {
+    if (auto admitted = fences_->admit(fence, id); !admitted) return admitted;
     auto mounted = store_->mount(id);
     if (!mounted) return mounted.error();
     reporter_->changed();
     return {};
   }
 
-  Status unmount(VolumeId id) override {
+  Status unmount(VolumeId id, const OrderFence& fence) override {
+    if (auto admitted = fences_->admit(fence, id); !admitted) return admitted;
     if (store_->unmount(id)) reporter_->changed();
     return {};
   }

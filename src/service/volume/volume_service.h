@@ -160,8 +160,8 @@ class VolumeService {
   virtual Status delete_collection(const std::string& collection, const OrderFence& fence) = 0;
   virtual Status mark_read_only(VolumeId id, bool persist, const OrderFence& fence) = 0;
   virtual Status mark_writable(VolumeId id, const OrderFence& fence) = 0;
-  virtual Status mount(VolumeId id) = 0;
-  virtual Status unmount(VolumeId id) = 0;  // of an unknown volume: fine
+  virtual Status mount(VolumeId id, const OrderFence& fence) = 0;
+  virtual Status unmount(VolumeId id, const OrderFence& fence) = 0;  // of an unknown volume: fine
 
   // Stops reporting to the masters; healthz turns 503 (VolumeServerLeave).
   virtual void leave() = 0;

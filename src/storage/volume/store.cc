@@ -308,11 +308,12 @@ Result<std::shared_ptr<Volume>> Store::remove_one(VolumeId id, bool only_empty) 
   return volume;
 }
 
-std::vector<std::shared_ptr<Volume>> Store::remove_collection(const std::string& collection) {
+std::vector<std::shared_ptr<Volume>> Store::remove_collection(const std::string& collection,
+                                                              const std::function<bool(VolumeId)>& may) {
   Guard changes(changes_mutex_);
   std::vector<std::shared_ptr<Volume>> out;
   for (const auto& volume : volumes()) {
-    if (volume->place().collection != collection) continue;
+    if (volume->place().collection != collection || (may && !may(volume->id()))) continue;
     if (auto removed = remove_one(volume->id(), false)) {
       out.push_back(volume);
     } else {

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,8 +67,9 @@ class Store {
   // not_found "volume N not found"; with only_empty and a live file: invalid "volume not empty".
   Result<std::shared_ptr<Volume>> remove(VolumeId id, bool only_empty);
 
-  // The removed ones.
-  std::vector<std::shared_ptr<Volume>> remove_collection(const std::string& collection);
+  // The removed ones. Those that `may` says no to stay; it is asked under the store's lock and must not call it.
+  std::vector<std::shared_ptr<Volume>> remove_collection(const std::string& collection,
+                                                         const std::function<bool(VolumeId)>& may = {});
 
   // Loads a volume whose files are there; one that is loaded already is no error.
   Result<std::shared_ptr<Volume>> mount(VolumeId id);
