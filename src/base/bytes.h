@@ -20,6 +20,12 @@ inline std::string_view text_of(BytesView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// The last place of `c` in `text`, or npos. std::string_view::rfind goes byte by byte; this is the C library's.
+inline std::size_t find_last(std::string_view text, char c) {
+  const void* at = text.empty() ? nullptr : ::memrchr(text.data(), c, text.size());
+  return at == nullptr ? std::string_view::npos : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
+}
+
 template <typename T>
 constexpr T byte_swapped(T v) {
   static_assert(std::is_unsigned_v<T>);

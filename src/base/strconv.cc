@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -48,11 +49,35 @@ bool underscores_fit(std::string_view digits) {
   return before != '_';
 }
 
+// The value of a digit in any base up to 36; 255 for what is none.
+constexpr auto kDigitValues = [] {
+  std::array<std::uint8_t, 256> values{};
+  values.fill(255);
+  for (int i = 0; i < 10; ++i) values['0' + i] = static_cast<std::uint8_t>(i);
+  for (int i = 0; i < 26; ++i) values['a' + i] = values['A' + i] = static_cast<std::uint8_t>(10 + i);
+  return values;
+}();
+int digit_value(char c) { return kDigitValues[static_cast<unsigned char>(c)]; }
+
+// So few digits cannot overflow 64 bits: no check at each. Empty if one of them is none, or there are none or too many.
+std::optional<std::uint64_t> short_number(std::string_view digits, int base) {
+  const std::size_t most = base == 16 ? 16 : base == 10 ? 19 : 0;
+  if (digits.empty() || digits.size() > most) return {};
+  std::uint64_t value = 0;
+  for (const char c : digits) {
+    const int digit = digit_value(c);
+    if (digit >= base) return {};
+    value = value * static_cast<unsigned>(base) + static_cast<unsigned>(digit);
+  }
+  return value;
+}
+
 enum class Fault { syntax, range };
 
 // The magnitude of `digits`, which has no sign. On overflow of 64 bits or of `max`: Fault::range.
 std::variant<std::uint64_t, Fault> magnitude(std::string_view digits, int base, std::uint64_t max) {
   if (digits.empty()) return Fault::syntax;
+  if (const auto value = short_number(digits, base)) return *value <= max ? std::variant<std::uint64_t, Fault>(*value) : Fault::range;
   const std::string_view whole = digits;
   const bool is_automatic = base == 0;
   if (is_automatic) {
@@ -72,17 +97,11 @@ std::variant<std::uint64_t, Fault> magnitude(std::string_view digits, int base, 
   bool is_over = false;
   bool has_underscore = false;
   for (const char c : digits) {
-    int digit;
     if (c == '_' && is_automatic) {
       has_underscore = true;
       continue;
-    } else if (is_digit(c)) {
-      digit = c - '0';
-    } else if (lower(c) >= 'a' && lower(c) <= 'z') {
-      digit = lower(c) - 'a' + 10;
-    } else {
-      return Fault::syntax;
     }
+    const int digit = digit_value(c);
     if (digit >= base) return Fault::syntax;
     if (is_over) continue;
     std::uint64_t next;

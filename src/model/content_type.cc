@@ -245,7 +245,7 @@ std::string_view ContentTypes::of_extension(std::string_view ext) const {
 }
 
 std::string_view ContentTypes::of_name(std::string_view name) const {
-  const auto dot = name.rfind('.');
+  const auto dot = find_last(name, '.');
   return dot == std::string_view::npos ? std::string_view() : of_extension(name.substr(dot));
 }
 

@@ -36,7 +36,7 @@ std::string text(const FileId& id) { return text(id.volume) + "," + key_cookie_t
 Result<KeyCookie> parse_key_cookie(std::string_view whole) {
   auto digits = whole;
   std::string_view delta;
-  if (const auto underscore = whole.rfind('_'); underscore != std::string_view::npos && underscore > 0) {
+  if (const auto underscore = find_last(whole, '_'); underscore != std::string_view::npos && underscore > 0) {
     digits = whole.substr(0, underscore);
     delta = whole.substr(underscore + 1);
   }

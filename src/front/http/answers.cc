@@ -1,5 +1,6 @@
 #include "front/http/answers.h"
 
+#include <cstring>
 #include <random>
 
 #include "front/http/url.h"
@@ -22,6 +23,15 @@ struct Quick {
   }
 };
 
+constexpr auto kHexOfByte = [] {
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (std::size_t i = 0; i < 256; ++i) pairs[i] = {"0123456789ABCDEF"[i >> 4], "0123456789ABCDEF"[i & 15]};
+  return pairs;
+}();
+
+// The lowest byte of `value` as two digits.
+void put_hex(std::uint64_t value, char* to) { std::memcpy(to, kHexOfByte[value & 255].data(), 2); }
+
 }  // namespace
 
 std::uint64_t quick_random() {
@@ -30,11 +40,10 @@ std::uint64_t quick_random() {
 }
 
 RequestId::RequestId(const io::Clock& clock) {
-  static constexpr char kDigits[] = "0123456789ABCDEF";
-  auto wall = static_cast<std::uint64_t>(clock.wall().time_since_epoch().count());
-  for (std::size_t i = 16; i-- > 0; wall >>= 4) text_[i] = kDigits[wall & 15];
-  auto random = quick_random() >> 32;
-  for (std::size_t i = 24; i-- > 16; random >>= 4) text_[i] = kDigits[random & 15];
+  const auto wall = static_cast<std::uint64_t>(clock.wall().time_since_epoch().count());
+  for (int i = 0; i < 8; ++i) put_hex(wall >> (56 - 8 * i), &text_[2 * i]);
+  const auto random = quick_random();
+  for (int i = 0; i < 4; ++i) put_hex(random >> (32 + 8 * i), &text_[16 + 2 * i]);
 }
 
 void answer_no_such_page(http::Exchange& exchange) {

@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kInBytes = 4096;           // first size of the receive buffer: most heads are far smaller
 constexpr std::size_t kBodyBytes = 64_KiB;       // one read of a body
 constexpr std::size_t kHeadersFirst = 24;        // storage for header lines; doubled when a head has more
+constexpr std::size_t kOutBytes = 1024;          // first size of an answer's buffer
 constexpr std::size_t kOutKeptBytes = 64_KiB;    // an answer's buffer above this is given back
 constexpr std::size_t kCopiedBytes = 4_KiB;      // copying this costs less than a second piece costs the kernel
 constexpr int kRequestsInARow = 64;              // of one pipelining connection before others get their turn
@@ -27,10 +28,10 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kChunkEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
-void append_number(std::string& out, std::uint64_t number) {
+void append_number(OutBuffer& out, std::uint64_t number, int base = 10) {
   char digits[20];
-  const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
-  out.append(digits, static_cast<std::size_t>(end - digits));
+  const auto end = std::to_chars(digits, digits + sizeof digits, number, base).ptr;
+  out.append({digits, static_cast<std::size_t>(end - digits)});
 }
 
 iovec piece_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
@@ -49,9 +50,9 @@ Connection::Connection(Listener& listener, int fd, std::string peer_ip, std::uin
       in_(new char[kInBytes]),
       in_capacity_(kInBytes),
       headers_(kHeadersFirst),
+      out_(kOutBytes, kOutKeptBytes),
       exchange_(*this) {
   exchange_.head_.out_ = &out_;
-  out_.reserve(1024);
   listener_.add(*this);
 }
 
@@ -280,7 +281,7 @@ void Connection::head(int status) {
   }
   out_.append("HTTP/1.1 ");
   append_number(out_, static_cast<std::uint64_t>(status));
-  out_.push_back(' ');
+  out_.append(" ");
   out_.append(reason(status));
   out_.append("\r\n");
 }
@@ -335,7 +336,7 @@ void Connection::finish(std::string_view first, std::string_view second,
     return;
   }
   // What is left of the caller's bytes must be kept; send_now has moved the pieces on to it.
-  for (const auto& piece : pieces) out_.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  for (const auto& piece : pieces) out_.append({static_cast<const char*>(piece.iov_base), piece.iov_len});
   set_deadline(listener_.options().body_timeout);
   wait_to_send();
 }
@@ -365,9 +366,7 @@ bool Connection::write_ready(std::string_view piece) {
   if (is_head_ || is_without_body(status_)) piece = {};
   std::string_view after;
   if (chunked_out_ && !piece.empty()) {
-    char size[18];
-    const auto end = std::to_chars(size, size + 16, piece.size(), 16).ptr;
-    out_.append(size, static_cast<std::size_t>(end - size));
+    append_number(out_, piece.size(), 16);
     out_.append("\r\n");
     after = kChunkEnd;
   }
@@ -419,7 +418,7 @@ void Connection::abort() {
 bool Connection::send_now(std::span<iovec> pieces) {
   std::array<iovec, 3> all;
   std::size_t count = 0;
-  all[count++] = piece_of(std::string_view(out_).substr(out_sent_));
+  all[count++] = piece_of(out_.view().substr(out_sent_));
   for (const auto& piece : pieces) all[count++] = piece;
 
   std::size_t first = 0;
@@ -453,7 +452,6 @@ bool Connection::send_now(std::span<iovec> pieces) {
   for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i] = all[i + 1];
   if (first != count) return false;
   out_sent_ = 0;
-  if (out_.capacity() > kOutKeptBytes) out_ = {};
   out_.clear();
   return true;
 }
@@ -847,20 +845,21 @@ bool may_have_forbidden(std::string_view text) {
 }  // namespace
 
 Head& Head::add(std::string_view name, std::string_view value) {
-  out_->append(name);
-  out_->append(": ", 2);
-  const auto from = static_cast<std::ptrdiff_t>(out_->size());
-  out_->append(value);
-  if (may_have_forbidden(value)) std::replace_if(out_->begin() + from, out_->end(), is_forbidden, ' ');
-  out_->append("\r\n", 2);
+  char* to = out_->grow(name.size() + value.size() + 4);
+  to = std::copy(name.begin(), name.end(), to);
+  *to++ = ':';
+  *to++ = ' ';
+  char* const end = std::copy(value.begin(), value.end(), to);
+  if (may_have_forbidden(value)) std::replace_if(to, end, is_forbidden, ' ');
+  end[0] = '\r';
+  end[1] = '\n';
   return *this;
 }
 
 Head& Head::add(std::string_view name, std::uint64_t value) {
-  out_->append(name);
-  out_->append(": ", 2);
+  out_->append(name).append(": ");
   append_number(*out_, value);
-  out_->append("\r\n", 2);
+  out_->append("\r\n");
   return *this;
 }
 

@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "front/http/out_buffer.h"
 #include "front/http/server.h"
 
 namespace holdfast::http {
@@ -156,7 +157,7 @@ class Connection final : public ListHook, private io::Watched {
   std::optional<Result<BytesView>> read_result_;
 
   // The answer.
-  std::string out_;              // its head; then what is left to send of small things
+  OutBuffer out_;                // its head; then what is left to send of small things
   std::size_t out_sent_ = 0;
   std::string_view piece_rest_;  // what is left of the piece being written; owned by the writer
   std::string_view after_piece_;  // CRLF behind a chunk

@@ -1,15 +1,20 @@
 #include "front/http/content_disposition.h"
 
 #include <algorithm>
+#include <array>
 
 namespace holdfast::front {
 
 namespace {
 
-bool is_token_char(char c) {
-  if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos && c != '\0';
-}
+constexpr auto kTokenChars = [] {
+  std::array<bool, 256> is_token{};
+  for (const char c : std::string_view("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&'*+-.^_`|~")) {
+    is_token[static_cast<unsigned char>(c)] = true;
+  }
+  return is_token;
+}();
+bool is_token_char(char c) { return kTokenChars[static_cast<unsigned char>(c)]; }
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
@@ -165,6 +170,10 @@ std::optional<std::string> name_of_part(std::string_view header) {
 
 void write_content_disposition(std::string_view kind, std::string_view name, std::string& out) {
   out.assign(kind);
+  if (!needs_quotes(name)) {
+    out.append("; filename=").append(name);
+    return;
+  }
   if (std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
     constexpr char kDigits[] = "0123456789ABCDEF";
     out += "; filename*=utf-8''";
@@ -181,12 +190,7 @@ void write_content_disposition(std::string_view kind, std::string_view name, std
     }
     return;
   }
-  out += "; filename=";
-  if (!needs_quotes(name)) {
-    out.append(name);
-    return;
-  }
-  out.push_back('"');
+  out += "; filename=\"";
   for (char c : name) {
     if (c == '"' || c == '\\') out.push_back('\\');
     out.push_back(c);

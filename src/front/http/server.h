@@ -82,6 +82,8 @@ struct Response {
   std::string body;
 };
 
+class OutBuffer;
+
 // The head of an answer, written straight into the connection's buffer. Leave out Date, Connection, Content-Length
 // and Transfer-Encoding. A CR, LF or NUL in a value is replaced by a blank, so no value can forge a header.
 class Head {
@@ -92,7 +94,7 @@ class Head {
  private:
   friend class Exchange;
   friend class Connection;
-  std::string* out_ = nullptr;
+  OutBuffer* out_ = nullptr;
 };
 
 class Connection;

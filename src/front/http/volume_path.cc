@@ -2,19 +2,21 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace holdfast::front {
 
 namespace {
 
 // From the last dot on; "" without one.
 std::string_view extension(std::string_view text) {
-  const auto dot = text.rfind('.');
+  const auto dot = find_last(text, '.');
   return dot == std::string_view::npos ? std::string_view() : text.substr(dot);
 }
 
 // Cuts the extension off an id. A dot at its very front is no extension.
 void split_extension(VolumePath& path) {
-  const auto dot = path.fid.rfind('.');
+  const auto dot = find_last(path.fid, '.');
   if (dot == std::string_view::npos || dot == 0) return;
   path.ext = path.fid.substr(dot);
   path.fid = path.fid.substr(0, dot);
@@ -53,7 +55,7 @@ VolumePath parse_volume_path(std::string_view path) {
     return out;
   }
   const auto last = last_element(path);
-  const auto comma = last.rfind(',');
+  const auto comma = find_last(last, ',');
   // Four slashes or more: upstream breaks off the connection when there is a comma. Here it is a bad volume id.
   if (more || comma == std::string_view::npos) {
     out.volume = last;
@@ -66,14 +68,14 @@ VolumePath parse_volume_path(std::string_view path) {
 }
 
 std::string_view fid_of_write(std::string_view path) {
-  const auto comma = path.rfind(',');
+  const auto comma = find_last(path, ',');
   auto fid = comma == std::string_view::npos ? path : path.substr(comma + 1);
-  const auto dot = fid.rfind('.');
+  const auto dot = find_last(fid, '.');
   return dot == std::string_view::npos || dot == 0 ? fid : fid.substr(0, dot);
 }
 
 std::string_view last_element(std::string_view path) {
-  const auto slash = path.rfind('/');
+  const auto slash = find_last(path, '/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 

@@ -96,16 +96,15 @@ void load_host_types(ContentTypes& types) {
 
 // --- HeaderList
 
-HeaderList::Item* HeaderList::find(std::string_view name) {
-  for (std::size_t i = 0; i < size_; ++i) {
-    if (io::http1::same_name(at(i).name, name)) return &at(i);
-  }
-  return nullptr;
+std::size_t HeaderList::find(std::string_view name) const {
+  std::size_t i = 0;
+  while (i < size_ && (at(i).name.size() != name.size() || !io::http1::same_name(at(i).name, name))) ++i;
+  return i;
 }
 
 void HeaderList::set(std::string_view name, std::string_view value) {
-  if (auto* item = find(name)) {
-    *item = {name, value};
+  if (const auto i = find(name); i < size_) {
+    at(i) = {name, value};
     return;
   }
   if (size_ < kInline) {
@@ -128,18 +127,11 @@ void HeaderList::set_copy(std::string_view name, std::string_view value) { set(n
 
 void HeaderList::set_named(std::string_view name, std::string_view value) { set(copied(name), copied(value)); }
 
-bool HeaderList::has(std::string_view name) const {
-  for (std::size_t i = 0; i < size_; ++i) {
-    if (io::http1::same_name(at(i).name, name)) return true;
-  }
-  return false;
-}
+bool HeaderList::has(std::string_view name) const { return find(name) < size_; }
 
 std::string_view HeaderList::get(std::string_view name) const {
-  for (std::size_t i = 0; i < size_; ++i) {
-    if (io::http1::same_name(at(i).name, name)) return at(i).value;
-  }
-  return {};
+  const auto i = find(name);
+  return i < size_ ? at(i).value : std::string_view();
 }
 
 void HeaderList::write_to(http::Head& head) const {

@@ -46,7 +46,7 @@ class HeaderList {
     std::string_view value;
   };
   static constexpr std::size_t kInline = 12;
-  Item* find(std::string_view name);
+  std::size_t find(std::string_view name) const;  // its place, or size_
   Item& at(std::size_t i) { return i < kInline ? inline_[i] : more_[i - kInline]; }
   const Item& at(std::size_t i) const { return i < kInline ? inline_[i] : more_[i - kInline]; }
   std::string_view copied(std::string_view text);
