@@ -834,12 +834,11 @@ bool is_forbidden(char c) { return c == '\r' || c == '\n' || c == '\0'; }
 bool may_have_forbidden(std::string_view text) {
   constexpr std::uint64_t kLow = 0x1010101010101010, kHigh = 0x8080808080808080;
   std::uint64_t found = 0, word = 0;
-  std::size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    std::memcpy(&word, text.data() + i, 8);
+  if (text.size() < 8) return std::any_of(text.begin(), text.end(), is_forbidden);
+  for (std::size_t i = 0; i < text.size(); i += 8) {
+    std::memcpy(&word, text.data() + std::min(i, text.size() - 8), 8);  // the last one overlaps
     found |= (word - kLow) & ~word;
   }
-  for (; i < text.size(); ++i) found |= is_forbidden(text[i]) ? kHigh : 0;
   return (found & kHigh) != 0;
 }
 }  // namespace
