@@ -579,7 +579,15 @@ bool Connection::drain_some() {
         keep_alive_ = false;
         return true;
       case Body::need_more:
-        if (!receive_body_now()) return closed_;
+        switch (receive_body_now()) {
+          case Received::some:
+            break;
+          case Received::nothing_yet:
+            return false;
+          case Received::ended:
+            close();
+            return true;
+        }
         break;
     }
   }
@@ -681,23 +689,22 @@ Connection::Body Connection::take_body(std::string_view& piece) {
   }
 }
 
-bool Connection::receive_body_now() {
+Connection::Received Connection::receive_body_now() {
   if (!body_) body_.reset(new char[kBodyBytes]);
   body_begin_ = body_end_ = 0;
   std::size_t room = kBodyBytes;
   if (!parsed_.chunked) room = static_cast<std::size_t>(std::min<std::uint64_t>(room, body_left_));
   std::size_t n = 0;
-  switch (receive(body_.get(), room, n)) {
-    case Received::some:
-      body_end_ = n;
-      return true;
-    case Received::nothing_yet:
-      return false;
-    case Received::ended:
-      fail({Code::io, "unexpected EOF"});
-      return false;
-  }
-  return false;
+  const auto received = receive(body_.get(), room, n);
+  if (received == Received::some) body_end_ = n;
+  return received;
+}
+
+// What was announced of the body will not come, or cannot be told apart from what follows it.
+void Connection::give_body_up(const char* why) {
+  keep_alive_ = false;
+  body_finished_ = true;
+  read_result_.emplace(Error(Code::invalid, why));
 }
 
 bool Connection::read_ready() {
@@ -726,12 +733,18 @@ bool Connection::read_ready() {
         read_result_.emplace(BytesView());
         return true;
       case Body::malformed:
-        keep_alive_ = false;
-        read_result_.emplace(Error(Code::invalid, "malformed chunked encoding"));
-        body_finished_ = true;  // nothing behind it can be trusted
+        give_body_up("malformed chunked encoding");
         return true;
       case Body::need_more:
-        if (!receive_body_now() && !broken_) return false;
+        switch (receive_body_now()) {
+          case Received::some:
+            break;
+          case Received::nothing_yet:
+            return false;
+          case Received::ended:
+            give_body_up("unexpected EOF");  // the client may still read the answer
+            return true;
+        }
         break;
     }
   }

@@ -126,7 +126,8 @@ class Connection final : public ListHook, private io::Watched {
   // The next bytes of the request's body that have already arrived, decoded; empty when there are none.
   enum class Body : std::uint8_t { piece, finished, need_more, malformed };
   Body take_body(std::string_view& piece);
-  bool receive_body_now();  // one non-blocking recv; false: nothing there yet
+  Received receive_body_now();  // one non-blocking recv
+  void give_body_up(const char* why);
   void set_deadline(Duration after);
 
   Listener& listener_;

@@ -274,6 +274,20 @@ TEST_F(HttpServer, TellsTheHandlerOfATruncatedBody) {
   EXPECT_THAT(ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), EndsWith("hello"));
 }
 
+// A client that has said its last still reads.
+TEST_F(HttpServer, AnswersATruncatedBodyWith400AndCloses) {
+  for (const std::string request : {"Content-Length: 100\r\n\r\nonly this", "Content-Length: 100\r\n\r\n",
+                                    "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                                    "Transfer-Encoding: chunked\r\n\r\n5\r\nhe"}) {
+    test::Client client(port_);
+    client.send("POST /form HTTP/1.1\r\nHost: x\r\n" + request);
+    client.shut();
+    const auto answer = client.read_to_end();
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 400 ")) << request;
+    EXPECT_THAT(answer, EndsWith("unexpected EOF")) << request;
+  }
+}
+
 TEST_F(HttpServer, AnswersAMalformedChunkWith400) {
   EXPECT_THAT(ask("POST /form HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
               StartsWith("HTTP/1.1 400"));

@@ -142,6 +142,11 @@ Async<Status> UploadBody::receive_multipart(std::string boundary) {
         break;
       case MultipartReader::Kind::end:
         if (parts == 0) co_return Error(Code::invalid, "multipart: NextPart: EOF");
+        while (true) {  // a body cut short behind the form is cut short as well
+          auto rest = co_await exchange_.read_body();
+          if (!rest) co_return rest.error();
+          if (rest->empty()) break;
+        }
         if (spool_) co_return co_await flush();
         co_return Status();
       case MultipartReader::Kind::malformed:

@@ -638,7 +638,17 @@ TEST_F(VolumeRoutesTest, StoresNothingOfABodyCutShort) {
     Client client(server_.port);
     client.send("PUT /1,01637037d6 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this");
     client.shut();
-    client.read_to_end();
+    const auto answer = client.read_to_end();
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 400"));
+    EXPECT_THAT(answer, EndsWith("{\"error\":\"unexpected EOF\"}"));
+  }
+  {
+    // A form that is whole in a body that is not.
+    Client client(server_.port);
+    client.send("POST /1,01637037d6 HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000\r\n\r\n" +
+                form("Content-Disposition: form-data; filename=a", "hello"));
+    client.shut();
+    EXPECT_THAT(client.read_to_end(), StartsWith("HTTP/1.1 400"));
   }
   {
     Client client(server_.port);
