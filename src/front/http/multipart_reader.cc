@@ -1,14 +1,19 @@
 #include "front/http/multipart_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "io/http1.h"
 
 namespace holdfast::front {
 
-// The body is read as if a CRLF stood before it, so that its first delimiter is one like the others.
-MultipartReader::MultipartReader(std::string boundary) : delimiter_("\r\n--" + std::move(boundary)), held_("\r\n") {
+// The body is read as if a line feed stood before it, so that its first delimiter is one like the others.
+MultipartReader::MultipartReader(std::string boundary) : delimiter_("\n--" + std::move(boundary)), held_("\n") {
   input_ = held_;
+}
+
+std::string_view MultipartReader::bare_delimiter() const {
+  return std::string_view(delimiter_).substr(delimiter_.find('-'));
 }
 
 void MultipartReader::feed(std::string_view bytes) {
@@ -24,10 +29,14 @@ void MultipartReader::feed(std::string_view bytes) {
   input_ = held_;
 }
 
-void MultipartReader::keep_rest() {
-  if (input_.empty() || (input_.data() >= held_.data() && input_.data() <= held_.data() + held_.size())) return;
-  held_ = std::string(input_);
-  input_ = held_;
+// Keeps what has not been used, for more to be put behind it.
+MultipartReader::Event MultipartReader::need_more() {
+  const bool is_held = input_.data() >= held_.data() && input_.data() <= held_.data() + held_.size();
+  if (!input_.empty() && !is_held) {
+    held_ = std::string(input_);
+    input_ = held_;
+  }
+  return {Kind::need_more, {}};
 }
 
 std::string_view MultipartReader::header(std::string_view name) const {
@@ -49,7 +58,7 @@ MultipartReader::Event MultipartReader::next() {
       }
       case State::after_delimiter: {
         // "--" ends it all; else blanks and the line's end.
-        if (input_.size() >= 2 && input_.starts_with("--")) {
+        if (input_.starts_with("--")) {
           state_ = State::finished;
           break;
         }
@@ -57,14 +66,14 @@ MultipartReader::Event MultipartReader::next() {
         if (end == std::string_view::npos) {
           if (input_.size() > 256) state_ = State::bad;  // no padding is that long
           if (state_ == State::bad) break;
-          keep_rest();
-          return {Kind::need_more, {}};
+          return need_more();
         }
         const auto padding = input_.substr(0, end);
         if (padding.find_first_not_of(" \t\r") != std::string_view::npos) {
           state_ = State::bad;
           break;
         }
+        if (!std::exchange(seen_delimiter_, true) && padding.ends_with('\r')) delimiter_.insert(0, 1, '\r');
         input_.remove_prefix(end + 1);
         state_ = State::headers;
         break;
@@ -73,6 +82,24 @@ MultipartReader::Event MultipartReader::next() {
         const auto event = take_headers();
         if (event.kind != Kind::malformed) return event;
         state_ = State::bad;
+        break;
+      }
+      case State::data_begin: {
+        // An empty part may end where it begins: the line end of its headers is its delimiter's.
+        const auto bare = bare_delimiter();
+        const auto front = input_.substr(0, bare.size());
+        if (front == bare) {
+          const auto follows = what_follows(input_.substr(bare.size()));
+          if (follows == Follows::nothing_yet) return need_more();
+          if (follows == Follows::delimiter) {
+            input_.remove_prefix(bare.size());
+            state_ = State::after_delimiter;
+            return {Kind::part_end, {}};
+          }
+        } else if (bare.starts_with(front)) {
+          return need_more();
+        }
+        state_ = State::data;
         break;
       }
       case State::data: {
@@ -89,79 +116,81 @@ MultipartReader::Event MultipartReader::next() {
   }
 }
 
+// What a delimiter is, by the bytes behind its boundary.
+MultipartReader::Follows MultipartReader::what_follows(std::string_view bytes) const {
+  if (bytes.empty() || bytes == "-") return Follows::nothing_yet;
+  const bool ends = std::string_view(" \t\r\n").find(bytes.front()) != std::string_view::npos || bytes.starts_with("--");
+  return ends ? Follows::delimiter : Follows::other;
+}
+
 // Up to the next delimiter, or as far as surely none begins.
 MultipartReader::Event MultipartReader::take_data() {
-  const auto found = input_.find(delimiter_);
-  if (found == 0) {
-    input_.remove_prefix(delimiter_.size());
-    return {Kind::part_end, {}};
+  auto sure = input_.size();
+  for (auto at = input_.find(delimiter_); at != std::string_view::npos; at = input_.find(delimiter_, at + 1)) {
+    const auto follows = what_follows(input_.substr(at + delimiter_.size()));
+    if (follows == Follows::other) continue;
+    if (follows == Follows::delimiter && at == 0) {
+      input_.remove_prefix(delimiter_.size());
+      return {Kind::part_end, {}};
+    }
+    sure = at;
+    break;
   }
-  auto sure = found;
-  if (found == std::string_view::npos) {
+  if (sure == input_.size()) {
     // The tail may be the beginning of a delimiter.
-    sure = input_.size();
-    const auto longest = std::min(delimiter_.size() - 1, input_.size());
-    for (auto n = longest; n > 0; --n) {
+    for (auto n = std::min(delimiter_.size() - 1, input_.size()); n > 0; --n) {
       if (input_.substr(input_.size() - n) == std::string_view(delimiter_).substr(0, n)) {
         sure = input_.size() - n;
         break;
       }
     }
-    if (sure == 0) {
-      keep_rest();
-      return {Kind::need_more, {}};
-    }
   }
+  if (sure == 0) return need_more();
   const auto data = input_.substr(0, sure);
   input_.remove_prefix(sure);
   return {Kind::data, data};
 }
 
 MultipartReader::Event MultipartReader::take_headers() {
-  // A part without headers begins with its empty line.
-  std::size_t end = std::string_view::npos;
-  std::size_t next = 0;
-  if (input_.starts_with("\r\n")) {
-    end = 0;
-    next = 2;
-  } else if (const auto crlf = input_.find("\r\n\r\n"); crlf != std::string_view::npos) {
-    end = crlf + 2;
-    next = crlf + 4;
-  }
-  if (end == std::string_view::npos) {
-    if (input_.size() > kHeaderBytesMax) return {Kind::malformed, {}};
-    keep_rest();
-    return {Kind::need_more, {}};
-  }
-  if (!parse_header_lines(input_.substr(0, end))) return {Kind::malformed, {}};
-  // The CRLF of the empty line may belong to the delimiter of an empty part; it is kept for that.
-  input_.remove_prefix(next - 2);
-  if (!input_.starts_with(delimiter_)) {
-    if (std::string_view(delimiter_).starts_with(input_.substr(0, delimiter_.size()))) {
-      // Not enough to tell yet; the headers are parsed again when there is more.
-      input_ = std::string_view(input_.data() - (next - 2), input_.size() + next - 2);
-      if (input_.size() > kHeaderBytesMax + delimiter_.size()) return {Kind::malformed, {}};
-      keep_rest();
-      return {Kind::need_more, {}};
+  // They end with an empty line, which may be the first.
+  std::size_t lines = 0;
+  while (true) {
+    const auto end = input_.find('\n', lines);
+    if (end == std::string_view::npos) {
+      if (input_.size() > kHeaderBytesMax) return {Kind::malformed, {}};
+      return need_more();
     }
-    input_.remove_prefix(2);
+    const auto line = input_.substr(lines, end - lines);
+    if (line.empty() || line == "\r") {
+      if (!parse_header_lines(input_.substr(0, lines))) return {Kind::malformed, {}};
+      input_.remove_prefix(end + 1);
+      state_ = State::data_begin;
+      return {Kind::part, {}};
+    }
+    lines = end + 1;
   }
-  state_ = State::data;
-  return {Kind::part, {}};
 }
 
 bool MultipartReader::parse_header_lines(std::string_view lines) {
+  constexpr std::string_view kBlanks = " \t\r";
   headers_.clear();
   while (!lines.empty()) {
-    const auto end = lines.find("\r\n");
-    const auto line = lines.substr(0, end);
-    lines.remove_prefix(end + 2);
+    const auto end = lines.find('\n');
+    auto line = lines.substr(0, end);
+    lines.remove_prefix(end + 1);
+    const bool is_folded = line.front() == ' ' || line.front() == '\t';
     const auto colon = line.find(':');
-    if (colon == std::string_view::npos || colon == 0) return false;
-    auto value = line.substr(colon + 1);
-    while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
-    while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
-    headers_.emplace_back(line.substr(0, colon), value);
+    if (is_folded ? headers_.empty() : colon == std::string_view::npos || colon == 0) return false;
+    auto value = is_folded ? line : line.substr(colon + 1);
+    value.remove_prefix(std::min(value.find_first_not_of(kBlanks), value.size()));
+    value = value.substr(0, value.find_last_not_of(kBlanks) + 1);
+    if (!is_folded) {
+      headers_.emplace_back(line.substr(0, colon), value);
+      continue;
+    }
+    auto& whole = headers_.back().second;
+    if (!whole.empty() && !value.empty()) whole += ' ';
+    whole += value;
   }
   return true;
 }

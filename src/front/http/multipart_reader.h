@@ -1,5 +1,8 @@
 // MultipartReader: cuts a multipart body into parts while it streams by (RFC 2046 5.1).
 //
+// As upstream's reader (Go's) it takes bare line feeds for line ends throughout when the first delimiter's line ends in
+// one, and folded header lines; what merely begins like a delimiter is data.
+//
 // Feed it what arrives; it answers with one event at a time. The data of a part comes in as many pieces as it likes;
 // nothing but a possible beginning of a delimiter is ever held back, so memory stays below the header limit.
 //
@@ -47,13 +50,17 @@ class MultipartReader {
   std::string_view header(std::string_view name) const;
 
  private:
-  enum class State { preamble, after_delimiter, headers, data, finished, bad };
+  enum class State { preamble, after_delimiter, headers, data_begin, data, finished, bad };
+  enum class Follows { nothing_yet, delimiter, other };
+  Follows what_follows(std::string_view bytes) const;
   Event take_data();
   Event take_headers();
   bool parse_header_lines(std::string_view lines);
-  void keep_rest();
+  Event need_more();
+  std::string_view bare_delimiter() const;  // without its line end: --boundary
 
-  const std::string delimiter_;  // CRLF--boundary
+  std::string delimiter_;  // line end and --boundary; the line end is LF until the first one tells, then that
+  bool seen_delimiter_ = false;
   State state_ = State::preamble;
   std::string held_;       // carried over from the piece before; input_ points into it when not empty
   std::string_view input_;

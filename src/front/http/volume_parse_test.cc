@@ -166,9 +166,36 @@ TEST(Multipart, SaysWhenItIsCutShortOrMalformed) {
   EXPECT_EQ(cut("--B\r\nA: b\r\n\r\ndata", 3).second, "cut");
   EXPECT_FALSE(cut("--B\r\nA: b\r\n\r\ndata\r\n--", 3).first.front().whole);
   EXPECT_EQ(cut("--B\r\nno colon\r\n\r\ndata\r\n--B--", 3).second, "malformed");
-  EXPECT_EQ(cut("--Bogus\r\n\r\n\r\n--B--", 100).second, "malformed");
+  EXPECT_EQ(cut("--B\r\n folded: onto nothing\r\n\r\ndata\r\n--B--", 3).second, "malformed");
   EXPECT_EQ(cut("--B\r\nA: " + std::string(20000, 'x') + "\r\n\r\n", 1000).second, "malformed");
   EXPECT_TRUE(cut("--B--", 1).first.empty());
+}
+
+// As Go's reader does, and so upstream.
+TEST(Multipart, TakesWhatOnlyBeginsLikeADelimiterForData) {
+  const std::string body =
+      "--Bogus\r\n--B\r\n\r\n--Ba\r\n--B-\r\n--B=\r\n--B\r\n\r\n--B\r\nContent-Name: c\r\n\r\nx\r\n--B--";
+  const std::vector<Part> want = {{"", "--Ba\r\n--B-\r\n--B=", true}, {"", "", true}, {"c", "x", true}};
+  for (std::size_t step = 1; step < 60; ++step) {
+    const auto [parts, end] = cut(body, step);
+    EXPECT_EQ(parts, want) << step;
+    EXPECT_EQ(end, "end") << step;
+  }
+}
+
+TEST(Multipart, MayUseBareLineFeedsThroughout) {
+  const std::string body = "pre\n--B\nContent-Name: a\n\none\r\ntwo\n--B\n\n--B\nContent-Name: c\n\nx\n--B--\n";
+  const std::vector<Part> want = {{"a", "one\r\ntwo", true}, {"", "", true}, {"c", "x", true}};
+  for (std::size_t step = 1; step < 60; ++step) {
+    const auto [parts, end] = cut(body, step);
+    EXPECT_EQ(parts, want) << step;
+    EXPECT_EQ(end, "end") << step;
+  }
+}
+
+TEST(Multipart, FoldedHeaderLinesAreOne) {
+  const auto [parts, end] = cut("--B\r\nContent-Name:\r\n  a\r\n\tb \r\nX: y\r\n\r\nx\r\n--B--", 4);
+  EXPECT_EQ(parts, (std::vector<Part>{{"a b", "x", true}}));
 }
 
 }  // namespace
