@@ -56,6 +56,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   // there is no leader yet.
   front::MasterRoutes::Options routes;
   routes.disable_http = in.plan.disable_http;
+  routes.forward.wait = in.plan.options.leader_wait;
   routes.version = "30GB 4.44 holdfast-" + release_text();  // the form clients know, and who speaks
   in.routes = std::make_unique<front::MasterRoutes>(
       front::MasterRoutes::Parts{.master = *in.master,
@@ -91,6 +92,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   service.preallocate = in.plan.options.preallocate;
   service.metrics_address = in.plan.metrics_push_address;
   service.metrics_interval_seconds = in.plan.metrics_push_seconds;
+  service.leader_wait = in.plan.options.leader_wait;
   service.allows = [&in](std::string_view ip) { return in.white_list.allows(ip); };
   front::GrpcServer::Options grpc_options;
   grpc_options.hosts = grpc_hosts(listen);

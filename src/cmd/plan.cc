@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strconv.h"
@@ -54,6 +56,27 @@ bool is_loopback_free(std::uint16_t port) {
   return is_free;
 }
 
+using Ports = std::vector<std::pair<std::string, std::uint16_t>>;  // each with its flag; 0 is none
+
+// All that listen on one address.
+Ports ports_of(const FlagView& flags, const ListenPlan& plan) {
+  Ports ports = {{flags.full_name("port"), plan.http_port}, {flags.full_name("port.grpc"), plan.grpc_port}};
+  if (plan.metrics_address == plan.address) ports.emplace_back(flags.full_name("metricsPort"), plan.metrics_port);
+  return ports;
+}
+
+Status ports_are_apart(const Ports& ports) {
+  for (auto one = ports.begin(); one != ports.end(); ++one) {
+    for (auto other = one + 1; other != ports.end(); ++other) {
+      if (one->second != 0 && one->second == other->second) {
+        return fatal(fmt::format("-{} and -{} are both {}: give each a port of its own", one->first, other->first,
+                                 one->second));
+      }
+    }
+  }
+  return {};
+}
+
 Result<ListenPlan> plan_listen(const FlagView& flags, const std::string& ip) {
   ListenPlan plan;
   const std::string& bind = flags.string("ip.bind");
@@ -73,6 +96,7 @@ Result<ListenPlan> plan_listen(const FlagView& flags, const std::string& ip) {
   if (!grpc) return grpc.error();
   const auto metrics = port_of(flags, "metricsPort");
   if (!metrics) return metrics.error();
+  if (*http == 0) return fatal(fmt::format("-{} is 0, but a server needs a port: 1 to 65535", flags.full_name("port")));
   plan.http_port = *http;
   plan.metrics_port = *metrics;
   if (*grpc == 0 && *http > 65535 - kGrpcPortDistance) {
@@ -82,6 +106,7 @@ Result<ListenPlan> plan_listen(const FlagView& flags, const std::string& ip) {
   plan.grpc_port = *grpc != 0 ? *grpc : static_cast<std::uint16_t>(*http + kGrpcPortDistance);
   const std::string& metrics_ip = flags.string("metricsIp");
   plan.metrics_address = metrics_ip.empty() ? plan.address : metrics_ip;
+  if (auto apart = ports_are_apart(ports_of(flags, plan)); !apart) return apart.error();
   return plan;
 }
 
@@ -152,6 +177,13 @@ Result<std::vector<volume::DirectoryConfig>> plan_directories(const FlagView& fl
     }
     if (const auto writable = check_writable_folder(directory.path); !writable) {
       return fatal(fmt::format("Check Data Folder(-dir) Writable {} : {}", item, writable.error().what()));
+    }
+    const auto is_same = [&](const volume::DirectoryConfig& other) {
+      std::error_code unknown;
+      return std::filesystem::equivalent(other.path, directory.path, unknown);
+    };
+    if (std::any_of(directories.begin(), directories.end(), is_same)) {
+      return fatal(fmt::format("-dir names the folder {} twice", item));
     }
     directories.push_back(std::move(directory));
   }
@@ -302,6 +334,9 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   runtime.peers = std::move(*peers);
   runtime.feature_level = feature_level();
   runtime.heartbeat_interval = flags.duration("heartbeatInterval");
+  if (flags.duration("electionTimeout") < 0s) {
+    return fatal(fmt::format("-{} is negative; 0 adapts it to the network", flags.full_name("electionTimeout")));
+  }
   if (flags.duration("electionTimeout") != 0s) runtime.election_timeout = flags.duration("electionTimeout");
   if (const auto valid = master::validate(runtime); !valid) return valid.error();
 
@@ -324,12 +359,21 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   }
 
   auto& options = plan.options;
+  constexpr Duration kLeaderWaitMax = 60s;
+  options.leader_wait = std::clamp<Duration>(settings.master.duration("master.leader_wait", options.leader_wait), 0s,
+                                             kLeaderWaitMax);
   const auto limit_mb = flags.unsigned_integer("volumeSizeLimitMB");
+  if (limit_mb == 0) {
+    return fatal(fmt::format("-{} is 0: no volume would take a file", flags.full_name("volumeSizeLimitMB")));
+  }
   if (limit_mb > kVolumeSizeLimitMbMax) return fatal("volumeSizeLimitMB should not exceed 30720");
   options.volume_size_limit = limit_mb << 20;
   if (const auto& replication = flags.string("defaultReplication"); !replication.empty()) {
     const auto placement = ReplicaPlacement::parse(replication);
-    if (!placement) return placement.error().at("-" + flags.full_name("defaultReplication"));
+    if (!placement) {
+      return fatal(fmt::format("-{}: {}; three digits are meant, as 001", flags.full_name("defaultReplication"),
+                               placement.error().what()));
+    }
     options.default_replication = replication;
   }
   options.preallocate = flags.boolean("volumePreallocate");
@@ -369,6 +413,18 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   const auto public_port = port_of(flags, "port.public");
   if (!public_port) return public_port.error();
   if (*public_port != plan.listen.http_port) plan.public_port = *public_port;
+  Ports ports = ports_of(flags, plan.listen);
+  ports.emplace_back(flags.full_name("port.public"), plan.public_port);
+  if (is_server(flags) && flags.set().boolean("master")) {
+    const FlagView of_master(flags.set(), "master.");
+    const auto beside = plan_listen(of_master, advertised_ip(of_master, /*for_master=*/true));
+    if (!beside) return beside.error();
+    if (beside->address == plan.listen.address) {
+      const Ports of_the_master = ports_of(of_master, *beside);
+      ports.insert(ports.begin(), of_the_master.begin(), of_the_master.end());
+    }
+  }
+  if (auto apart = ports_are_apart(ports); !apart) return apart.error();
 
   auto& config = plan.config;
   config.ip = ip;

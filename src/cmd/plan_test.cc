@@ -152,7 +152,40 @@ TEST_F(Plans, SettingsLieUnderFlags) {
   EXPECT_EQ(plan->white_list, "::1,10.0.0.1");
 }
 
+TEST_F(Plans, HowLongRequestsWaitForALeaderIsASetting) {
+  EXPECT_EQ(master({})->options.leader_wait, 2s);
+  settings_.master = *Settings::parse("[master]\nleader_wait = \"700ms\"\n", nullptr);
+  EXPECT_EQ(master({})->options.leader_wait, 700ms);
+  settings_.master = *Settings::parse("[master]\nleader_wait = 5\n", nullptr);
+  EXPECT_EQ(master({})->options.leader_wait, 2s);
+}
+
+TEST_F(Plans, PortsThatCannotWorkAreRefusedWithTheirFlag) {
+  EXPECT_EQ(fault(master({"-port=0"})), "-port is 0, but a server needs a port: 1 to 65535");
+  EXPECT_EQ(fault(master({"-port=70000"})), "-port is 70000, but a port is 0 to 65535");
+  EXPECT_EQ(fault(master({"-port=9333", "-port.grpc=9333"})),
+            "-port and -port.grpc are both 9333: give each a port of its own");
+  EXPECT_EQ(fault(master({"-port=9333", "-metricsPort=19333"})),
+            "-port.grpc and -metricsPort are both 19333: give each a port of its own");
+  EXPECT_EQ(fault(volume({"-port=8080", "-port.public=18080"})),
+            "-port.grpc and -port.public are both 18080: give each a port of its own");
+  const auto server = parsed(declare_server, {"-volume.port=9333", "-dir=" + folder_});
+  EXPECT_EQ(fault(plan_volume(FlagView(server, "volume."), settings_, {})),
+            "-master.port and -volume.port are both 9333: give each a port of its own");
+}
+
+TEST_F(Plans, WrongValuesAreRefusedWithWhatToWrite) {
+  EXPECT_EQ(fault(master({"-peers=xx"})),
+            "-peers: address \"xx\": no port: write host:port, as localhost:9333");
+  EXPECT_EQ(fault(master({"-defaultReplication=xyz"})),
+            "-defaultReplication: unexpected replication type: xyz; three digits are meant, as 001");
+  EXPECT_EQ(fault(master({"-electionTimeout=-1s"})), "-electionTimeout is negative; 0 adapts it to the network");
+  EXPECT_EQ(fault(volume({"-dir=" + folder_ + "," + folder_ + "/."})),
+            "-dir names the folder " + folder_ + "/. twice");
+}
+
 TEST_F(Plans, TheSizeOfAVolumeIsBounded) {
+  EXPECT_EQ(fault(master({"-volumeSizeLimitMB=0"})), "-volumeSizeLimitMB is 0: no volume would take a file");
   EXPECT_EQ(master({"-volumeSizeLimitMB=30720"})->options.volume_size_limit, 30720ull << 20);
   EXPECT_EQ(fault(master({"-volumeSizeLimitMB=30721"})), "volumeSizeLimitMB should not exceed 30720");
 }

@@ -126,4 +126,12 @@ bool Settings::boolean(const std::string& key, bool fallback) const {
   return value ? *value : fallback;
 }
 
+Duration Settings::duration(const std::string& key, Duration fallback) const {
+  const auto text = find(key);
+  if (!text) return fallback;
+  const auto value = strconv::parse_duration(*text);
+  if (!value) tell_wrong(key, *text);
+  return value ? *value : fallback;
+}
+
 }  // namespace holdfast::cmd

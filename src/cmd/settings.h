@@ -33,6 +33,7 @@ class Settings {
   std::int64_t integer(const std::string& key, std::int64_t fallback) const;
   double number(const std::string& key, double fallback) const;
   bool boolean(const std::string& key, bool fallback) const;
+  Duration duration(const std::string& key, Duration fallback) const;
   bool has(const std::string& key) const { return find(key).has_value(); }
 
  private:

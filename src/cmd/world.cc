@@ -30,7 +30,16 @@ Error listen_error(const std::string& address, std::uint16_t port, const Error& 
   if (cause.code() == Code::already_exists) {
     return Error(cause.code(), "listen tcp " + place + ": bind: address already in use");
   }
-  return cause.at("listen tcp " + place);
+  std::string advice;
+  switch (cause.code()) {
+    case Code::invalid:
+    case Code::not_found:
+      advice = "; " + address + " is no address of this machine: -ip.bind says where to listen (0.0.0.0: everywhere)";
+      break;
+    case Code::refused: advice = "; ports below 1024 need root, or the capability CAP_NET_BIND_SERVICE"; break;
+    default: break;
+  }
+  return Error(cause.code(), "listen tcp " + place + ": " + cause.what() + advice);
 }
 
 }  // namespace holdfast::cmd

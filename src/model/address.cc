@@ -45,11 +45,11 @@ Result<Address> Address::parse(std::string_view whole) {
     const auto close = whole.find(']');
     if (close == std::string_view::npos) return bad(whole, "no ] behind the IPv6 host");
     out.host = whole.substr(1, close - 1);
-    if (close + 1 >= whole.size() || whole[close + 1] != ':') return bad(whole, "no port");
+    if (close + 1 >= whole.size() || whole[close + 1] != ':') return bad(whole, "no port: write host:port, as localhost:9333");
     ports = whole.substr(close + 2);
   } else {
     const auto colon = whole.rfind(':');
-    if (colon == std::string_view::npos) return bad(whole, "no port");
+    if (colon == std::string_view::npos) return bad(whole, "no port: write host:port, as localhost:9333");
     out.host = whole.substr(0, colon);
     if (out.host.find(':') != std::string::npos) return bad(whole, "an IPv6 host needs brackets, as in [::1]:9333");
     ports = whole.substr(colon + 1);

@@ -203,6 +203,10 @@ def test_values_that_make_no_sense():
     fatal("master", f"-mdir={here}", "-volumeSizeLimitMB=30721", text="volumeSizeLimitMB should not exceed 30720")
     fatal("master", f"-mdir={here}", "-port=70000", text="a port is 0 to 65535")
     fatal("master", f"-mdir={here}", "-peers=a:b:c", text="-peers")
+    fatal("master", f"-mdir={here}", "-ip=203.0.113.7", f"-port={free_port()}",
+          text="203.0.113.7 is no address of this machine: -ip.bind says where to listen")
+    fatal("server", f"-dir={here}", "-master.port=9333", "-volume.port=9333",
+          text="-master.port and -volume.port are both 9333")
     fatal("master", f"-mdir={here}", "-electionTimeout=100ms", "-heartbeatInterval=50ms", text="third")
     fatal("server", f"-dir={here}", "-master=false", "-master.peers=none",
           text="'-master.peers=none' is only valid when starting a master server, but master is not starting.")

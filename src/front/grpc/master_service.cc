@@ -29,8 +29,6 @@ using grpc::ServerUnaryReactor;
 using grpc::StatusCode;
 using master::Passed;
 
-constexpr Duration kLeaderWait = 2s;
-
 std::int64_t wall_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
@@ -168,7 +166,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
       : options_(std::move(options)),
         master_(master),
         runtime_(runtime),
-        pass_on_(master, kLeaderWait),
+        pass_on_(master, options_.leader_wait),
         assigner_(master, pass_on_) {}
 
   void stop_early() override { pass_on_.stop(); }

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/time.h"
+
 namespace grpc {
 class Service;
 }
@@ -27,6 +29,7 @@ struct MasterServiceOptions {
   bool preallocate = false;
   std::string metrics_address;
   std::uint32_t metrics_interval_seconds = 0;
+  Duration leader_wait = std::chrono::seconds(2);  // for a leader to pass a request on to
 
   // Who may change the cluster's members; the peer's IP as text. Empty: everyone.
   std::function<bool(std::string_view peer_ip)> allows;

@@ -293,9 +293,15 @@ TEST(MasterService, GrowthThatNeverReachedTheLeaderGoesToTheNext) {
   EXPECT_TRUE(waiting.get().ok());
 }
 
+TEST(MasterService, WaitsForALeaderAsLongAsItIsTold) {
+  Node node({.leader_wait = 50ms});
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(assign(node, master_pb::AssignRequest()).first.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 1s);
+}
+
 TEST(MasterService, StoppingAnswersWhatWaitsForALeader) {
-  Node node;
-  node.master.leader_wait = 60s;
+  Node node({.leader_wait = 60s});
   auto waiting = std::async(std::launch::async, [&] { return assign(node, master_pb::AssignRequest()); });
   EXPECT_EQ(waiting.wait_for(20ms), std::future_status::timeout);
   const auto begun = std::chrono::steady_clock::now();

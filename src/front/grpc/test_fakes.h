@@ -71,7 +71,6 @@ class FakeMaster final : public master::Master {
 
   // ---- what a test sets and reads
   mutable Watched<std::optional<master::Leader>> now_leads;
-  Duration leader_wait = 2s;
   std::function<std::optional<master::AssignAnswer>(const master::AssignRequest&)> on_try;
   std::function<void(const master::AssignRequest&, std::function<void(Answer)>)> on_assign;
   std::function<void(const master::GrowRequest&, std::function<void(master::OrRefusal<master::GrowAnswer>)>)> on_grow;

@@ -189,6 +189,9 @@ Result<std::uint16_t> Server::listen(const std::string& name, std::uint16_t port
   if (error == EADDRINUSE) {
     return Error(Code::already_exists, "listen on " + where + std::to_string(port) + ": address already in use");
   }
+  if (error == EADDRNOTAVAIL) {
+    return Error(Code::not_found, "listen on " + where + std::to_string(port) + ": " + std::strerror(error));
+  }
   if (!bound) return errno_error(error, "listen on " + where + std::to_string(port));
   return port;
 }

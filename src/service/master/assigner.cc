@@ -50,6 +50,10 @@ Refusal no_leader_refusal(const View& view) {
     what = "no leader yet: " + view.waiting_for;
   } else if (view.is_leader()) {
     what = "the leading master waits to hear from a majority of the masters";
+  } else if (const std::size_t majority = voters / 2 + 1; connected < majority) {
+    what = "no master can lead: this one is connected to " + std::to_string(connected) + " of " +
+           std::to_string(voters) + " masters, itself included, and " + std::to_string(majority) +
+           " are needed; start the others, or mend the network between them";
   } else {
     what = "no master leads at the moment: this one is " + std::string(text(view.role)) + " in term " +
            text(view.term) + " and is connected to " + std::to_string(connected) + " of " + std::to_string(voters) +

@@ -228,6 +228,16 @@ TEST(Master, AnAssignThatFindsNoLeaderWithinTheBoundIsToldWhatGoesOn) {
   EXPECT_EQ(refusal.kind, Refusal::Kind::unavailable);
   EXPECT_EQ(refusal.retry_after, 1s);
   EXPECT_THAT(refusal.text, HasSubstr("no master leads"));
+  EXPECT_THAT(refusal.text, HasSubstr("an election should end this within a second"));
+}
+
+TEST(Master, WithoutAMajorityTheRefusalSaysHowManyAreNeeded) {
+  Cluster cluster(3);
+  cluster.group.set_lost(1, true);
+  cluster.group.set_lost(2, true);
+  const Refusal refusal = cluster.master(0).no_leader_refusal();
+  EXPECT_THAT(refusal.text, HasSubstr("1 of 3 masters"));
+  EXPECT_THAT(refusal.text, HasSubstr("2 are needed"));
 }
 
 TEST(Master, ALeaderWithoutAQuorumAssignsNothing) {
