@@ -7,11 +7,11 @@ namespace holdfast::front {
 
 namespace {
 
+// Go's: all that can be seen but for these specials.
 constexpr auto kTokenChars = [] {
   std::array<bool, 256> is_token{};
-  for (const char c : std::string_view("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&'*+-.^_`|~")) {
-    is_token[static_cast<unsigned char>(c)] = true;
-  }
+  for (int c = 0x21; c < 0x7f; ++c) is_token[c] = true;
+  for (const char c : std::string_view("()<>@,;:\\\"/[]?=")) is_token[static_cast<unsigned char>(c)] = false;
   return is_token;
 }();
 bool is_token_char(char c) { return kTokenChars[static_cast<unsigned char>(c)]; }
@@ -114,6 +114,11 @@ bool parse_parameters(std::string_view rest, std::map<std::string, std::string, 
   }
 }
 
+// Bytes that stand in no header as they are.
+bool needs_encoding(std::string_view name) {
+  return std::any_of(name.begin(), name.end(), [](char c) { return (c < ' ' || c > '~') && c != '\t'; });
+}
+
 bool needs_quotes(std::string_view name) {
   return std::any_of(name.begin(), name.end(), [](char c) { return !is_token_char(c); });
 }
@@ -174,7 +179,7 @@ void write_content_disposition(std::string_view kind, std::string_view name, std
     out.append("; filename=").append(name);
     return;
   }
-  if (std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
+  if (needs_encoding(name)) {
     constexpr char kDigits[] = "0123456789ABCDEF";
     out += "; filename*=utf-8''";
     for (char c : name) {

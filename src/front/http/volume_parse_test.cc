@@ -88,11 +88,16 @@ TEST(ContentDisposition, OfAnAnswerQuotesOnlyWhatNeedsIt) {
   EXPECT_EQ(of("3,01637037d6"), "inline; filename=\"3,01637037d6\"");
   EXPECT_EQ(of("a \"b\" \\c"), "inline; filename=\"a \\\"b\\\" \\\\c\"");
   EXPECT_EQ(of("\xc3\xbc.txt"), "inline; filename*=utf-8''%C3%BC.txt");
+  EXPECT_EQ(of("a{b}.txt"), "inline; filename=a{b}.txt");
+  EXPECT_EQ(of("a\tb"), "inline; filename=\"a\tb\"");
+  // A control character has no place in a header as it is.
+  EXPECT_EQ(of("a\r\nb\x7f"), "inline; filename*=utf-8''a%0D%0Ab%7F");
 }
 
 TEST(ContentDisposition, NamesAnUpload) {
   EXPECT_EQ(name_of_upload("attachment; filename=\"a b.txt\""), "a b.txt");
   EXPECT_EQ(name_of_upload("inline; filename=a.txt; size=3"), "a.txt");
+  EXPECT_EQ(name_of_upload("inline; filename={a}.txt"), "{a}.txt");
   EXPECT_EQ(name_of_upload("name=n"), "n");
   EXPECT_EQ(name_of_upload("attachment; filename=\"/etc/passwd\""), "passwd");
   EXPECT_EQ(name_of_upload("attachment; filename=\"C:\\dir\\f.txt\""), "f.txt");
