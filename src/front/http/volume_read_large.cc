@@ -119,10 +119,13 @@ Task VolumeRoutes::Inside::answer_large(Exchange& exchange, std::unique_ptr<Aske
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       const auto part_head = parts.head(i);
       auto status = co_await exchange.write(std::string_view(part_head));
-      if (!status) break;
+      bool sent = status.ok();
       std::string nothing_yet;
-      const bool sent = co_await send_body(exchange, found, ranges[i], std::move(nothing_yet));
-      if (!sent) break;
+      if (sent) sent = co_await send_body(exchange, found, ranges[i], std::move(nothing_yet));
+      if (!sent) {
+        exchange.abort();
+        co_return;
+      }
     }
     const auto tail = parts.tail();
     co_await exchange.write(std::string_view(tail));
