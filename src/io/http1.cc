@@ -266,6 +266,8 @@ Parsed parse_request(std::string_view bytes, std::size_t& scanned, std::span<Hea
   std::size_t skipped = 0;
   while (skipped < bytes.size() && (bytes[skipped] == '\r' || bytes[skipped] == '\n')) ++skipped;
   if (scanned < skipped) scanned = skipped;
+  // What cannot begin a method, such as TLS, will never become a head.
+  if (skipped < bytes.size() && !kToken[static_cast<unsigned char>(bytes[skipped])]) return Parsed::malformed;
   const auto end = find_end(bytes, scanned);
   if (end == 0) return Parsed::incomplete;
 

@@ -274,6 +274,15 @@ TEST_F(HttpServer, TellsTheHandlerOfATruncatedBody) {
   EXPECT_THAT(ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), EndsWith("hello"));
 }
 
+// What speaks TLS, or nothing at all, would else wait for the head's timeout.
+TEST_F(HttpServer, RefusesAtOnceWhatCannotBecomeARequest) {
+  for (const std::string& garbage : {std::string("\x16\x03\x01\x02\x00\x01", 6), std::string("\0", 1), std::string(" GET /"), std::string("\r\n{")}) {
+    test::Client client(port_);
+    client.send(garbage);
+    EXPECT_THAT(client.read_to_end(), StartsWith("HTTP/1.1 400 "));
+  }
+}
+
 // A client that has said its last still reads.
 TEST_F(HttpServer, AnswersATruncatedBodyWith400AndCloses) {
   for (const std::string request : {"Content-Length: 100\r\n\r\nonly this", "Content-Length: 100\r\n\r\n",
@@ -326,10 +335,15 @@ TEST_F(HttpServer, RefusesAPortThatIsInUse) {
 }
 
 TEST_F(HttpServer, StopLetsARunningRequestFinishAndBreaksASilentOne) {
+  // The interim answers tell that both are being served.
+  const std::string form = "POST /form HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
   test::Client waiting(port_);
-  waiting.send("POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n");
+  waiting.send(form);
+  waiting.read_head();
   test::Client silent(port_);
-  silent.send("POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na");
+  silent.send(form);
+  silent.read_head();
+  silent.send("a");
   test::Client idle(port_);
   idle.send("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
   idle.read_answer();
