@@ -211,6 +211,18 @@ TEST(MasterClient, WaitsThroughAnElectionAlthoughAFrozenMasterNeverAnswers) {
   end.open();
 }
 
+TEST(MasterClient, WhenPatienceEndsABusyMastersOwnWordsAreTheAnswer) {
+  Served<FakeMaster> master;
+  master.service().on_assign = [&](const auto&, auto*) {
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "volume growth in progress");
+  };
+  MasterClient client({.masters = {master.address()}, .patience = 100ms});
+  const auto refused = client.assign({});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::busy);
+  EXPECT_EQ(refused.error().what(), "volume growth in progress");
+}
+
 TEST(MasterClient, GoesOnWhenToldThatTheMasterDoesNotLead) {
   Served<FakeMaster> master;
   master.service().on_assign = [&](const auto&, auto* response) {

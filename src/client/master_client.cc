@@ -292,8 +292,8 @@ class Asking final : public Question, public std::enable_shared_from_this<Asking
       const Guard guard(mutex_);
       attempts_.erase(attempt);
       if (over_) return;
-      last_error_ = answer.error().at(attempt->master->address.http());
       const bool busy = verdict(answer.error()) == Verdict::pause;
+      last_error_ = busy ? answer.error() : answer.error().at(attempt->master->address.http());
       if (!busy) client_->failed(attempt->master);
       if (!pausing_ && (busy || !next_attempt(launches))) pause();
     }
@@ -336,7 +336,8 @@ class Asking final : public Question, public std::enable_shared_from_this<Asking
       losers.swap(attempts_);
       if (timer_) client_->timer().take_back(*timer_);
       if (!answer && answer.error().code() == Code::unavailable && last_error_) {
-        answer = Error(Code::unavailable, answer.error().what() + "; last: " + last_error_->what());
+        // A leader that is busy has answered; its words say more than that time is up.
+        answer = last_error_->code() == Code::busy ? *last_error_ : Error(Code::unavailable, answer.error().what() + "; last: " + last_error_->what());
       }
     }
     for (const auto& attempt : losers) attempt->context.TryCancel();

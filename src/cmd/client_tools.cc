@@ -91,6 +91,20 @@ bool wants_colours(int descriptor) {
          std::string_view(terminal) != "dumb";
 }
 
+std::string rpc_text(const Error& error) {
+  const char* code = "Unknown";
+  switch (error.code()) {
+    case Code::unavailable: code = "Unavailable"; break;
+    case Code::timed_out: code = "DeadlineExceeded"; break;
+    case Code::busy: code = "ResourceExhausted"; break;
+    case Code::invalid: code = "InvalidArgument"; break;
+    case Code::refused: code = "PermissionDenied"; break;
+    case Code::unsupported: code = "Unimplemented"; break;
+    default: break;
+  }
+  return fmt::format("rpc error: code = {} desc = {}", code, error.what());
+}
+
 std::string human_bytes(std::uint64_t bytes) {
   if (bytes < 1024) return fmt::format("{} B", bytes);
   double size = static_cast<double>(bytes);

@@ -56,6 +56,9 @@ class Progress {
 // Whether colours may be written to this descriptor: a terminal, and neither NO_COLOR nor TERM=dumb.
 bool wants_colours(int descriptor);
 
+// What a master refused, as upstream's clients print it: "rpc error: code = Unknown desc = ...".
+std::string rpc_text(const Error& error);
+
 // "12 B", "3.4 KB", "56.7 MB": powers of 1024, as people read them.
 std::string human_bytes(std::uint64_t bytes);
 

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -60,8 +59,10 @@ int help(const std::string& program, const std::vector<std::string>& arguments) 
   return 0;
 }
 
-// Environment, then the -options file, for what the command line left open. An error has been told already.
-bool fill(FlagSet& flags, const Environment& environment) {
+// Environment, then the -options file, for what the command line left open. What is wrong has been told already: of a
+// value `usage` should follow, of a file that cannot be read nothing, since no flag is wrong.
+enum class Filled { well, usage, nothing };
+Filled fill(FlagSet& flags, const Environment& environment) {
   const auto taken = flags.take_environment(environment);
   if (!taken) put(stderr, taken.error().what() + "\n");
   const std::string path = expand_home(flags.string("options"));
@@ -69,18 +70,18 @@ bool fill(FlagSet& flags, const Environment& environment) {
     std::ifstream file(path);
     if (!file) {
       // Upstream ends here without a word, which helps nobody.
-      put(stderr, fmt::format("open {}: {}\n", path, std::strerror(errno)));
-      return false;
+      put(stderr, fmt::format("open {}: {}\n", path, errno_words(errno)));
+      return taken ? Filled::nothing : Filled::usage;
     }
     std::stringstream text;
     text << file.rdbuf();
     const auto read = flags.take_file(text.str());
     if (!read) {
       put(stderr, read.error().what() + "\n");
-      return false;
+      return Filled::usage;
     }
   }
-  return taken.ok();
+  return taken ? Filled::well : Filled::usage;
 }
 
 // -v, -logdir and their kin. False when one of them makes no sense; that has been told.
@@ -124,7 +125,12 @@ int run(const std::string& program, const FlagSet& globals, const Command& comma
     put(stderr, parsed.error().what() + "\n");
     return command_usage(program, command);
   }
-  if (parsed->help || !fill(flags, environment)) return command_usage(program, command);
+  if (parsed->help) return command_usage(program, command);
+  switch (fill(flags, environment)) {
+    case Filled::well: break;
+    case Filled::usage: return command_usage(program, command);
+    case Filled::nothing: return kWrong;
+  }
 
   if (!configure_log(program, globals)) return global_usage(program);
   for (const auto& note : flags.notes()) LOG_WARNING("{}", note);
@@ -173,7 +179,10 @@ int dispatch(const std::vector<std::string>& argv, const Environment& environmen
     put(stderr, parsed.error().what() + "\n");
     return global_usage(program);
   }
-  if (parsed->help || !fill(globals, environment) || parsed->arguments.empty()) return global_usage(program);
+  if (parsed->help) return global_usage(program);
+  const Filled filled = fill(globals, environment);
+  if (filled == Filled::nothing) return kWrong;
+  if (filled == Filled::usage || parsed->arguments.empty()) return global_usage(program);
 
   const auto& arguments = parsed->arguments;
   const std::span<const std::string> rest(arguments.begin() + 1, arguments.end());

@@ -46,12 +46,6 @@ class Unfinished {
   std::set<std::string> paths_ HOLDFAST_GUARDED_BY(mutex_);
 };
 
-std::string words(int number) {
-  std::string text = std::strerror(number);
-  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] + 32);
-  return text;
-}
-
 class Downloader {
  public:
   Downloader(ClientTools& tools, std::string folder, Unfinished& unfinished)
@@ -105,7 +99,7 @@ class Downloader {
     unfinished_.add(hidden);
     const int file = ::open(hidden.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
     if (file < 0) {
-      const Error error(Code::io, fmt::format("open {}: {}", path, words(errno)));
+      const Error error(Code::io, fmt::format("open {}: {}", path, errno_words(errno)));
       unfinished_.remove(hidden);
       promise.set_value(error);
       co_return;
@@ -124,7 +118,7 @@ class Downloader {
         const auto written = ::write(file, rest.data(), rest.size());
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) {
-          outcome = Error(Code::io, fmt::format("write {}: {}", path, words(errno)));
+          outcome = Error(Code::io, fmt::format("write {}: {}", path, errno_words(errno)));
         } else {
           rest.remove_prefix(static_cast<std::size_t>(written));
         }
@@ -133,9 +127,9 @@ class Downloader {
       bytes += piece->size();
       if (progress_.is_shown()) progress_.show(fmt::format("{}: {}", name, human_bytes(bytes)));
     }
-    if (::close(file) != 0 && outcome) outcome = Error(Code::io, fmt::format("write {}: {}", path, words(errno)));
+    if (::close(file) != 0 && outcome) outcome = Error(Code::io, fmt::format("write {}: {}", path, errno_words(errno)));
     if (outcome && ::rename(hidden.c_str(), path.c_str()) != 0) {
-      outcome = Error(Code::io, fmt::format("open {}: {}", path, words(errno)));
+      outcome = Error(Code::io, fmt::format("open {}: {}", path, errno_words(errno)));
     }
     if (!outcome) ::unlink(hidden.c_str());
     unfinished_.remove(hidden);

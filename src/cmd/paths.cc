@@ -12,13 +12,6 @@
 namespace holdfast::cmd {
 namespace {
 
-// Go's words for the errors of the system: "no such file or directory".
-std::string errno_words(int number) {
-  std::string words = std::strerror(number);
-  if (!words.empty() && words[0] >= 'A' && words[0] <= 'Z') words[0] = static_cast<char>(words[0] + 32);
-  return words;
-}
-
 std::string_view trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) return {};
@@ -26,6 +19,12 @@ std::string_view trimmed(std::string_view text) {
 }
 
 }  // namespace
+
+std::string errno_words(int number) {
+  std::string words = std::strerror(number);
+  if (!words.empty() && words[0] >= 'A' && words[0] <= 'Z') words[0] = static_cast<char>(words[0] + 32);
+  return words;
+}
 
 std::string expand_home(std::string_view path) {
   if (!path.starts_with('~')) return std::string(path);

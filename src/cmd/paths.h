@@ -9,6 +9,9 @@
 
 namespace holdfast::cmd {
 
+// Go's words for the errors of the system: "no such file or directory".
+std::string errno_words(int number);
+
 // "~", "~/x" and "~user/x" with the home folder put in; anything else, and an unknown user, as it is.
 std::string expand_home(std::string_view path);
 

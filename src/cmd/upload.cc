@@ -44,9 +44,7 @@ struct Sent {
 };
 
 std::string go_error(const char* call, const std::string& path, int number) {
-  std::string words = std::strerror(number);
-  if (!words.empty() && words[0] >= 'A' && words[0] <= 'Z') words[0] = static_cast<char>(words[0] + 32);
-  return fmt::format("{} {}: {}", call, path, words);
+  return fmt::format("{} {}: {}", call, path, errno_words(number));
 }
 
 // An open file with what an upload wants to know of it.
@@ -298,7 +296,7 @@ int upload_files(Uploader& uploader, const Call& call) {
   uploader.expect(call.arguments.size(), bytes);
   const auto place = uploader.assign(call.arguments.size(), bytes / call.arguments.size());
   if (!place) {
-    std::printf("%s\n", place.error().what().c_str());
+    std::printf("%s\n", rpc_text(place.error()).c_str());
     std::fflush(stdout);
     return kFailed;
   }
@@ -344,7 +342,7 @@ int upload_folder(Uploader& uploader, const FlagSet& flags) {
     const auto place = uploader.assign(1, size_of(path));
     if (!place) {
       uploader.progress().clear();
-      std::printf("%s\n", place.error().what().c_str());
+      std::printf("%s\n", rpc_text(place.error()).c_str());
       std::fflush(stdout);
       return kFailed;
     }
@@ -368,7 +366,8 @@ int run_upload(const Call& call) {
   }
   const auto configuration = (*tools)->masters.configuration();
   if (!configuration) {
-    std::printf("upload: get master %s configuration: %s\n", masters.c_str(), configuration.error().what().c_str());
+    std::printf("upload: get master %s configuration: %s\n", masters.c_str(),
+                rpc_text(configuration.error()).c_str());
     std::fflush(stdout);
     return kFailed;
   }

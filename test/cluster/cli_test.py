@@ -165,7 +165,8 @@ def test_an_options_file_fills_what_was_not_given():
     status, _, err = weed("-logtostderr", "master", env={"OPTIONS": str(path), "PORT": str(free_port())})
     expect(status, 255, "exit")
     status, _, err = weed("master", "-options=" + str(FOLDER / "nosuch"))
-    expect(status, 2, "missing file")
+    expect((status, err), (2, f"open {FOLDER}/nosuch: no such file or directory\n"), "missing file")
+    expect(weed("-options=/no/such", "version")[::2], (2, "open /no/such: no such file or directory\n"), "global")
 
 
 # --- what is wrong at start ------------------------------------------------------------------------------------------
@@ -342,6 +343,15 @@ def test_upload_of_a_missing_file_uploads_nothing():
         status, out, err = weed("upload", f"-master={store.master}", str(there), "/no/such/file")
         expect((status, out), (2, "open /no/such/file: no such file or directory\n"), "exit and stdout")
         check(err.startswith("\nExample: weed upload"), err)
+        # An assign that is refused: gRPC's text, as upstream's client prints it.
+        status, out, err = weed("upload", f"-master={store.master}", "-replication=256", str(there))
+        expect((status, out), (2, "rpc error: code = Unknown desc = unexpected replication type: 256\n"), "bad code")
+        status, out, err = weed("upload", f"-master={store.master}", "-replication=001", str(there))
+        expect(status, 2, "a code that one server cannot satisfy")
+        check(out.startswith("rpc error: code = ResourceExhausted desc = no writable volumes for {"), out)
+        status, out, err = weed("upload", "-master=localhost:1", str(there))
+        expect(status, 2, "no master")
+        check(out.startswith("upload: get master localhost:1 configuration: rpc error: code = Unavailable desc = "), out)
         status, out, err = weed("upload", f"-master={store.master}")
         expect((status, out), (2, ""), "no files")
 
