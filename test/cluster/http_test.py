@@ -90,6 +90,14 @@ def master_assign_refusals():
     same(ask(leader(), "GET", "/dir/assign?preallocate=x")[::2],
          (406, b'{"error":"Failed to parse int64 preallocate = x: strconv.ParseInt: parsing \\"x\\": invalid syntax"}'),
          "preallocate")
+    same(ask(leader(), "GET", "/dir/assign?replication=256&ttl=zz&preallocate=x")[::2],
+         (406, b'{"error":"unexpected replication type: 256"}'), "the first thing wrong")
+    for address in (leader(), follower()):
+        for name in ("../x", "a/b", "%00", "%0a", "%ff", "a" * 300):
+            for route in ("/dir/assign?", "/vol/grow?count=1&"):
+                status, _, body = ask(address, "GET", f"{route}collection={name}")
+                same(status, 406, f"collection {name!r} by {route}")
+                check(b"the collection's name" in body, body)
     status, headers, body = ask(leader(), "GET", "/dir/assign?replication=200")
     check(status in (503, 406), f"replication=200 on one data center: {status} {body!r}")
     if status == 503:
