@@ -109,13 +109,21 @@ void Core::Impl::on(const Received& input) {
 void Core::Impl::on(const Persisted& input) {
   while (!pending_.empty() && pending_.front().sequence <= input.sequence) {
     durable_ = std::max(durable_, pending_.front().last);
+    disk_pace_.observe(now_ - pending_.front().since);
     pending_.pop_front();
   }
   CHECK(durable_ <= log_.last_index());
   if (auto* standing = candidate();
       standing != nullptr && !standing->pre && input.sequence >= standing->vote_sequence) {
     standing->vote_durable = true;
+    // The others' disks may be as slow as this one.
+    standing->retry_at = now_ + std::max(standing->patience, now_ - standing->asked);
     count_votes();
+  }
+  if (vote_sequence_ != 0 && input.sequence >= vote_sequence_) {
+    vote_sequence_ = 0;
+    // The vote leaves only now: from here on its candidate may be expected to lead.
+    if (!leader_) heard_ = now_;
   }
 }
 

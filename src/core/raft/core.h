@@ -183,8 +183,8 @@ struct SnapshotPieceWritten {
 
 // What the host knows about its disk. `full`: no room beyond what is preallocated, which always suffices for what the
 // core has handed out before (keep proposals_bytes_max + append_bytes_max * 2 in reserve): a leader hands over,
-// a follower votes but does not ack. `slow`: a sync takes longer than S/2: a leader hands over to one that has more on
-// its disk by now.
+// a follower votes but does not ack. `slow`: a sync takes far longer than is usual here (disk_pace.h): a leader hands
+// over to one that has more on its disk by now.
 enum class DiskCondition : std::uint8_t { good, slow, full };
 struct DiskChanged {
   DiskCondition condition = DiskCondition::good;

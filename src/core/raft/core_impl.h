@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "core/raft/core.h"
+#include "core/raft/disk_pace.h"
 #include "core/raft/log.h"
 #include "core/raft/mutation.h"
 #include "core/raft/silence.h"
@@ -76,6 +77,7 @@ struct Candidate {
   std::map<NodeId, bool> replies;
   Stamp asked{};
   Instant retry_at{};
+  Duration patience{};              // how long replies may take once the own vote is on disk
   std::uint64_t vote_sequence = 0;  // the write that holds the own vote
   bool vote_durable = false;
 };
@@ -152,6 +154,7 @@ class Core::Impl {
   bool electable() const;
   std::size_t rank() const;
   bool link_is_down(Instant heard) const;
+  bool waits_for_own_disk() const;
   bool hears_leader(Duration within) const;
   Instant suspect_at() const;
   std::string suspicion() const;
@@ -236,6 +239,8 @@ class Core::Impl {
   // What is on disk, or on its way there in an Output.
   Term term_;
   NodeId vote_;
+  std::uint64_t vote_sequence_ = 0;  // the write that holds the vote given to another; 0: it is on disk
+  Instant vote_given_at_ = kDistantPast;
   Log log_;
   std::map<Index, Configuration> configurations_;  // by the index that appended each; never empty
   std::optional<SnapshotMeta> snapshot_;           // the newest stored
@@ -253,6 +258,7 @@ class Core::Impl {
   std::deque<PendingWrite> pending_;
   std::uint64_t sequence_ = 0;
   DiskCondition disk_ = DiskCondition::good;
+  DiskPace disk_pace_;
 
   // Raft's volatile state.
   Index commit_;

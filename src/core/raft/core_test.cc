@@ -50,6 +50,87 @@ TEST(Election, ASilentLeaderIsReplacedWithinTheSilenceTimeoutAndAFewRounds) {
   EXPECT_LE(c.now - before, 110ms);
 }
 
+// The syncs of the votes take longer than any patience that heartbeats alone would teach. Nobody may stand again
+// meanwhile: the second election would need the same disks.
+TEST(Election, SlowDisksMakeAnElectionLongerButNeedNoSecondOne) {
+  for (const Duration sync : {40ms, 60ms, 90ms, 150ms, 400ms, 1000ms}) {
+    Cluster c(3);
+    const auto old = c.elect();
+    c.run(1s);
+    const auto term = c.status(old).term;
+    c.sync = sync;
+    c.run(5 * sync);
+    const auto before = c.now;
+    c.kill(old);
+    ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+    EXPECT_EQ(c.status(*c.leader()).term, term.next()) << milliseconds(sync) << " ms";
+    EXPECT_LE(c.now - before, 110ms + sync);
+    c.run(10 * sync + 1s);
+    EXPECT_EQ(c.status(*c.leader()).term, term.next()) << milliseconds(sync) << " ms";
+  }
+}
+
+// All disks are slow alike, and now one is ahead, now another: leadership stays where it is.
+TEST(Election, DisksThatAreSlowAlikeMoveNoLeadership) {
+  for (const Duration sync : {100ms, 280ms, 450ms, 900ms}) {
+    Cluster c(3);
+    c.elect();
+    c.sync = sync;
+    c.run(10 * sync);
+    const auto leader = c.leader().value_or(0);
+    const auto term = c.status(leader).term;
+    for (int i = 0; i < 200; ++i) {
+      for (std::uint64_t n = 1; n <= 3; ++n) c.member(n).sync_factor = 0.7 + 0.3 * ((i / 10 + n) % 3);
+      c.propose(leader, "x");
+      c.run(37ms);
+    }
+    EXPECT_EQ(c.status(leader).term, term) << milliseconds(sync) << " ms";
+    EXPECT_EQ(c.status(leader).counters.transfers_started, 0u) << milliseconds(sync) << " ms";
+    EXPECT_GT(c.status(leader).commit.value(), 150u);
+  }
+}
+
+// The leader's alone hangs: the others go on without it.
+TEST(Election, ALeaderWhoseDiskHangsHandsOverToOneThatIsAhead) {
+  Cluster c(3);
+  const auto old = c.elect();
+  c.run(1s);
+  c.member(old).disk_stuck = true;
+  for (int i = 0; i < 20; ++i) {
+    c.propose(old, "x");
+    c.run(20ms);
+  }
+  EXPECT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != old; }));
+  EXPECT_EQ(c.status(old).term, c.status(*c.leader()).term);
+}
+
+// Patience with a disk ends: one that hangs does not keep the others from standing.
+TEST(Election, ACandidateWhoseDiskHangsIsPassedOver) {
+  Cluster c(5);
+  const auto old = c.elect();
+  c.run(1s);
+  const auto first_heir = old == 1 ? 2u : 1u;
+  c.member(first_heir).disk_stuck = true;
+  c.kill(old);
+  const auto before = c.now;
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+  EXPECT_NE(*c.leader(), first_heir);
+  EXPECT_LE(c.now - before, 300ms);
+}
+
+// The same for one who waits for its own vote alone: it tries again in the end, and wins.
+TEST(Election, ACandidateWhoseDiskHungStandsAgain) {
+  Cluster c(3);
+  const auto old = c.elect();
+  c.run(1s);
+  for (std::uint64_t n = 1; n <= 3; ++n) c.member(n).disk_stuck = n != old;
+  c.kill(old);
+  c.run(1s);
+  EXPECT_FALSE(c.leader());
+  for (std::uint64_t n = 1; n <= 3; ++n) c.unstick(n);
+  EXPECT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+}
+
 TEST(Election, ABrokenLinkToADeadLeaderNeedsNoTimeout) {
   Cluster c(3);
   const auto old = c.elect();

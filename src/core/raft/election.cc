@@ -57,8 +57,14 @@ bool Core::Impl::link_is_down(Instant heard) const {
   return link_lost_at_ != kDistantPast && heard <= link_lost_at_ + options_.beat_interval;
 }
 
+// A vote is on its way to the disk, and a candidate waits for it: whoever stood now would wait for the same disk again.
+bool Core::Impl::waits_for_own_disk() const {
+  return vote_sequence_ != 0 && now_ < vote_given_at_ + options_.silence_max;
+}
+
 // Whether a leader, or a candidate this member voted for, was heard of within that time and not cut off since.
 bool Core::Impl::hears_leader(Duration within) const {
+  if (!leader_ && waits_for_own_disk()) return true;
   const bool someone = leader_.has_value() || (!is_empty(vote_) && vote_ != options_.self);
   return someone && !link_is_down(heard_) && now_ - heard_ < within;
 }
@@ -66,7 +72,8 @@ bool Core::Impl::hears_leader(Duration within) const {
 Instant Core::Impl::suspect_at() const {
   if (!electable()) return kDistantFuture;
   const auto patience = options_.heir_step * static_cast<std::int64_t>(rank());
-  const auto silent_at = heard_ + silence_.timeout() + patience;
+  auto silent_at = heard_ + silence_.timeout() + patience;
+  if (!leader_ && waits_for_own_disk()) silent_at = std::max(silent_at, vote_given_at_ + options_.silence_max);
   if (link_lost_at_ == kDistantPast) return silent_at;
   if (link_is_down(heard_)) return std::min(silent_at, link_lost_at_ + patience);
   // Heard again after the link broke: for a while, silence is suspicious sooner.
@@ -99,6 +106,7 @@ void Core::Impl::set_term(Term term) {
   CHECK(term > term_);  // I5
   term_ = term;
   vote_ = NodeId();
+  vote_sequence_ = 0;
   matched_ = Index(0);
   leader_.reset();
   beat_at_ = kDistantPast;
@@ -184,8 +192,9 @@ void Core::Impl::start_election(bool transfer, std::string why) {
   next.asked = now_;
   const auto base = std::max<Duration>(4 * options_.heir_step, silence_.timeout() / 2);
   const auto backoff = std::min<std::size_t>(elections_failed_, kBackoffMax);
-  next.retry_at = now_ + base * (1 << backoff) +
-                  options_.heir_step * static_cast<std::int64_t>(rank()) + jitter();
+  next.patience = base * (1 << backoff) + options_.heir_step * static_cast<std::int64_t>(rank()) + jitter();
+  // Persisted moves this nearer. A disk that hangs for longer than any leader may be silent is not waited for.
+  next.retry_at = now_ + options_.silence_max;
   next.vote_sequence = sequence_ + 1;
   next.vote_durable = mutated(Mutation::self_vote_before_sync);
   role_ = next;
@@ -298,6 +307,8 @@ void Core::Impl::receive(const Message& m, const VoteRequest& request) {
     return;
   }
   vote_ = m.from;
+  vote_sequence_ = sequence_ + 1;
+  vote_given_at_ = now_;
   heard_ = now_;
   link_lost_at_ = kDistantPast;
   if (candidate() != nullptr) role_ = Follower();

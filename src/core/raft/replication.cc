@@ -9,7 +9,7 @@ namespace {
 // An unanswered Append counts as lost after S, but not before this: a stream may be busy with a large one.
 constexpr Duration kResendMin = 50ms;
 
-// A sync that takes this long while another voter is done makes the leader hand over.
+// A sync that takes this long, and far longer than is usual here, while another voter is done makes the leader hand over.
 constexpr Duration kSyncStall = 300ms;
 
 constexpr Duration kDiskRetry = 1s;  // between attempts to hand over because of the own disk
@@ -447,7 +447,7 @@ void Core::Impl::tick_leader() {
     return;
   }
   // A disk that cannot take entries, or takes far longer than another's, must not lead.
-  const bool stalled = !pending_.empty() && now_ - pending_.front().since > kSyncStall;
+  const bool stalled = !pending_.empty() && now_ - pending_.front().since > disk_pace_.patience(kSyncStall);
   if ((disk_ == DiskCondition::good && !stalled) || leading->transfer || now_ < leading->disk_retry_at) return;
   leading->disk_retry_at = now_ + kDiskRetry;
   const auto heir = best_heir();

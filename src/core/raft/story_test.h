@@ -57,6 +57,7 @@ struct MemberOf {
   std::deque<Output> unwritten;
   bool disk_stuck = false;
   bool disk_busy = false;
+  double sync_factor = 1;  // how much slower its disk is than Cluster::sync
   std::vector<Entry> applied;  // commands only
   Index applied_index;
   std::map<Tag, ProposalDone> proposals;
@@ -329,7 +330,7 @@ class Cluster {
       m.unwritten.push_back(std::move(out));
       if (!m.disk_busy) {
         m.disk_busy = true;
-        syncs_.emplace(now + sync, id);
+        syncs_.emplace(now + std::chrono::duration_cast<Duration>(sync * m.sync_factor), id);
       }
     }
     if (!answers.empty()) step(id, std::move(answers));

@@ -100,7 +100,10 @@ Status LogThread::handle(std::vector<Work>& batch) {
     if (auto done = store_->sync(); !done) return done;
     busy_since_ = 0;
     counted().syncs.add();
-    counted().sync_time.observe(clock_.now() - begin);
+    const Duration took = clock_.now() - begin;
+    pace_.observe(took);
+    patience_ = pace_.patience(kSyncPatienceMin).count();
+    counted().sync_time.observe(took);
     for (const auto& work : batch) {
       if (!silent_ && !work.messages_after_sync.empty()) hooks_.send(work.messages_after_sync);
     }

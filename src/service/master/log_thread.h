@@ -20,11 +20,15 @@
 #include "base/mutex.h"
 #include "base/time.h"
 #include "core/raft/core.h"
+#include "core/raft/disk_pace.h"
 #include "core/topology/state_machine.h"
 #include "io/clock.h"
 #include "storage/raft/raft_store.h"
 
 namespace holdfast::master {
+
+// No disk counts as hanging before this: one sync of a busy hard disk or a network disk may take so long.
+inline constexpr Duration kSyncPatienceMin = 1s;
 
 class LogThread {
  public:
@@ -71,6 +75,8 @@ class LogThread {
 
   // How long the write or sync that is going on has taken so far; zero when none is.
   [[nodiscard]] Duration busy_for(Instant now) const;
+  // Busy for longer than this, it hangs: far longer than is usual for this disk.
+  [[nodiscard]] Duration patience() const { return Duration(patience_.load(std::memory_order_relaxed)); }
   [[nodiscard]] bool disk_full() const { return disk_full_; }
   [[nodiscard]] std::uint64_t log_bytes() const { return log_bytes_; }
 
@@ -93,6 +99,8 @@ class LogThread {
   std::deque<Work> queue_ HOLDFAST_GUARDED_BY(mutex_);
   bool stopping_ HOLDFAST_GUARDED_BY(mutex_) = false;
 
+  raft::DiskPace pace_;  // the log thread's own
+  std::atomic<std::int64_t> patience_{kSyncPatienceMin.count()};
   std::atomic<std::int64_t> busy_since_{0};  // Instant in ns; 0: idle
   std::atomic<bool> disk_full_{false};
   std::atomic<bool> silent_{false};

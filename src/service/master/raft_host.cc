@@ -355,7 +355,7 @@ void RaftHost::run() {
 }
 
 void RaftHost::note_disk(Instant now, std::vector<raft::Input>* inputs) {
-  const bool slow = log_->busy_for(now) > status_.silence_timeout / 2;
+  const bool slow = log_->busy_for(now) > log_->patience();
   const auto condition = log_->disk_full() ? raft::DiskCondition::full
                          : slow            ? raft::DiskCondition::slow
                                            : raft::DiskCondition::good;

@@ -5,8 +5,9 @@
 // (it polls the socket itself, so that a beat proves that this very thread turns), or the core's next deadline. Each
 // turn: step, send what promises nothing, hand the rest to the log thread, apply what is committed, publish a View.
 //
-// A leader beats only while it could also work: while a write or sync of the log has been going on for longer than
-// half the silence timeout no beat leaves, and the core is told to hand leadership over (design/raft-and-leases 3.5).
+// A leader beats only while it could also work: while a write or sync of the log hangs (goes on for far longer than is
+// usual for this disk, and for a second) no beat leaves, and the core is told to hand leadership over
+// (design/raft-and-leases 3.5; docs/decisions/slow-disks.md says why not after half the silence timeout).
 //
 // Before begin() there is no core: the View says what bootstrap waits for, proposals are refused.
 //

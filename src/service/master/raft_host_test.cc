@@ -202,7 +202,7 @@ class RaftHostTest : public ::testing::Test {
     auto opened = storage::RaftStore::open(member.disk, random_, member.folder, store_options(member));
     ASSERT_TRUE(opened.ok()) << opened.error().what();
     raft::Options core;
-    core.silence_min = core.silence_default = 150ms;
+    core.silence_min = core.silence_default = silence_;
     member.wire = std::make_unique<Wire>(network_, member.id);
     member.host = std::make_unique<RaftHost>(RaftHost::Options{.self = member.id,
                                                                .incarnation = Incarnation(++member.starts),
@@ -259,6 +259,7 @@ class RaftHostTest : public ::testing::Test {
   }
 
   const ClusterId cluster_{Uuid{9, 9}};
+  Duration silence_ = 150ms;
   io::sim::SeededRandom random_{1};
   Network network_;
   std::string folder_;
@@ -371,6 +372,23 @@ TEST_F(RaftHostTest, ALeaderWhoseDiskHangsGivesUpLeadership) {
   ASSERT_TRUE(commit("y", first));
   first->disk.sync_delay_ns = 0;
   EXPECT_TRUE(soon([&] { return has(*first, "y"); }));
+}
+
+// Syncs far above half the silence timeout, on every disk: the leader stays, and beats go on meanwhile.
+TEST_F(RaftHostTest, SlowDisksMoveNoLeadership) {
+  for (auto& member : members_) stop(*member);
+  silence_ = 300ms;  // so that a busy machine is not taken for a slow disk
+  for (auto& member : members_) start(*member);
+  ASSERT_TRUE(commit("x"));
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  const Term term = first->host->view()->term;
+  for (auto& member : members_) member->disk.sync_delay_ns = (700ms / 1ns);
+  for (int i = 0; i < 6; ++i) (void)propose(*first, "y" + std::to_string(i));
+  EXPECT_EQ(first->host->view()->term, term);
+  EXPECT_TRUE(first->host->view()->is_leader());
+  for (auto& member : members_) member->disk.sync_delay_ns = 0;
+  EXPECT_TRUE(commit("z"));
 }
 
 TEST_F(RaftHostTest, AFailedSyncSilencesTheHostForGood) {
