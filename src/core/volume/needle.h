@@ -86,6 +86,9 @@ struct EncodedNeedle {
   std::uint64_t bytes(std::uint64_t data_size) const { return head.size() + data_size + tail.size(); }
 };
 
+// The most data a needle holds: its size field is signed and counts its other parts as well, which take up to 66 KiB.
+inline constexpr std::uint64_t kDataBytesMax = INT32_MAX - 128_KiB;
+
 // Encodes all but the data, of which only data_size and `crc` (raw) enter. needle.size is ignored; name, mime and pairs
 // are cut or left out as the limits say. Appends to head and tail, which are cleared first and keep their capacity.
 void encode_around(const NeedleView& needle, std::uint32_t crc, Version version, EncodedNeedle& out);

@@ -27,7 +27,7 @@ inline constexpr std::size_t kUploadMemory = 1_MiB;
 class UploadBody {
  public:
   struct Limits {
-    std::uint64_t bytes_max = UINT64_MAX;  // Code::invalid `file over the limited N bytes`
+    std::uint64_t bytes_max = volume::kDataBytesMax;  // Code::invalid `file over the limited N bytes`
   };
 
   UploadBody(http::Exchange& exchange, volume::VolumeService& service, VolumeId volume, Limits limits);

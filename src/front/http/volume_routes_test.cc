@@ -677,6 +677,16 @@ TEST(VolumeRoutes, RefuseFilesAboveTheLimit) {
   EXPECT_EQ(server.put("/1,04637037d6?type=replicate", bytes(1001)).status, 201);
 }
 
+// Whatever the limit, and for copies too: a needle's size field holds no more.
+TEST(VolumeRoutes, RefuseFilesThatNoRecordHolds) {
+  Server server({.file_bytes_max = UINT64_MAX});
+  for (const std::string target : {"/1,01637037d6", "/1,01637037d6?type=replicate"}) {
+    Client client(server.port);
+    client.send("PUT " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 4294967301\r\n\r\nhello");
+    EXPECT_THAT(client.read_answer(), EndsWith("{\"error\":\"file over the limited 2147352575 bytes\"}"));
+  }
+}
+
 TEST(VolumeRoutes, PassReadsOnToAHolder) {
   Server holder;
   Server other;

@@ -114,7 +114,7 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
 
   const bool is_replica = params.get("type") == "replicate";
   UploadBody::Limits limits;
-  if (!is_replica) limits.bytes_max = options.file_bytes_max;
+  if (!is_replica) limits.bytes_max = std::min(options.file_bytes_max, volume::kDataBytesMax);
   UploadBody body(exchange, service, *volume, limits);
   auto received = co_await body.receive(*form);
   if (!received) {

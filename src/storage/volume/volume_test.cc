@@ -230,6 +230,24 @@ TEST_F(VolumeTest, ALargeFileIsReadByPieces) {
   EXPECT_TRUE(write(*volume, 1, data)->unchanged);
 }
 
+// A needle's size field is a signed number of 32 bits.
+TEST_F(VolumeTest, AFileTooLargeForItsSizeFieldIsRefused) {
+  auto volume = create();
+  const std::string some = "some";
+  auto put = put_of(1, "");
+  put.needle.data = BytesView(bytes_of(some).data(), kDataBytesMax + 1);  // never looked at
+  EXPECT_EQ(write(*volume, std::move(put)).error().code(), Code::invalid);
+  EXPECT_EQ(contents(".dat").size(), kSuperblockBytes);
+  NeedleView largest;
+  largest.data_size = static_cast<std::uint32_t>(kDataBytesMax);
+  const std::string name(kNameBytesMax, 'n'), mime(kMimeBytesMax, 'm'), pairs(kPairsBytesMax, 'p');
+  largest.name = name;
+  largest.mime = mime;
+  largest.pairs = pairs;
+  largest.flags = kFlagName | kFlagMime | kFlagLastModified | kFlagTtl | kFlagPairs;
+  EXPECT_GT(body_bytes(largest, Version::v3), static_cast<std::int32_t>(kDataBytesMax));
+}
+
 TEST_F(VolumeTest, ASpooledBodyIsStoredAsAnyOther) {
   auto volume = create();
   const auto spool = *Spool::make(disk(), folder());

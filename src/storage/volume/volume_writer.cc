@@ -56,6 +56,9 @@ struct Volume::Batch {
 };
 
 void Volume::put(Put put, bool may_block) {
+  if ((put.spool ? put.spool->size() : put.needle.data.size()) > kDataBytesMax) {
+    return put.done(Error(Code::invalid, "file over the limited " + std::to_string(kDataBytesMax) + " bytes"));
+  }
   auto operation = std::make_unique<Operation>();
   operation->crc = put.spool ? put.spool->crc() : crc32c(put.needle.data);
   operation->what = std::move(put);
