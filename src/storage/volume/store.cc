@@ -7,12 +7,14 @@
 #include "base/log.h"
 #include "base/strconv.h"
 #include "model/collection_name.h"
+#include "storage/volume/volume_settings.h"
 
 namespace holdfast::volume {
 namespace {
 
 constexpr const char* kUuidFile = "vol_dir.uuid";
 constexpr const char* kLockFile = "holdfast.lock";
+constexpr std::uint32_t kDataShards = 10;  // unless the .vif says otherwise
 
 bool has(const std::vector<std::string>& names, const std::string& name) {
   return std::binary_search(names.begin(), names.end(), name);
@@ -22,6 +24,21 @@ bool has(const std::vector<std::string>& names, const std::string& name) {
 std::optional<std::string_view> base_of(std::string_view name, std::string_view ext) {
   if (!name.ends_with(ext) || name.size() == ext.size()) return {};
   return name.substr(0, name.size() - ext.size());
+}
+
+// <base>.ec00, .ec01, ... .ec100
+bool is_shard(std::string_view name, std::string_view base) {
+  if (!name.starts_with(base) || !name.substr(base.size()).starts_with(".ec")) return false;
+  const auto digits = name.substr(base.size() + 3);
+  return (digits.size() == 2 || digits.size() == 3) &&
+         std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// How long each shard of a whole encoding is: rows of blocks of 1 GiB while they fill, then of 1 MiB.
+std::uint64_t shard_bytes(std::uint64_t dat_bytes, std::uint32_t data_shards) {
+  const auto large_rows = dat_bytes / (data_shards * 1_GiB);
+  const auto rest = dat_bytes % (data_shards * 1_GiB);
+  return large_rows * 1_GiB + (rest + data_shards * 1_MiB - 1) / (data_shards * 1_MiB) * 1_MiB;
 }
 
 }  // namespace
@@ -153,15 +170,32 @@ bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string
     if (!has(names, base + ".ecx")) LOG_INFO("volume {}: not loaded: no {}.dat", text(place.id), base);
     return true;
   }
-  const bool has_shards = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-    return name.size() == base.size() + 5 && name.starts_with(base + ".ec") && name[base.size() + 3] >= '0' &&
-           name[base.size() + 3] <= '9';
-  });
-  if (has_shards && has(names, base + ".ecx")) {
-    LOG_WARNING("volume {}: not loaded: it is erasure-coded, which this version does not serve", text(place.id));
+  const auto dat = around_.disk.info(place.dat());
+  const auto dat_bytes = dat.ok() ? dat->size : 0;
+  const auto vif = around_.disk.read_file(place.vif(), 1_MiB);
+  const auto settings = vif.ok() ? VolumeSettings::parse(*vif) : Result<VolumeSettings>(VolumeSettings());
+  const auto ec = settings.ok() ? settings->ec_shard_config : std::nullopt;
+  const bool has_index = has(names, base + ".ecx");
+  if (dat_bytes <= kSuperblockBytes && (ec || has_index)) {
+    LOG_WARNING("volume {}: not loaded: its empty .dat is what is left of an erasure-coded volume", text(place.id));
     return true;
   }
-  return false;
+  if (!has_index) return false;
+  // Encoding removes the .dat when all shards are whole; before that it is the volume.
+  const auto wanted = shard_bytes(dat_bytes, ec && ec->data_shards > 0 ? ec->data_shards : kDataShards);
+  bool any = false;
+  for (const auto& name : names) {
+    if (!is_shard(name, base)) continue;
+    const auto info = around_.disk.info(io::join(place.data_folder, name));
+    if (!info || info->size == 0) continue;
+    any = true;
+    if (info->size < wanted) {
+      LOG_WARNING("volume {}: its erasure coding was not finished: the volume is served, its shards stay unused", text(place.id));
+      return false;
+    }
+  }
+  if (any) LOG_WARNING("volume {}: not loaded: it is erasure-coded, which this version does not serve", text(place.id));
+  return any;
 }
 
 std::vector<VolumePlace> Store::places_in(const Folder& folder) {

@@ -8,6 +8,7 @@
 #include "io/posix/disk.h"
 #include "io/posix/random.h"
 #include "io/sim/clock.h"
+#include "storage/volume/volume_settings.h"
 
 namespace holdfast::volume {
 namespace {
@@ -154,6 +155,34 @@ TEST_F(StoreTest, WhatIsNotForThisVersionStaysUntouched) {
   for (const auto* name : {"/2.dat", "/3.dat", "/3.note", "/4.ec00", "/5.vif", "/notanumber.idx"}) {
     EXPECT_TRUE(disk_.info(a() + name).ok()) << name;
   }
+}
+
+// Encoding writes .ecx first and removes the .dat last. Until the shards are whole the .dat is the volume.
+TEST_F(StoreTest, AnEncodingThatWasNotFinishedLeavesItsVolume) {
+  for (const auto* base : {"/1", "/2", "/3"}) {
+    put(a() + base + ".dat", Superblock().encode() + std::string(40, '\0'));
+    put(a() + base + ".idx", "");
+    put(a() + base + ".ecx", "");
+  }
+  put(a() + "/1.ec00", std::string(1000, 'x'));             // begun
+  put(a() + "/2.ec00", std::string(1_MiB, 'x'));            // whole: a row of blocks of 1 MiB each
+  put(a() + "/2.ec13", std::string(1_MiB, 'x'));
+  auto store = open({{.path = a(), .volumes_max = 9, .min_free_percent = 0}});
+  EXPECT_NE(store->find(VolumeId(1)), nullptr);
+  EXPECT_EQ(store->find(VolumeId(2)), nullptr);
+  EXPECT_NE(store->find(VolumeId(3)), nullptr);  // none
+  for (const auto* name : {"/1.ec00", "/2.ec13", "/2.dat", "/1.ecx"}) EXPECT_TRUE(disk_.info(a() + name).ok()) << name;
+}
+
+// What is left of the .dat of an erasure-coded volume, whose shards may be elsewhere: no new, empty volume.
+TEST_F(StoreTest, AStubOfAnErasureCodedVolumeIsNoVolume) {
+  VolumeSettings settings;
+  settings.ec_shard_config = EcShardConfig{.data_shards = 10, .parity_shards = 4};
+  put(a() + "/1.dat", Superblock().encode());
+  put(a() + "/1.idx", "");
+  put(a() + "/1.vif", settings.json());
+  EXPECT_EQ(open()->find(VolumeId(1)), nullptr);
+  EXPECT_TRUE(disk_.info(a() + "/1.dat").ok());
 }
 
 TEST_F(StoreTest, MountAndUnmountLeaveTheFiles) {
