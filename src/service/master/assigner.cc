@@ -235,7 +235,10 @@ bool Assigner::is_settling(Instant now) {
 std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::shared_ptr<Waiting>& waiting, Instant now) {
   const Selection& selection = *waiting->selection;
   const Duration waited = now - waiting->arrived;
-  if (waited >= shared_.options.growth_wait) return Refusal{Refusal::Kind::timed_out, "request timeout"};
+  if (waited >= shared_.options.growth_wait) {
+    if (shared_.options.growth_disabled) return not_acceptable(no_writable_text(selection));
+    return Refusal{Refusal::Kind::timed_out, "request timeout"};
+  }
   if (waiting->growing) return std::nullopt;
 
   bool has_servers = false, has_room = false;

@@ -287,6 +287,25 @@ TEST(Master, WithoutRoomAnAssignIsRefusedWithTheOptionsItHad) {
             "\"Unit\":2},\"version\":3}");
 }
 
+TEST(Master, WithoutGrowthAnAssignWaitsForVolumesOfOthersAndThenSaysThatThereAreNone) {
+  Options options;
+  options.growth_disabled = true;
+  Cluster cluster(1, options);
+  cluster.group.lead(0);
+  cluster.connect(1);
+  std::promise<OrRefusal<AssignAnswer>> answer;
+  cluster.master().assign({}, [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
+  auto waiting = answer.get_future();
+  for (int i = 0; i < 20; ++i) {
+    cluster.clock.advance(500ms);
+    cluster.pulse(1);
+  }
+  const Refusal refusal = refusal_of(waiting.get());
+  EXPECT_EQ(refusal.kind, Refusal::Kind::not_acceptable);
+  EXPECT_EQ(refusal.text,
+            "failed to find writable volumes for collection: replication:000 ttl: error: No writable volumes");
+}
+
 TEST(Master, ACodeThatTheServersCannotSatisfyIsRefusedWithTheReason) {
   Cluster cluster;
   cluster.group.lead(0);
