@@ -19,9 +19,10 @@ namespace {
 
 // A View that differs only in lag is published this often at most.
 constexpr Duration kLagInterval = 100ms;
-// A leader with nothing under way lets the answers to its beats gather for so long and takes them in one turn: at rest it
-// wakes twice in an interval instead of once for each member more.
-constexpr Duration kGatherAnswers = 1500us;
+// A leader with nothing under way takes the answers to its beats when it sends the next ones, or after so long: at rest
+// it wakes once in an interval, however many members answer. What it may do without asking anyone (assign, serve reads)
+// counts from when a beat was sent, so it only learns a little later that it may go on.
+constexpr Duration kGatherAnswersMax = 20ms;
 constexpr int kThreadNice = -10;
 // Datagrams taken in one turn: more than all members send in one interval.
 constexpr int kDatagramsPerTurn = 256;
@@ -347,7 +348,7 @@ void RaftHost::run() {
     });
     const bool at_rest = batches_.empty() && changes_under_way_.empty() && status_.commit == status_.last &&
                          !status_.transferring;
-    if (beat && at_rest) gather_until_ = now + kGatherAnswers;
+    if (beat && at_rest) gather_until_ = std::min(wake_at, now + kGatherAnswersMax);
     handle(std::move(out));
   }
   assign_until_ = kDistantPast.time_since_epoch().count();
