@@ -55,6 +55,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   // The ports first: a second start by mistake should hear of that, and touch nothing. What asks meanwhile hears that
   // there is no leader yet.
   front::MasterRoutes::Options routes;
+  routes.address = in.plan.runtime.self.http();
   routes.disable_http = in.plan.disable_http;
   routes.forward.wait = in.plan.options.leader_wait;
   routes.version = "30GB 4.44 holdfast-" + release_text();  // the form clients know, and who speaks

@@ -94,7 +94,10 @@ Verdict verdict_of(const master::ClusterStatus& cluster) {
   const auto count = count_voters(view);
   Verdict out;
   if (!view.waiting_for.empty()) {
-    return {Health::broken, "The masters are not all there yet.", view.waiting_for};
+    // One sentence for pages and logs alike.
+    std::string why = view.waiting_for;
+    if (why[0] >= 'a' && why[0] <= 'z') why[0] = static_cast<char>(why[0] - 'a' + 'A');
+    return {Health::broken, "The masters are not all there yet.", why + "."};
   }
   const auto* leader = view.leader_member();
   if (leader == nullptr) {
@@ -406,7 +409,7 @@ std::string render(const MasterPage& page) {
   const auto& view = *page.cluster.view;
   const auto* self = view.member(view.self);
   const auto* leader = view.leader_member();
-  const auto here = html(self != nullptr ? address_of(*self) : text(view.self));
+  const auto here = html(self != nullptr ? address_of(*self) : page.address);
   const auto verdict = verdict_of(page.cluster);
 
   std::string out;

@@ -22,6 +22,7 @@ struct MasterPage {
   std::string version;
   master::ClusterStatus cluster;
   master::TopologyStatus topology;
+  std::string address;  // of this master, for as long as it is no member of anything
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.

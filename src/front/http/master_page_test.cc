@@ -124,6 +124,18 @@ TEST(MasterPage, SaysWhoIsNotHeardAndHowManyMoreMayFail) {
   EXPECT_THAT(html, HasSubstr("not heard for 75 s"));
 }
 
+TEST(MasterPage, BeforeThereIsAClusterItSaysWhoIsMissing) {
+  MasterPage page;
+  auto view = std::make_shared<master::View>();
+  view->waiting_for = "this master waits for the listed ones that do not answer yet: b:2";
+  page.cluster.view = view;
+  page.address = "a:1";
+  const auto html = render(page);
+  EXPECT_THAT(html, HasSubstr("<title>a:1 – no leader – Holdfast</title>"));
+  EXPECT_THAT(html, HasSubstr("The masters are not all there yet."));
+  EXPECT_THAT(html, HasSubstr("This master waits for the listed ones that do not answer yet: b:2."));
+}
+
 TEST(MasterPage, WithoutALeaderSaysWhatStillWorks) {
   Cluster cluster;
   cluster.view.leader.reset();

@@ -131,7 +131,7 @@ void MasterRoutes::Inside::with_request_id(Exchange& exchange, int status) {
 }
 
 void MasterRoutes::Inside::page(Exchange& exchange) {
-  MasterPage page{options.version, cluster_status(), parts.master.topology_status(false)};
+  MasterPage page{options.version, cluster_status(), parts.master.topology_status(false), options.address};
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")
@@ -243,6 +243,7 @@ void MasterRoutes::serve(Exchange& exchange) {
   const auto& request = exchange.request();
   std::string_view path = request.path;
   std::string decoded;
+  if (path == "*") return answer_empty(exchange, 200);  // OPTIONS *: the server as a whole
   if (!is_plain_path(path)) {
     auto result = decode_path(path);
     if (!result) return answer_empty(exchange, 400);  // the server lets none such through

@@ -30,6 +30,7 @@ class MasterRoutes : public http::Handler {
  public:
   struct Options {
     std::string version = "30GB 4.44 ";  // the value of "Version" in bodies: upstream's form, then who we are
+    std::string address;                 // of this master, host:port, for its page before it is a member
     bool disable_http = false;           // -disableHttp: no data routes, no /{fileId}
     std::uint64_t submit_bytes_max = 256ull << 20;
     LeaderForward::Options forward;

@@ -552,6 +552,13 @@ TEST_F(Routes, UncleanPathsAreRedirected) {
   EXPECT_EQ(location("/a%20b/../c%20d"), "/c%20d");
 }
 
+TEST_F(Routes, OptionsOfTheWholeServerIsNoPath) {
+  const auto answer = node.ask("OPTIONS", "*");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.header("Content-Length"), "0");
+  EXPECT_EQ(node.ask("GET", "*").status, 400);
+}
+
 TEST_F(Routes, EncodedPathsAreRoutesAllTheSame) {
   EXPECT_EQ(node.get("/dir/%61ssign").status, 200);
   EXPECT_EQ(node.get("/3%2c01637037d6").status, 308);

@@ -60,7 +60,7 @@ BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, s
     if (!answer->configuration.empty()) join.configuration = answer->configuration;
   }
   if (!cluster.value().empty()) return join;
-  if (!silent.empty()) return Wait{"waits for the listed masters that do not answer yet: " + joined(silent)};
+  if (!silent.empty()) return Wait{"this master waits for the listed ones that do not answer yet: " + joined(silent)};
   if (!lists_self) {
     return Wait{"-peers names only other masters, and none of them belongs to a cluster yet: waits to join them"};
   }
