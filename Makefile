@@ -45,7 +45,7 @@ tsan: deps-build ## unit tests under the thread sanitizer
 	@cmake --preset tsan >/dev/null && cmake --build --preset tsan -j $(JOBS) && cd build/tsan && \
 	  TSAN_OPTIONS=suppressions=$(CURDIR)/tools/tsan.supp ctest -L unit --output-on-failure
 
-bench: build deps-bench ## prints the benchmarks' ratios and writes docs/benchmarks.md's figures
+bench: build deps-bench ## prints the benchmarks' figures and ratios (docs/benchmarks.md explains them)
 	@bench/run.sh
 
 clean: ## removes build/
