@@ -19,7 +19,9 @@ using volume::ReadNow;
 namespace {
 
 constexpr std::size_t kSniffBytes = 512;
-constexpr std::size_t kUnpackInline = 32_KiB;  // stored size up to which a loop unpacks by itself: at most 32 MiB come out
+// What a loop unpacks by itself: from so much at most, and so much at most. More is for the disk pool.
+constexpr std::size_t kUnpackInline = 32_KiB;
+constexpr std::size_t kUnpackedInline = 256_KiB;
 
 // The answer's own framing is not for stored pairs to say.
 bool is_framing(std::string_view name) {
@@ -237,7 +239,9 @@ void VolumeRoutes::Inside::answer_found(Exchange& exchange, Asked& asked, volume
   }
   const bool is_gzip = compressed && gzip::is_gzip(needle.data);
   if (is_gzip && !asked.takes_gzip) {
-    if (needle.data.size() > kUnpackInline) {
+    auto plain = needle.data.size() > kUnpackInline ? Error(Code::no_space, "for the pool")
+                                                    : gzip::decompress(needle.data, kUnpackedInline);
+    if (!plain && plain.error().code() == Code::no_space) {
       // Off the loop; the data must leave the shared buffer.
       auto kept = std::make_unique<Asked>(exchange.request());
       kept->id = asked.id;
@@ -246,7 +250,6 @@ void VolumeRoutes::Inside::answer_found(Exchange& exchange, Asked& asked, volume
     }
     HeaderList headers;
     if (collect_headers(exchange, asked, found, headers)) return;
-    auto plain = gzip::decompress(needle.data, 1_GiB);
     if (!plain) {
       LOG_ERROR("volume {}: {} does not unpack: {}", asked.id.volume.value(), text(asked.id), plain.error().what());
       answer_nothing(exchange, 500);

@@ -408,6 +408,18 @@ TEST_F(VolumeRoutesTest, CompressesTextAndUnpacksItForThoseWhoCannot) {
   EXPECT_EQ(server_.get("/1,04637037d6", {{"Accept-Encoding", "gzip"}})["Content-Encoding"], "-");
 }
 
+// A few stored bytes may be many plain ones: those are not for a loop to unpack.
+TEST_F(VolumeRoutesTest, UnpacksWhatIsMuchLargerThanItsStream) {
+  for (const std::size_t size : {256u << 10, (256u << 10) + 1, 20u << 20}) {
+    const std::string plain(size, ' ');
+    server_.put("/1,01637037d6", plain, {{"Content-Type", "text/plain"}});
+    EXPECT_TRUE(server_.get("/1,01637037d6").body == plain) << size;
+    EXPECT_EQ(server_.get("/1,01637037d6", {{"Range", "bytes=-5"}}).body, "     ") << size;
+    EXPECT_EQ(server_.ask("HEAD", "/1,01637037d6")["Content-Length"], std::to_string(size));
+    EXPECT_EQ(server_.ask("DELETE", "/1,01637037d6").status, 202);
+  }
+}
+
 TEST_F(VolumeRoutesTest, KeepsGzipInputAsItIs) {
   const auto packed = gzip::compress(bytes_of(std::string(100000, 'a')));
   auto stored = server_.put("/1,01637037d6", packed, {{"Content-Type", "text/plain"}, {"Content-Encoding", "gzip"}});
