@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -86,6 +87,29 @@ TEST(NeedleMap, TheLargestAndSmallestKeysHavePlaces) {
   EXPECT_EQ(map.find(NeedleId(0)), slot(2, 2));
   EXPECT_EQ(map.find(NeedleId(1ull << 40)), slot(3, 3));
   EXPECT_FALSE(map.find(NeedleId(1)).has_value());
+}
+
+// Where the search guesses worst: keys that crowd at one end, at both, or grow by powers.
+TEST(NeedleMap, UnevenKeysAreFoundToo) {
+  std::vector<std::vector<std::uint64_t>> shapes(4);
+  for (std::uint64_t i = 0; i < 500; i++) {
+    shapes[0].push_back(i == 499 ? ~0ull : i);
+    shapes[1].push_back(i == 0 ? 0 : 60'000 + i);
+    shapes[2].push_back(i < 250 ? i : 0x7fffffffffff0000 + i);
+    shapes[3].push_back(std::uint64_t{1} << (i % 64));
+  }
+  for (auto& keys : shapes) {
+    std::sort(keys.begin(), keys.end());
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+    NeedleMap map;
+    for (const auto key : keys) map.put(NeedleId(key), slot(static_cast<std::uint32_t>(key % 1000), 1));
+    for (const auto key : keys) {
+      ASSERT_EQ(map.find(NeedleId(key)), slot(static_cast<std::uint32_t>(key % 1000), 1)) << key;
+      for (const auto beside : {key - 1, key + 1}) {
+        ASSERT_EQ(map.find(NeedleId(beside)).has_value(), std::binary_search(keys.begin(), keys.end(), beside));
+      }
+    }
+  }
 }
 
 double bytes_per_needle(auto next_key) {
