@@ -437,6 +437,7 @@ TEST_F(RaftCluster, MastersOfTwoClustersStayApart) {
   ASSERT_TRUE(soon([&] { return one.leads() && other.leads(); }));
   const auto cluster = other.view()->cluster_id;
   EXPECT_NE(one.view()->cluster_id, cluster);
+  ASSERT_TRUE(propose(one, "kept here").ok() && propose(other, "kept there").ok());
   // Even when an operator names one to the other.
   other.stop();
   other.config.peers = {one.config.self, other.config.self};
@@ -452,6 +453,67 @@ TEST_F(RaftCluster, MastersOfTwoClustersStayApart) {
   ASSERT_TRUE(third.start().ok());
   EXPECT_TRUE(soon([&] { return third.fatal.load(); }));
   EXPECT_NE(third.why.find("two clusters"), std::string::npos) << third.why;
+}
+
+TEST_F(RaftCluster, AMasterThatOnceBeganByItselfJoinsTheClusterThatPeersNames) {
+  add_three();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  ASSERT_TRUE(commit("a"));
+  auto& lone = add();
+  ASSERT_TRUE(lone.start().ok());
+  ASSERT_TRUE(soon([&] { return lone.leads(); }));
+  const auto cluster = nodes_[0]->view()->cluster_id;
+  const NodeId before = lone.view()->self;
+  ASSERT_NE(lone.view()->cluster_id, cluster);
+  lone.stop();
+  lone.config.peers = {nodes_[0]->config.self, nodes_[1]->config.self, nodes_[2]->config.self, lone.config.self};
+  ASSERT_TRUE(lone.start().ok());
+  EXPECT_TRUE(soon([&] { return lone.view()->cluster_id == cluster && lone.view()->members.size() == 4; }));
+  EXPECT_NE(lone.view()->self, before);  // it never votes as the old one
+  EXPECT_TRUE(all_have("a", 4));
+  // What it was is kept.
+  EXPECT_TRUE(io::posix::system_disk().info(io::join(folder_of(lone), "given-up-2/identity.json")).ok());
+  // And it stays one of them without -peers.
+  lone.stop();
+  lone.config.peers.clear();
+  ASSERT_TRUE(lone.start().ok());
+  EXPECT_TRUE(soon([&] { return lone.view()->cluster_id == cluster && lone.view()->leader.has_value(); }));
+}
+
+TEST_F(RaftCluster, OfTwoMastersThatBeganByThemselvesAndHoldNothingOneJoinsTheOther) {
+  for (int i = 0; i < 2; ++i) add().config.holds_data = [] { return false; };
+  start_all();
+  ASSERT_TRUE(soon([&] { return nodes_[0]->leads() && nodes_[1]->leads(); }));
+  const bool first_is_less = nodes_[0]->view()->cluster_id < nodes_[1]->view()->cluster_id;
+  auto& stays = *nodes_[first_is_less ? 0 : 1];
+  auto& goes = *nodes_[first_is_less ? 1 : 0];
+  const auto cluster = stays.view()->cluster_id;
+  for (auto* node : {&stays, &goes}) {
+    node->stop();
+    node->config.peers = {stays.config.self, goes.config.self};
+    ASSERT_TRUE(node->start().ok());
+  }
+  EXPECT_TRUE(soon([&] { return goes.view()->cluster_id == cluster && goes.view()->members.size() == 2; }));
+  EXPECT_TRUE(commit("together"));
+  EXPECT_TRUE(all_have("together", 2));
+}
+
+// A listed master without state is called, and joins, even one that was given no -peers itself.
+TEST_F(RaftCluster, AListedMasterThatComesLaterIsInvited) {
+  auto& first = add();
+  start_all();
+  ASSERT_TRUE(soon([&] { return first.leads(); }));
+  ASSERT_TRUE(propose(first, "kept").ok());
+  auto& later = add();
+  first.stop();
+  first.config.peers = {first.config.self, later.config.self};
+  ASSERT_TRUE(first.start().ok());
+  ASSERT_TRUE(soon([&] { return first.leads(); }));
+  ASSERT_TRUE(later.start().ok());
+  EXPECT_TRUE(soon([&] { return first.view()->members.size() == 2; }));
+  EXPECT_TRUE(all_have("kept", 2));
+  EXPECT_EQ(later.view()->cluster_id, first.view()->cluster_id);
 }
 
 TEST_F(RaftCluster, AServerIsRemovedByAnOperatorAndSaysSo) {

@@ -88,6 +88,18 @@ BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, s
   return Found{.cluster = drawn, .configuration = raft::Configuration(std::move(members))};
 }
 
+std::optional<ClusterId> cluster_to_join(ClusterId own, const std::map<std::string, Answer>& answers) {
+  std::optional<ClusterId> target;
+  for (const auto& [name, answer] : answers) {
+    if (answer.cluster.value().empty() || answer.cluster == own) continue;
+    const bool could_come_here = answer.configuration.members().size() == 1 && !answer.holds_data;
+    if (could_come_here && own < answer.cluster) continue;
+    if (target && *target != answer.cluster) return std::nullopt;  // two others: the operator must say which
+    target = answer.cluster;
+  }
+  return target;
+}
+
 std::string even_count_warning(std::size_t voters) {
   if (voters == 0 || voters % 2 != 0) return "";
   const auto survives = [](std::size_t n) { return std::to_string((n - 1) / 2); };

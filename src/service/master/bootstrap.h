@@ -38,6 +38,7 @@ struct Answer {
   bool listed_all = false;     // all of its list answered
   raft::Configuration founding;
   raft::Configuration configuration;
+  bool holds_data = false;     // its cluster has assigned something
 };
 
 struct BootstrapSelf {
@@ -66,6 +67,10 @@ using BootstrapStep = std::variant<Wait, Found, Join, Refuse>;
 
 // `listed`: -peers in order, with the newest answer of each (empty: none yet).
 BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed);
+
+// For a master that founded cluster `own` by itself, and holds nothing: the cluster that -peers names, if it should give
+// its own up for that one. Of two such masters that name each other, the one with the greater cluster id does.
+std::optional<ClusterId> cluster_to_join(ClusterId own, const std::map<std::string, Answer>& answers);
 
 // What we say to others about our own list: whom we see under it, ourselves included, sorted; and whether all answered.
 std::vector<NodeId> seen(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed);

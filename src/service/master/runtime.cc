@@ -9,6 +9,7 @@
 #include "api/raft.pb.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "core/topology/registry.h"
 #include "io/posix/udp.h"
 #include "service/master/bootstrap.h"
 #include "service/master/peer_calls.h"
@@ -28,7 +29,9 @@ constexpr Duration kJoinInterval = 100ms;
 constexpr Duration kHintInterval = 500ms;
 constexpr Duration kIdleInterval = 1s;
 constexpr Duration kTellInterval = 5s;
-constexpr Duration kTwinPatience = 300ms;      // how long a master that moved asks whether its folder is a copy
+constexpr Duration kFirstWordPatience = 300ms; // how long a master asks others before its own first word
+constexpr Duration kForeignInterval = 5s;      // between looks at listed masters of another cluster
+constexpr Duration kListedInterval = 300ms;    // between looks at listed masters that are no members (below kLoneWait)
 // A master that was given no -peers listens this long for a cluster that knows its address before it founds its own:
 // the members of such a cluster redial a lost member at least every 300 ms (kRedialMax, and gRPC's jitter on it).
 constexpr Duration kLoneWait = 400ms;
@@ -60,10 +63,32 @@ Answer answer_of(const RaftGreeting& greeting) {
                 .drawn_cluster = ClusterId(uuid_of(greeting.drawn_cluster())),
                 .listed_all = greeting.listed_all(),
                 .founding = decoded(greeting.founding()),
-                .configuration = decoded(greeting.configuration())};
+                .configuration = decoded(greeting.configuration()),
+                .holds_data = greeting.holds_data()};
   for (const auto& node : greeting.listed()) answer.listed.emplace_back(uuid_of(node));
   std::sort(answer.listed.begin(), answer.listed.end());
   return answer;
+}
+
+// Whether the log that was found is that of a cluster of one.
+bool is_lone(const storage::RaftStore::Opened& opened, NodeId self) {
+  raft::Configuration last = opened.start.snapshot ? opened.start.snapshot->configuration : raft::Configuration();
+  for (const auto& entry : opened.start.entries) {
+    if (entry.kind == EntryKind::configuration) last = decoded(std::string(entry.data.view()));
+  }
+  return last.members().size() == 1 && last.find(self) != nullptr;
+}
+
+// Whether anybody may have been given a key or a volume by what is in the log. Reads it as the state machine will; what
+// cannot be read, or is hidden in a snapshot, counts as data.
+bool may_hold_data(const storage::RaftStore::Opened& opened, std::uint32_t feature_level) {
+  if (opened.start.snapshot || opened.start.damage) return true;
+  topology::Registry registry(feature_level);
+  for (const auto& entry : opened.start.entries) {
+    if (entry.kind != EntryKind::command) continue;
+    if (!registry.apply(entry.index, entry.term, bytes_of(entry.data.view()))) return true;
+  }
+  return registry.state().max_volume_id != VolumeId();
 }
 
 class Runtime final : public MasterRuntime, public LinkAcceptor {
@@ -112,10 +137,13 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
     return {.cluster = identity.cluster, .voter = identity.node, .segment_bytes = config_.segment_bytes};
   }
   Status open_state();
-  Status set_aside(const Error& why);
+  Status set_aside(const Error& why) HOLDFAST_REQUIRES(mutex_);
+  Status begin_anew(const std::string& reason, std::vector<raft::Member> known) HOLDFAST_REQUIRES(mutex_);
   void make_host();
   Status take_part(storage::RaftStore::Opened opened);
   Status refuse_copy();
+  Status give_up_lone_cluster();
+  std::map<std::string, RaftGreeting> ask(const std::set<std::string>& places, const RaftGreeting& greeting);
   Status found(ClusterId cluster, const raft::Configuration& configuration);
   Status enter(const Entrance& entrance);
 
@@ -128,6 +156,8 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void keep_members();
   void tell(Instant now, const std::string& what);
   void compare_with_peers();
+  std::optional<Duration> listed_interval(const raft::Configuration& configuration);
+  void tell_of_foreign(const std::string& name, ClusterId theirs);
   std::vector<std::string> join_targets();
   void consider_invitation(const RaftGreeting& from);
   void greet(RaftGreeting* greeting);
@@ -190,6 +220,9 @@ Status Runtime::open() {
   }
   lock_ = std::move(*lock);
   if (auto done = open_state(); !done) return done;
+  if (opened_) {
+    if (auto done = give_up_lone_cluster(); !done) return done;
+  }
   make_host();
   return {};
 }
@@ -239,19 +272,26 @@ Status Runtime::set_aside(const Error& why) {
     return Error{Code::corrupt, why.what() + ". There is no other master to learn from: restore " + folder_ +
                                     " from a backup, or remove it to begin an empty cluster"};
   }
-  const std::string aside = io::join(folder_, "damaged-" + std::to_string(identity_.incarnation.value()));
-  LOG_ERROR("{}. Its files are kept in {}; this master joins the others as a new member", why.what(), aside);
+  LOG_ERROR("{}. This master joins the others as a new member", why.what());
+  auto others = identity_.members;
+  std::erase_if(others, [&](const auto& member) { return member.id == identity_.node; });
+  return begin_anew("damaged", std::move(others));
+}
+
+// The files go aside, into a folder named after `reason`; what comes is a member that never was before, and asks `known`.
+Status Runtime::begin_anew(const std::string& reason, std::vector<raft::Member> known) {
+  const std::string aside = io::join(folder_, reason + "-" + std::to_string(identity_.incarnation.value()));
   if (auto done = disk_.make_folder(aside); !done) return done;
   for (const char* name : {"identity.json", "vote", "progress", "log", "snapshot"}) {
     const auto path = io::join(folder_, name);
     if (!disk_.info(path).ok()) continue;
     if (auto done = disk_.rename(path, io::join(aside, name)); !done) return done;
   }
+  LOG_INFO("the files of before are kept in {}", aside);
   auto fresh = storage::new_identity(random_);
   fresh.incarnation = Incarnation(1);
   fresh.self = identity_.self;
-  fresh.members = identity_.members;  // whom to ask
-  std::erase_if(fresh.members, [&](const auto& member) { return member.id == identity_.node; });
+  fresh.members = std::move(known);
   identity_ = std::move(fresh);
   return storage::store_identity(disk_, identity_path(), identity_);
 }
@@ -326,35 +366,79 @@ Status Runtime::refuse_copy() {
     places.erase("");
     places.erase(identity_.self);
   }
+  RaftGreeting greeting;
+  greet(&greeting);
+  for (const auto& [place, answer] : ask(places, greeting)) {
+    if (answer.node() != greeting.node() || answer.process() == greeting.process()) continue;
+    return Error{Code::refused, "the master at " + place + " runs with the identity of " + folder_ +
+                                    ": this folder is a copy of its folder. Remove " + folder_ +
+                                    " and start again: then this master joins as a new member"};
+  }
+  return {};
+}
+
+// Who answers at these places within kFirstWordPatience.
+std::map<std::string, RaftGreeting> Runtime::ask(const std::set<std::string>& places, const RaftGreeting& greeting) {
   struct Round {
     Mutex mutex;
     Condition ended;
     std::size_t open HOLDFAST_GUARDED_BY(mutex) = 0;
-    std::string twin HOLDFAST_GUARDED_BY(mutex);
+    std::map<std::string, RaftGreeting> answers HOLDFAST_GUARDED_BY(mutex);
   };
   auto round = std::make_shared<Round>();
-  round->open = places.size();
-  RaftGreeting greeting;
-  greet(&greeting);
+  {
+    Guard guard(round->mutex);
+    round->open = places.size();
+  }
   for (const auto& place : places) {
-    calls_.meet(place, greeting, [round, place, own = greeting](Result<RaftGreeting> answer) {
+    calls_.meet(place, greeting, [round, place](Result<RaftGreeting> answer) {
       Guard guard(round->mutex);
       --round->open;
-      if (answer && answer->node() == own.node() && answer->process() != own.process()) round->twin = place;
+      if (answer) round->answers.emplace(place, std::move(*answer));
       round->ended.notify_all();
     });
   }
-  const Instant until = clock_.now() + kTwinPatience;
+  const Instant until = clock_.now() + kFirstWordPatience;
   Guard guard(round->mutex);
-  while (round->open > 0 && round->twin.empty()) {
+  while (round->open > 0) {
     const Duration left = until - clock_.now();
     if (left <= Duration(0)) break;
     (void)round->ended.wait_for(round->mutex, left);
   }
-  if (round->twin.empty()) return {};
-  return Error{Code::refused, "the master at " + round->twin + " runs with the identity of " + folder_ +
-                                  ": this folder is a copy of its folder. Remove " + folder_ +
-                                  " and start again: then this master joins as a new member"};
+  return round->answers;
+}
+
+// A master that was once started without -peers has founded a cluster of its own. When -peers names masters of another
+// one now, and nothing was ever stored in the own one, it is given up: this master joins those as a new member, and
+// never votes as the old one. Before its first word, so nobody can have been promised anything since the last start.
+Status Runtime::give_up_lone_cluster() {
+  std::set<std::string> places;
+  RaftGreeting greeting;
+  ClusterId own;
+  {
+    Guard guard(mutex_);
+    for (const auto& peer : config_.peers) {
+      if (!(peer == config_.self)) places.insert(text(peer));
+    }
+    if (places.empty() || !is_lone(*opened_, identity_.node) || may_hold_data(*opened_, config_.feature_level)) return {};
+    own = identity_.cluster;
+    greeting.set_format(kGreetingFormat);
+    greeting.set_node(uuid_bytes(identity_.node.value()));
+    greeting.set_process(uuid_bytes(process_));
+    greeting.set_incarnation(identity_.incarnation.value());
+    greeting.set_feature_level(config_.feature_level);
+    greeting.set_address(identity_.self);
+    greeting.set_phase(RAFT_PHASE_NEW);
+  }
+  std::map<std::string, Answer> answers;
+  for (const auto& [place, answer] : ask(places, greeting)) answers.emplace(place, answer_of(answer));
+  const auto target = cluster_to_join(own, answers);
+  if (!target) return {};
+  Guard guard(mutex_);
+  LOG_WARNING("this master once founded cluster {} by itself, and nothing was stored in it; -peers names masters of "
+              "cluster {}: it gives up its own and joins them as a new member", text(own), text(*target));
+  opened_.reset();
+  return begin_anew("given-up", {});
 }
 
 void Runtime::stop(Duration transfer_wait_max) {
@@ -584,6 +668,7 @@ void Runtime::meet_listed(Instant now, Duration interval) {
       std::shared_ptr<PeerLinks> links;
       bool news = false;
       std::optional<Answer> heard;
+      std::optional<ClusterId> foreign_cluster;
       if (answer) heard = answer_of(*answer);
       {
         Guard guard(mutex_);
@@ -594,8 +679,12 @@ void Runtime::meet_listed(Instant now, Duration interval) {
         // Gone again: a master that does not answer now must not count as seen.
         slot = std::move(heard);
         links = links_;
-        if (links && slot && slot->cluster != identity_.cluster) links = nullptr;
+        if (links && slot && slot->cluster != identity_.cluster) {
+          links = nullptr;
+          if (!slot->cluster.value().empty()) foreign_cluster = slot->cluster;
+        }
       }
+      if (foreign_cluster) tell_of_foreign(name, *foreign_cluster);
       if (links && answer) {
         links->learn(*answer, false);
         links->hint(NodeId(uuid_of(answer->node())), name);
@@ -622,6 +711,10 @@ Duration Runtime::member_turn(Instant now) {
   keep_members();
   Duration wait = kIdleInterval;
   if (view->is_leader()) announce_addresses(*view);
+  if (const auto interval = listed_interval(*configuration)) {
+    meet_listed(now, *interval);
+    wait = std::min(wait, *interval);
+  }
   const bool all_connected =
       std::all_of(view->members.begin(), view->members.end(), [](const auto& member) { return member.connected; });
   if (!all_connected) {
@@ -630,6 +723,40 @@ Duration Runtime::member_turn(Instant now) {
     wait = kHintInterval;
   }
   return wait;
+}
+
+// How often to call the listed masters that are no members: those without state are invited by that. Empty: there are none.
+std::optional<Duration> Runtime::listed_interval(const raft::Configuration& configuration) {
+  Guard guard(mutex_);
+  std::optional<Duration> interval;
+  for (const auto& [name, answer] : listed_) {
+    const bool is_member = answer ? configuration.find(answer->node) != nullptr
+                                  : std::any_of(configuration.members().begin(), configuration.members().end(),
+                                                [&, n = &name](const auto& m) { return same_address(m.address, *n); });
+    if (is_member) continue;
+    const bool is_foreign = answer && !answer->cluster.value().empty() && answer->cluster != identity_.cluster;
+    interval = std::min(interval.value_or(kForeignInterval), is_foreign ? kForeignInterval : kListedInterval);
+  }
+  return interval;
+}
+
+// A listed master belongs to another cluster: says once what the operator can do.
+void Runtime::tell_of_foreign(const std::string& name, ClusterId theirs) {
+  const auto configuration = host_->configuration();
+  const bool lone = configuration && configuration->members().size() == 1;
+  const bool holds_data = !config_.holds_data || config_.holds_data();
+  Guard guard(mutex_);
+  if (!told_.insert("foreign " + name + text(theirs)).second) return;
+  std::string advice = "Name masters of one cluster only";
+  if (lone && !holds_data) {
+    advice = "Nothing is stored under this one, which it founded by itself: start it again with the same -peers, and it "
+             "joins them as a new member";
+  } else if (lone) {
+    advice = "Both may hold files, so they cannot become one. To bring this master there: copy out what is stored under "
+             "it, stop it, remove " + folder_ + " and start it again with the same -peers";
+  }
+  LOG_ERROR("-peers names {}, a master of cluster {}; this one belongs to cluster {}. {}", name, text(theirs),
+            text(identity_.cluster), advice);
 }
 
 std::vector<std::string> Runtime::join_targets() {
