@@ -209,7 +209,9 @@ Result<Answer> Registry::apply(const RaiseKeys& command) {
 
 Result<Answer> Registry::apply(const AdoptDirs& command) {
   if (command.dirs.size() > kDirsPerCommandMax) return invalid("too many folders at once");
-  if (!state_.may_adopt(command.cluster_id)) {
+  // An empty folder brings nothing of its old cluster along: neither keys nor volumes, nor a claim to its generation.
+  const bool only_empty = !state_.may_adopt(command.cluster_id) && !command.has_volumes;
+  if (!state_.may_adopt(command.cluster_id) && !only_empty) {
     return Error(Code::refused, "its folders belong to cluster " + text(command.cluster_id) + ", this is cluster " +
                                     text(state_.cluster_id));
   }
@@ -217,13 +219,13 @@ Result<Answer> Registry::apply(const AdoptDirs& command) {
   dirs.insert(command.dirs.begin(), command.dirs.end());
   if (dirs.size() > kDirsMax) return Error(Code::no_space, "more than " + std::to_string(kDirsMax) + " folders");
 
-  const bool foreign = !command.cluster_id.value().empty() && command.cluster_id != state_.cluster_id;
+  const bool foreign = !only_empty && !command.cluster_id.value().empty() && command.cluster_id != state_.cluster_id;
   const bool first_of_cluster =
       foreign && std::find(state_.adopted_clusters.begin(), state_.adopted_clusters.end(), command.cluster_id) ==
                      state_.adopted_clusters.end();
   // Masters were lost if the volume server has obeyed a generation that these masters never had, or another cluster.
-  const bool masters_lost = first_of_cluster || command.generation > state_.generation ||
-                            (foreign && command.generation == state_.generation);
+  const bool masters_lost = !only_empty && (first_of_cluster || command.generation > state_.generation ||
+                                            (foreign && command.generation == state_.generation));
   const bool has_all = std::includes(state_.dirs->begin(), state_.dirs->end(), dirs.begin(), dirs.end());
   if (!has_all) state_.dirs = std::make_shared<const DirSet>(std::move(dirs));
   if (first_of_cluster) state_.adopted_clusters.push_back(command.cluster_id);

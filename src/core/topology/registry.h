@@ -85,7 +85,7 @@ struct RaiseKeys {
 };
 // Folders of one volume server become the cluster's. `has_volumes`: they hold files, of which max_key and
 // max_volume_id are the largest. `cluster_id`, `generation`: what the volume server remembers (empty: nothing).
-// Refused when they belong to another cluster, unless this one is new and takes over that one's volumes.
+// Refused when they belong to another cluster and hold files, unless this one is new and takes over that one's volumes.
 struct AdoptDirs {
   ClusterId cluster_id;
   Generation generation;

@@ -178,6 +178,20 @@ TEST(Registry, NewMastersTakeOverTheVolumesOfALostClusterUnderANewGeneration) {
   EXPECT_FALSE(log.state().has_dir(Uuid{3, 3}));
 }
 
+TEST(Registry, AnEmptyFolderOfAnotherClusterIsTakenAndBringsNothingAlong) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.apply(AllocateVolumeIds{3}).ok());
+  const auto before = log.state();
+  ASSERT_TRUE(log.apply(adopt(kTheirs, 1, 0, 0, 9)).ok());
+  EXPECT_TRUE(log.state().has_dir(Uuid{3, 1}));
+  EXPECT_EQ(log.state().generation, before.generation);
+  EXPECT_EQ(log.state().next_key, before.next_key);
+  EXPECT_EQ(log.state().max_volume_id, before.max_volume_id);
+  EXPECT_TRUE(log.state().adopted_clusters.empty());
+  EXPECT_EQ(log.apply(adopt(kTheirs, 2, 7, 1, 9)).error().code(), Code::refused);  // with files as ever
+}
+
 TEST(Registry, AVolumeServerThatObeyedALaterGenerationShowsThatStateWasLost) {
   Log log;
   ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());

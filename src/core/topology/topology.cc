@@ -41,7 +41,7 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
     const std::string url = host_port(report.ip, static_cast<std::uint16_t>(report.port));
     std::string id = trimmed(report.id);
     if (id.empty()) id = url;
-    if (!may_join(report.cluster_id)) {
+    if (!may_join(report.cluster_id, report.full && report.volumes.empty())) {
       answer.refusal = "the folders of volume server " + url + " belong to cluster " + text(report.cluster_id) +
                        ", these masters are cluster " + text(registry_.cluster_id) +
                        ": start it with its own masters, or, to give its volumes to these, remove holdfast.json from "
@@ -63,7 +63,10 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
   server->heard = now;
   server->pulse = report.pulse.value_or(options_.foreign_pulse);
   if (report.process) server->process = report.process;
-  if (report.cluster_id != ClusterId()) server->cluster_id = report.cluster_id;
+  if (report.cluster_id != ClusterId() && report.cluster_id != server->cluster_id) {
+    server->cluster_id = report.cluster_id;
+    server->generation = Generation();  // another cluster's says nothing here
+  }
   server->generation = std::max(server->generation, report.generation);
   const bool had_writes = server->takes_writes();
   server->silent = false;
@@ -94,9 +97,9 @@ Topology::Server* Topology::find_by_url(std::string_view url) {
   return it == by_url_.end() ? nullptr : it->second;
 }
 
-bool Topology::may_join(ClusterId cluster) const {
+bool Topology::may_join(ClusterId cluster, bool is_empty) const {
   // Before the registry is known (a start, nothing applied yet) nobody is turned away; nothing is writable then.
-  return registry_.cluster_id == ClusterId() || registry_.may_adopt(cluster);
+  return is_empty || registry_.cluster_id == ClusterId() || registry_.may_adopt(cluster);
 }
 
 std::vector<std::string> Topology::folders_held_by_others(const std::string& id, const std::string& url,
@@ -268,7 +271,7 @@ void Topology::set_registry(const RegistryState& state, Instant now) {
   registry_ = state;
   std::vector<std::string> refused;
   for (auto& [id, server] : servers_) {
-    if (!may_join(server->cluster_id)) {
+    if (!may_join(server->cluster_id, server->volumes.empty())) {
       refused.push_back(id);
       continue;
     }
@@ -540,7 +543,13 @@ std::vector<LocationEvent> Topology::take_events() { return std::exchange(events
 std::vector<AdoptDirs> Topology::pending_adoptions(std::size_t limit) const {
   std::vector<AdoptDirs> commands;
   for (const auto& [id, server] : servers_) {
-    if (server->folders_adopted || !server->session || !may_join(server->cluster_id)) continue;
+    if (server->folders_adopted || !server->session || !may_join(server->cluster_id, server->volumes.empty())) {
+      continue;
+    }
+    // An empty one of another cluster is done when its folders are: what it waits for is its own decision to leave that.
+    const bool has_all = std::all_of(server->dirs.begin(), server->dirs.end(),
+                                     [this](const Uuid& dir) { return registry_.has_dir(dir); });
+    if (has_all && !registry_.may_adopt(server->cluster_id)) continue;
     AdoptDirs command{server->cluster_id, server->generation, !server->volumes.empty(), server->max_file_key, {}, {}};
     for (const auto& [volume, info] : server->volumes) {
       command.max_volume_id = std::max(command.max_volume_id, volume);

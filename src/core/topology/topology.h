@@ -219,7 +219,8 @@ class Topology {
   void release_folders(Server& server);
   bool check_folders(const Server& server) const;
   bool check_keys(const Server& server) const;
-  bool may_join(ClusterId cluster) const;
+  // `is_empty`: the server holds no volume. Then it may leave another cluster for this one.
+  bool may_join(ClusterId cluster, bool is_empty) const;
   void update_liveness(Server& server);
   void refresh_volumes(Server& server);
   void forget(const std::string& id, Instant now);

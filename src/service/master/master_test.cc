@@ -673,11 +673,53 @@ TEST(Master, FoldersOfAnotherClusterAreRefusedOnceThisOneHasVolumes) {
   (void)answer_of(cluster.assign());
   topology::Report report = fake_report(2);
   report.cluster_id = ClusterId(Uuid{999, 9});
+  report.volumes.emplace_back().id = VolumeId(3);
   auto session = cluster.master().open_session("x");
   const auto reply = session->on_report(report);
   ASSERT_TRUE(reply.has_value());
   EXPECT_FALSE(reply->accepted);
   EXPECT_THAT(reply->refusal, HasSubstr("holdfast.json"));
+}
+
+// A volume server that was started with masters of its own by mistake, and holds nothing yet.
+TEST(Master, AnEmptyVolumeServerOfAnotherClusterMayComeOver) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  topology::Report report = fake_report(2);
+  report.cluster_id = ClusterId(Uuid{999, 9});
+  report.generation = Generation(5);
+  auto session = cluster.master().open_session("x");
+  std::optional<ReportReply> reply;
+  ASSERT_TRUE(cluster.eventually([&] {
+    cluster.clock.advance(100ms);
+    cluster.pulse(1);
+    if (auto next = session->on_report(report)) reply = next;
+    return reply && reply->accepted && !reply->adopted_dirs.empty();
+  }));
+  const auto& registry = dynamic_cast<PublishedRegistry&>(cluster.master().state_machine());
+  EXPECT_EQ(registry.state()->generation, Generation(1));
+  const auto writable = [&] {
+    const auto status = cluster.master().topology_status(false);
+    for (const auto& server : status.data_centers[0].racks[0].servers) {
+      if (server.url == "10.0.0.2:8080") return server.writable;
+    }
+    return false;
+  };
+  EXPECT_FALSE(writable());  // it would refuse our orders still
+  const Index applied = registry.applied();
+  for (int i = 0; i < 100; ++i) {
+    cluster.clock.advance(100ms);
+    (void)session->on_report(report);
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_LE(registry.applied().value(), applied.value() + 3);  // it is not adopted again and again
+  report.cluster_id = FakeGroup::cluster();
+  report.generation = Generation(0);
+  (void)session->on_report(report);
+  EXPECT_TRUE(cluster.eventually(writable));
+  EXPECT_EQ(registry.state()->generation, Generation(1));
 }
 
 TEST(Master, AVolumeServerLearnsTheClusterItsMastersAndWhatWasAdopted) {
