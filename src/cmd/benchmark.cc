@@ -280,6 +280,19 @@ class Benchmark {
   std::size_t running_ = 0;  // workers not done yet
 };
 
+bool tell_cannot_write(const std::string& path) {
+  std::printf("cannot write %s: %s\n", path.c_str(), errno_words(errno).c_str());
+  std::fflush(stdout);
+  return false;
+}
+
+// Found out before the work rather than after it.
+bool can_be_written(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  return ::access(folder.c_str(), W_OK | X_OK) == 0 || tell_cannot_write(path);
+}
+
 bool write_file(const std::string& path, const std::string& text) {
   // Under another name first: a run that is cut short leaves the list of the one before.
   const std::string fresh = fmt::format("{}.{}.part", path, ::getpid());
@@ -288,13 +301,13 @@ bool write_file(const std::string& path, const std::string& text) {
     out << text;
     out.close();
     if (!out) {
-      std::printf("cannot write %s: %s\n", path.c_str(), std::strerror(errno));
+      (void)tell_cannot_write(path);
       ::unlink(fresh.c_str());
       return false;
     }
   }
   if (std::rename(fresh.c_str(), path.c_str()) == 0) return true;
-  std::printf("cannot write %s: %s\n", path.c_str(), std::strerror(errno));
+  (void)tell_cannot_write(path);
   ::unlink(fresh.c_str());
   return false;
 }
@@ -319,6 +332,11 @@ int run_benchmark(const Call& call) {
   }
   const Interruption interruption([] { std::fputs("\ninterrupted\n", stderr); });
 
+  const std::string list = expand_home(flags.string("list"));
+  const std::string histogram = expand_home(flags.string("histogram"));
+  if (!only_read && !can_be_written(list)) return 1;
+  if (!histogram.empty() && !can_be_written(histogram)) return 1;
+
   const auto cores = io::posix::usable_cores();
   const auto wished = flags.integer("maxCpu");
   const auto threads = wished > 0 ? static_cast<unsigned>(wished) : cores;
@@ -342,7 +360,6 @@ int run_benchmark(const Call& call) {
   }
 
   Benchmark benchmark(**tools, flags);
-  const std::string list = expand_home(flags.string("list"));
   std::vector<std::string> fids;
   if (!only_read) {
     benchmark.write(fids);
@@ -362,9 +379,8 @@ int run_benchmark(const Call& call) {
     }
     benchmark.read(fids);
   }
-  if (const auto& path = flags.string("histogram"); !path.empty()) {
-    const bool written =
-        write_file(expand_home(path), "# phase\tfrom_ms\tto_ms\trequests\n" + benchmark.histogram());
+  if (!histogram.empty()) {
+    const bool written = write_file(histogram, "# phase\tfrom_ms\tto_ms\trequests\n" + benchmark.histogram());
     if (!written) return 1;
   }
   return 0;

@@ -464,6 +464,10 @@ def test_benchmark_of_nothing_is_refused():
     status, out, err = weed("benchmark", "-readOnly", "-writeOnly")
     expect(status, 2, "exit")
     expect(err.splitlines()[0], "Error: -readOnly and -writeOnly are mutually exclusive.", "first line")
+    # What cannot be written is told before a million files are, and needs no master.
+    for flag in ("-list", "-histogram"):
+        status, out, err = weed("benchmark", "-master=localhost:1", f"{flag}=/no/such/file")
+        expect((status, out.splitlines()[1:]), (1, ["cannot write /no/such/file: no such file or directory"]), flag)
 
 
 def test_uploads_and_downloads_go_on_while_the_leader_is_killed():
