@@ -84,7 +84,7 @@ Instant Core::Impl::suspect_at() const {
 
 std::string Core::Impl::suspicion() const {
   const auto whom = leader_ ? leader_ : suspect_;
-  if (!whom) return "no leader is known";
+  if (!whom) return "there was none before";
   if (link_lost_at_ != kDistantPast && now_ < link_lost_at_ + silence_.timeout()) {
     return "the connection to " + label(*whom) + " broke";
   }
