@@ -156,10 +156,8 @@ MultipartReader::Event MultipartReader::take_headers() {
   std::size_t lines = 0;
   while (true) {
     const auto end = input_.find('\n', lines);
-    if (end == std::string_view::npos) {
-      if (input_.size() > kHeaderBytesMax) return {Kind::malformed, {}};
-      return need_more();
-    }
+    if (std::min(end, input_.size()) > kHeaderBytesMax) return {Kind::malformed, {}};
+    if (end == std::string_view::npos) return need_more();
     const auto line = input_.substr(lines, end - lines);
     if (line.empty() || line == "\r") {
       if (!parse_header_lines(input_.substr(0, lines))) return {Kind::malformed, {}};

@@ -173,6 +173,7 @@ TEST(Multipart, SaysWhenItIsCutShortOrMalformed) {
   EXPECT_EQ(cut("--B\r\nno colon\r\n\r\ndata\r\n--B--", 3).second, "malformed");
   EXPECT_EQ(cut("--B\r\n folded: onto nothing\r\n\r\ndata\r\n--B--", 3).second, "malformed");
   EXPECT_EQ(cut("--B\r\nA: " + std::string(20000, 'x') + "\r\n\r\n", 1000).second, "malformed");
+  EXPECT_EQ(cut("--B\r\nA: " + std::string(20000, 'x') + "\r\n\r\n", 100'000).second, "malformed");
   EXPECT_TRUE(cut("--B--", 1).first.empty());
 }
 

@@ -93,7 +93,9 @@ Asked::Asked(const http::Request& request) : is_head(request.method == Method::h
   }
   path = parse_volume_path(text);
   if (!request.query.empty()) params.emplace(request.query);
-  for (const auto& header : request.headers) {
+  // From the last to the first: of a header that comes twice the first counts, as everywhere.
+  for (std::size_t i = request.headers.size(); i-- > 0;) {
+    const auto& header = request.headers[i];
     switch (header.name.size()) {
       case 5:
         if (!is_head && io::http1::same_name(header.name, "Range")) range = header.value;

@@ -331,6 +331,14 @@ TEST_F(VolumeRoutesTest, HonoursConditions) {
   EXPECT_EQ(unchanged["Content-Length"], "-");
 }
 
+TEST_F(VolumeRoutesTest, ReadsTheFirstOfAHeaderThatComesTwice) {
+  const auto etag = server_.put("/1,01637037d6", "0123456789", {{"Content-Type", "a/b"}})["Etag"];
+  EXPECT_EQ(server_.get("/1,01637037d6", {{"Range", "bytes=0-0"}, {"Range", "bytes=1-1"}}).body, "0");
+  EXPECT_EQ(server_.get("/1,01637037d6", {{"If-None-Match", etag}, {"If-None-Match", "\"x\""}}).status, 304);
+  server_.put("/1,02637037d6", std::string(1000, 'x'), {{"Content-Type", "text/plain"}});
+  EXPECT_EQ(server_.get("/1,02637037d6", {{"Accept-Encoding", "gzip"}, {"Accept-Encoding", "br"}})["Content-Encoding"], "gzip");
+}
+
 TEST_F(VolumeRoutesTest, LetsTheQueryOverrideHeaders) {
   server_.put("/1,01637037d6", "abc", {{"Content-Type", "a/b"}});
   auto answer = server_.get("/1,01637037d6?response-content-type=x%2Fy&Response-Cache-Control=no-store&response-content-disposition=d&"
