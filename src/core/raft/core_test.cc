@@ -548,6 +548,37 @@ TEST(Restart, ADamagedMiddleIsSentAgainAndNeverLeadsBefore) {
   EXPECT_EQ(c.commands(hurt).size(), 5u);
 }
 
+// Found by the simulator: the snapshot replaced the hole, and the member went on as if it had one: it never led again.
+TEST(Restart, ASnapshotThatCoversAHoleEndsTheDamage) {
+  Cluster c(3, [](Options& options) { options.log_tail_bytes_max = 0; });
+  const auto l = c.elect();
+  const auto hurt = l == 1 ? 2 : 1;
+  for (int i = 0; i < 5; ++i) c.propose(l, std::to_string(i));
+  c.run(50ms);
+  c.kill(hurt);
+  for (int i = 0; i < 5; ++i) c.propose(l, "later");
+  c.run(50ms);
+  const auto index = c.status(l).commit;
+  auto& disk = c.member(l).disk;
+  SnapshotMeta meta;
+  meta.last = {disk.entries.back().term, index};
+  meta.configuration = c.core(l).configuration_at(index);
+  meta.configuration_index = Index(1);
+  disk.snapshot = meta;
+  disk.entries.clear();
+  disk.disk_first = index.next();
+  c.give(l, SnapshotTaken{.index = index, .disk_first = index.next(), .term = meta.last.term});
+  const auto last = c.member(hurt).disk.entries.back();
+  ASSERT_LT(last.index, index);
+  c.start(hurt, Damage{.first = Index(3), .last = {last.term, last.index}});
+  c.run(500ms);
+  EXPECT_EQ(c.status(hurt).counters.snapshots_installed, 1u);
+  EXPECT_EQ(c.status(hurt).counters.damage_repaired, 1u);
+  EXPECT_GE(c.status(hurt).last, index);
+  c.give(l, TransferRequested{node(hurt)});
+  EXPECT_TRUE(c.run_until([&] { return c.leader() == hurt; }));
+}
+
 TEST(Restart, ADamagedMemberDoesNotVoteForALogThatMayLackWhatItLost) {
   Cluster c(3);
   const auto l = c.elect();
@@ -679,6 +710,29 @@ TEST(Membership, ALearnerCatchesUpAndBecomesAVoter) {
   c.run(500ms);
   EXPECT_EQ(c.core(l).configuration().voter_count(), 4u);
   EXPECT_EQ(c.commands(4).size(), 20u);
+}
+
+// Found by the simulator. One voter's log makes a learner a voter; the learner's own, of a later term, does not know of
+// that and is ahead of everyone's. The voter needs its vote and cannot have it, so the learner itself must stand.
+TEST(Membership, ALearnerThatIsAheadOfEveryVoterStandsWhenAVoterNeedsIt) {
+  Cluster c(4);
+  const auto configuration = [](std::uint64_t term, std::uint64_t index, bool promoted) {
+    auto members = story::voters(4).members();
+    members[3].voter = promoted;
+    return Entry{Term(term), Index(index), EntryKind::configuration, kEntryFormat, encode(Configuration(members))};
+  };
+  const std::vector<Entry> common{bootstrap_entry(story::voters(3)), configuration(2, 2, false)};
+  for (std::uint64_t n = 1; n <= 4; ++n) {
+    c.kill(n);
+    c.member(n).disk.entries = common;
+    c.member(n).disk.hard_state = {Term(5), NodeId(), Index(2)};
+  }
+  c.member(1).disk.entries.push_back(configuration(4, 3, true));
+  c.member(4).disk.entries.push_back(Entry{Term(5), Index(3), EntryKind::term_start, kEntryFormat, {}});
+  for (const std::uint64_t n : {1, 3, 4}) c.start(n);  // 2 led term 5, and is gone
+  ASSERT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
+  EXPECT_EQ(*c.leader(), 4u);
+  EXPECT_TRUE(c.run_until([&] { return c.status(4).commit >= Index(4); }));
 }
 
 TEST(Membership, AWipedMemberIsReplacedByItsNewSelf) {

@@ -177,6 +177,54 @@ TEST_F(RaftStoreTest, TheLastSyncedBatchIsMissedWhenItRots) {
   EXPECT_EQ(opened.start.damage->last, (raft::LogPosition{.term = Term(2), .index = Index(4)}));
 }
 
+// Found by the simulator: the power loss took the note of how far the log had been synced, and the process that came
+// after it read the log, counted on it, and wrote nothing before it ended.
+TEST_F(RaftStoreTest, TheLastSyncedBatchIsMissedAlsoWhenNothingWasWrittenSinceTheStart) {
+  {
+    auto opened = open();
+    append(*opened.store, entries(2, 2, 3));
+  }
+  disk.crash_keeping([](const auto&) { return false; }, 0);
+  EXPECT_EQ(open().start.entries.size(), 4u);
+  disk.kill_process();
+  const auto bootstrap = record_bytes(raft::bootstrap_entry(configuration()).data.size());
+  const auto third = kSegmentHeaderBytes + bootstrap + 2 * record_bytes(entry(2, 2).data.size());
+  ASSERT_TRUE(disk.rot("m/log/0000000000000001.seg", third + kRecordHeaderBytes, 0));
+  const auto opened = open();
+  EXPECT_EQ(opened.start.entries.size(), 3u);
+  ASSERT_TRUE(opened.start.damage);
+  EXPECT_EQ(opened.start.damage->last, (raft::LogPosition{.term = Term(2), .index = Index(4)}));
+}
+
+// Found by the simulator: a suffix that had been replaced, below the commit index by then, came back when the segment
+// that replaced it could not be read.
+TEST_F(RaftStoreTest, AReplacedSuffixDoesNotComeBackWhenTheSegmentThatReplacedItIsLost) {
+  for (const bool rotten : {true, false}) {
+    SetUp();
+    {
+      auto opened = open();
+      append(*opened.store, entries(2, 2, 9, 200));  // the first segment: 2 to 10
+      std::uint64_t next = 5;                        // the second one: from 5 on, and a third after it
+      while (opened.store->log().sequence() < 3) append(*opened.store, entries(3, next++, 1, 700));
+      ASSERT_LE(next, 11u);  // the third begins among the indices of what was replaced
+    }
+    const std::string lost = "m/log/0000000000000002.seg";
+    if (rotten) {
+      for (std::uint64_t at = 0; at < kSegmentHeaderBytes; at += 8) ASSERT_TRUE(disk.rot(lost, at, 0));
+    } else {
+      ASSERT_TRUE(disk.remove(lost).ok());
+    }
+    const auto opened = open();
+    for (const Entry& found : opened.start.entries) {
+      EXPECT_TRUE(found.index < Index(5) || found.term == Term(3)) << text(found.index) << " of term " << text(found.term);
+    }
+    ASSERT_TRUE(opened.start.damage);
+    EXPECT_LE(opened.start.damage->first, Index(5));
+    EXPECT_EQ(opened.start.damage->last.term, Term(3));
+    ASSERT_TRUE(RaftStore::clear(disk, "m").ok());
+  }
+}
+
 TEST_F(RaftStoreTest, ALostSegmentIsReportedAsDamage) {
   {
     auto opened = open();
