@@ -217,7 +217,9 @@ Task MasterRoutes::Inside::with_form(Exchange& exchange, Route route, bool needs
       exchange.abort();  // the client is gone, or sends what is no HTTP
       co_return;
     }
-    const auto body = json_error("a form of more than 1 MiB", wants_pretty(exchange.request().query));
+    const auto body = json_error(
+        "a form of more than 1 MiB: parameters belong here; files go to /submit or to a volume server",
+        wants_pretty(exchange.request().query));
     json(exchange, 413, body);
     co_return;
   }

@@ -232,6 +232,7 @@ TEST_F(Routes, AFormTooLargeIsRefused) {
   const auto answer = node.ask("POST", "/dir/assign", "Content-Type: application/x-www-form-urlencoded\r\n",
                                std::string((1 << 20) + 1, 'x'));
   EXPECT_EQ(answer.status, 413);
+  EXPECT_THAT(answer.body, HasSubstr("files go to /submit"));
 }
 
 // ---- /dir/lookup ---------------------------------------------------------------------------------------------------
