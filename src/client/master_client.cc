@@ -337,7 +337,8 @@ class Asking final : public Question, public std::enable_shared_from_this<Asking
       if (timer_) client_->timer().take_back(*timer_);
       if (!answer && answer.error().code() == Code::unavailable && last_error_) {
         // A leader that is busy has answered; its words say more than that time is up.
-        answer = last_error_->code() == Code::busy ? *last_error_ : Error(Code::unavailable, answer.error().what() + "; last: " + last_error_->what());
+        const Error late(Code::unavailable, answer.error().what() + "; last: " + last_error_->what());
+        answer = last_error_->code() == Code::busy ? *last_error_ : late;
       }
     }
     for (const auto& attempt : losers) attempt->context.TryCancel();
