@@ -86,6 +86,18 @@ class DiskStore final : public Store {
     return disk_.rot(path, random_.below(std::min<std::uint64_t>(info->size, 4096)), random_.below(8));
   }
 
+  bool misdirect() override {
+    const auto folder = io::join(kFolder, "log");
+    const auto names = disk_.list(folder);
+    if (!names || names->empty()) return false;
+    const auto& meant = (*names)[random_.below(names->size())];
+    const auto& hit = random_.below(4) == 0 ? (*names)[random_.below(names->size())] : meant;
+    disk_.set_faults({});
+    const bool done = misdirect(io::join(folder, meant), io::join(folder, hit));
+    apply_faults();
+    return done;
+  }
+
   std::string remarks() override { return std::exchange(remarks_, {}); }
 
   void fail_sometimes(bool on) override {
@@ -94,6 +106,28 @@ class DiskStore final : public Store {
   }
 
  private:
+  bool misdirect(const std::string& meant, const std::string& hit) {
+    constexpr std::uint64_t kBlock = 512;
+    const auto blocks = [](const std::string& bytes) {
+      return std::min<std::uint64_t>(bytes.size(), 4096) / kBlock;  // where something is: segments fill from the front
+    };
+    auto source = disk_.read_file(meant, kSegmentBytes * 2);
+    auto target = disk_.read_file(hit, kSegmentBytes * 2);
+    if (!source || !target || blocks(*source) == 0 || blocks(*target) == 0) return false;
+    const auto from = random_.below(blocks(*source)) * kBlock;
+    const auto to = random_.below(blocks(*target)) * kBlock;
+    const std::string block = source->substr(from, kBlock);
+    const bool missing = random_.below(2) == 0;
+    if (target->substr(to, kBlock) == block && !missing) return false;
+    const auto put = [&](const std::string& path, std::uint64_t at, const std::string& bytes) {
+      auto file = disk_.open(path, {.write = true});
+      return file && (*file)->write(at, bytes_of(bytes)).ok() && (*file)->sync().ok();
+    };
+    CHECK(put(hit, to, block));
+    if (missing && !(hit == meant && from == to)) CHECK(put(meant, from, std::string(kBlock, '\0')));
+    return true;
+  }
+
   static io::sim::DiskFaults torn() { return {.torn_sector_ppm = 300'000}; }
   void apply_faults() {
     auto faults = torn();

@@ -54,7 +54,7 @@ const char* const kMustHappen[] = {
     "writes of unknown outcome", "requests answered again", "orders obeyed", "orders refused", "folders adopted",
     "power losses", "kills", "crashes around a sync", "syncs that failed", "processes paused", "clocks stopped",
     "messages replayed", "snapshots taken", "snapshots installed", "truncations", "conflicts", "hand-overs",
-    "wrong suspicions", "leaders without a quorum", "disks wiped", "disks rotted", "starts with a damaged log",
+    "wrong suspicions", "leaders without a quorum", "disks wiped", "disks rotted", "writes misdirected", "starts with a damaged log",
     "damaged logs made whole", "changes of members", "members told of their removal", "configurations committed"};
 
 // The seed under way, for the handler of a failed CHECK.

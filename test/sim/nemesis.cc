@@ -227,10 +227,11 @@ void Nemesis::strike(const std::string& kind) {
     // Not together with a power loss: a rotten last record looks like one that was being written.
     master.crash(false);
     tell_of_death(*victim);
-    if (master.store().rot()) {
+    const bool misdirected = world_.chance(400'000);
+    if (misdirected ? master.store().misdirect() : master.store().rot()) {
       loss_ = Loss{*victim, id, false};
       rotted_.insert(id);
-      world_.checker().events.count("disks rotted");
+      world_.checker().events.count(misdirected ? "writes misdirected" : "disks rotted");
     }
     restart_later(*victim, 1ms, 300ms);
   } else if (kind == "wipe") {

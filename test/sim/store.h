@@ -47,6 +47,9 @@ class Store {
   // Makes something on the disk unreadable that was readable and synced. False: there was nothing to break.
   virtual bool rot() = 0;
 
+  // The same by a block of the log that was written at another block's place, and may be missing at its own.
+  virtual bool misdirect() { return rot(); }
+
   // What the last open() found and mended, for the trace.
   virtual std::string remarks() { return {}; }
 
