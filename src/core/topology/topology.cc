@@ -550,8 +550,15 @@ std::vector<AdoptDirs> Topology::pending_adoptions(std::size_t limit) const {
     const bool has_all = std::all_of(server->dirs.begin(), server->dirs.end(),
                                      [this](const Uuid& dir) { return registry_.has_dir(dir); });
     if (has_all && !registry_.may_adopt(server->cluster_id)) continue;
-    AdoptDirs command{server->cluster_id, server->generation, !server->volumes.empty(), server->max_file_key, {}, {}};
+    AdoptDirs command{server->cluster_id, server->generation, false, NeedleId(), VolumeId(), {}};
+    if (!server->process) command.max_key = server->max_file_key;  // it tells no key by volume
     for (const auto& [volume, info] : server->volumes) {
+      // In the folders that were adopted before lie keys of ours alone, unless masters were lost since. (A server of
+      // ours counts its disks as it lists its folders.)
+      const bool is_told = server->process && info->disk_id < server->dirs.size();
+      const bool is_same = server->cluster_id == registry_.cluster_id && server->generation <= registry_.generation;
+      if (is_told && is_same && registry_.has_dir(server->dirs[info->disk_id])) continue;
+      command.has_volumes = true;
       command.max_volume_id = std::max(command.max_volume_id, volume);
       // A key that is taken for corrupt must not hide the largest good one.
       if (info->max_key.value() <= kAdoptedKeyMax) command.max_key = std::max(command.max_key, info->max_key);

@@ -157,6 +157,7 @@ TEST_F(TopologyTest, FoldersWaitForTheirAdoption) {
   Report r = report(1, {volume(1)});
   r.location_uuids.push_back(text(Uuid{66, 66}));
   r.volumes[0].max_key = NeedleId(77);
+  r.volumes[0].disk_id = 1;
   EXPECT_TRUE(say(1, r).folders_pending);
   EXPECT_FALSE(writable(1));
   const auto pending = topology.pending_adoptions(10);
@@ -171,6 +172,48 @@ TEST_F(TopologyTest, FoldersWaitForTheirAdoption) {
   topology.set_registry(state, now);
   EXPECT_TRUE(writable(1));
   EXPECT_TRUE(topology.pending_adoptions(10).empty());
+}
+
+// What lies in the folders that are ours already was given by us: it skips no keys when another folder comes.
+TEST_F(TopologyTest, OnlyTheVolumesOfAFolderCountAtItsAdoption) {
+  Report r = report(1, {volume(1), volume(2)});
+  r.location_uuids.push_back(text(Uuid{66, 66}));
+  r.volumes[0].max_key = NeedleId(900'000);  // disk 0: adopted
+  r.volumes[1].max_key = NeedleId(77);
+  r.volumes[1].disk_id = 1;
+  r.cluster_id = registry().cluster_id;
+  say(1, r);
+  auto pending = topology.pending_adoptions(10);
+  ASSERT_EQ(pending.size(), 1u);
+  EXPECT_EQ(pending[0].max_key, NeedleId(77));
+  EXPECT_EQ(pending[0].max_volume_id, VolumeId(2));
+
+  // An empty folder beside a full one.
+  Report other = report(2, {volume(3)});
+  other.location_uuids.push_back(text(Uuid{67, 67}));
+  other.volumes[0].max_key = NeedleId(900'000);
+  other.cluster_id = registry().cluster_id;
+  say(2, other);
+  pending = topology.pending_adoptions(10);
+  ASSERT_EQ(pending.size(), 2u);
+  EXPECT_FALSE(pending[1].has_volumes);
+  EXPECT_EQ(pending[1].max_key, NeedleId());
+
+  // Servers of other builds do not say reliably what lies where: all they have counts.
+  Report upstream = report(3, {volume(4)});
+  upstream.process.reset();
+  upstream.location_uuids.push_back(text(Uuid{68, 68}));
+  upstream.max_file_key = NeedleId(5000);
+  say(3, upstream);
+  pending = topology.pending_adoptions(10);
+  ASSERT_EQ(pending.size(), 3u);
+  EXPECT_TRUE(pending[2].has_volumes);
+  EXPECT_EQ(pending[2].max_key, NeedleId(5000));
+
+  // It has obeyed masters that these do not know of: what they gave out counts as well.
+  r.generation = Generation(2);
+  say(1, r);
+  EXPECT_EQ(topology.pending_adoptions(10)[0].max_key, NeedleId(900'000));
 }
 
 TEST_F(TopologyTest, AReconnectReplacesTheServerInPlaceWhicheverStreamEndsFirst) {
