@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
 namespace holdfast::http {
@@ -15,7 +14,6 @@ using io::http1::Parsed;
 namespace {
 
 constexpr std::size_t kInBytes = 4096;           // first size of the receive buffer: most heads are far smaller
-constexpr std::size_t kBodyBytes = 64_KiB;       // one read of a body
 constexpr std::size_t kHeadersFirst = 24;        // storage for header lines; doubled when a head has more
 constexpr std::size_t kOutBytes = 1024;          // first size of an answer's buffer
 constexpr std::size_t kOutKeptBytes = 64_KiB;    // an answer's buffer above this is given back
@@ -24,15 +22,8 @@ constexpr int kRequestsInARow = 64;              // of one pipelining connection
 constexpr Duration kLingerTime = 2s;
 constexpr std::uint64_t kLingerBytes = 4_MiB;
 
-constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kChunkEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
-
-void append_number(OutBuffer& out, std::uint64_t number, int base = 10) {
-  char digits[20];
-  const auto end = std::to_chars(digits, digits + sizeof digits, number, base).ptr;
-  out.append({digits, static_cast<std::size_t>(end - digits)});
-}
 
 iovec piece_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
@@ -280,7 +271,7 @@ void Connection::head(int status) {
     return;
   }
   out_.append("HTTP/1.1 ");
-  append_number(out_, static_cast<std::uint64_t>(status));
+  out_.append_number(static_cast<std::uint64_t>(status));
   out_.append(" ");
   out_.append(reason(status));
   out_.append("\r\n");
@@ -289,7 +280,7 @@ void Connection::head(int status) {
 void Connection::complete_head(std::optional<std::uint64_t> length, bool chunked) {
   if (length) {
     out_.append("Content-Length: ");
-    append_number(out_, *length);
+    out_.append_number(*length);
     out_.append("\r\n");
   } else if (chunked) {
     out_.append("Transfer-Encoding: chunked\r\n");
@@ -366,7 +357,7 @@ bool Connection::write_ready(std::string_view piece) {
   if (is_head_ || is_without_body(status_)) piece = {};
   std::string_view after;
   if (chunked_out_ && !piece.empty()) {
-    append_number(out_, piece.size(), 16);
+    out_.append_number(piece.size(), 16);
     out_.append("\r\n");
     after = kChunkEnd;
   }
@@ -557,55 +548,6 @@ void Connection::next_request() {
   process();
 }
 
-bool Connection::can_skip_body() {
-  if (continue_owed_) return false;  // the client may or may not send it: only closing is clear
-  return parsed_.chunked || body_left_ <= listener_.options().drain_bytes_max;
-}
-
-bool Connection::drain_some() {
-  std::string_view piece;
-  while (true) {
-    switch (take_body(piece)) {
-      case Body::piece:
-        drained_ += piece.size();
-        if (drained_ > listener_.options().drain_bytes_max) {
-          keep_alive_ = false;
-          return true;
-        }
-        break;
-      case Body::finished:
-        return true;
-      case Body::malformed:
-        keep_alive_ = false;
-        return true;
-      case Body::need_more:
-        switch (receive_body_now()) {
-          case Received::some:
-            break;
-          case Received::nothing_yet:
-            return false;
-          case Received::ended:
-            close();
-            return true;
-        }
-        break;
-    }
-  }
-}
-
-void Connection::drain() {
-  if (drain_some()) {
-    if (closed_) return;
-    if (keep_alive_) {
-      next_request();
-    } else {
-      linger();
-    }
-    return;
-  }
-  awaits_read_ = true;
-}
-
 void Connection::linger() {
   if (closed_) return;
   if (phase_ != Phase::lingering) {
@@ -658,221 +600,11 @@ void Connection::break_up() {
   fail({Code::io, "server is stopping"});
 }
 
-// --- the request's body
-
-Connection::Body Connection::take_body(std::string_view& piece) {
-  if (body_finished_) return Body::finished;
-  while (true) {
-    const bool from_head = in_begin_ < in_end_;
-    auto& begin = from_head ? in_begin_ : body_begin_;
-    const auto end = from_head ? in_end_ : body_end_;
-    if (begin == end) return Body::need_more;
-    const std::string_view bytes((from_head ? in_.get() : body_.get()) + begin, end - begin);
-    if (!parsed_.chunked) {
-      piece = bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), body_left_)));
-      begin += piece.size();
-      body_left_ -= piece.size();
-      body_finished_ = body_left_ == 0;
-      return Body::piece;
-    }
-    const auto step = chunks_.feed(bytes);
-    begin += step.consumed;
-    if (step.malformed) return Body::malformed;
-    if (step.finished) {
-      body_finished_ = true;
-      return Body::finished;
-    }
-    if (!step.data.empty()) {
-      piece = step.data;
-      return Body::piece;
-    }
-  }
-}
-
-Connection::Received Connection::receive_body_now() {
-  if (!body_) body_.reset(new char[kBodyBytes]);
-  body_begin_ = body_end_ = 0;
-  std::size_t room = kBodyBytes;
-  if (!parsed_.chunked) room = static_cast<std::size_t>(std::min<std::uint64_t>(room, body_left_));
-  std::size_t n = 0;
-  const auto received = receive(body_.get(), room, n);
-  if (received == Received::some) body_end_ = n;
-  return received;
-}
-
-// What was announced of the body will not come, or cannot be told apart from what follows it.
-void Connection::give_body_up(const char* why) {
-  keep_alive_ = false;
-  body_finished_ = true;
-  read_result_.emplace(Error(Code::invalid, why));
-}
-
-bool Connection::read_ready() {
-  Busy busy(*this);
-  CHECK(phase_ == Phase::serving);
-  if (continue_owed_ && !broken_) {
-    continue_owed_ = false;
-    const bool arrived = in_begin_ < in_end_;  // it did not wait: no need to tell it
-    if (!arrived && answer_ == Answer::none &&
-        ::send(fd_, kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
-            static_cast<ssize_t>(kContinue.size())) {
-      fail({Code::io, "client does not read"});
-    }
-  }
-  std::string_view piece;
-  while (true) {
-    if (broken_) {
-      read_result_.emplace(*broken_);
-      return true;
-    }
-    switch (take_body(piece)) {
-      case Body::piece:
-        read_result_.emplace(bytes_of(piece));
-        return true;
-      case Body::finished:
-        read_result_.emplace(BytesView());
-        return true;
-      case Body::malformed:
-        give_body_up("malformed chunked encoding");
-        return true;
-      case Body::need_more:
-        switch (receive_body_now()) {
-          case Received::some:
-            break;
-          case Received::nothing_yet:
-            return false;
-          case Received::ended:
-            give_body_up("unexpected EOF");  // the client may still read the answer
-            return true;
-        }
-        break;
-    }
-  }
-}
-
-void Connection::read_wait(std::coroutine_handle<> waiting) {
-  waiting_ = waiting;
-  set_deadline(listener_.options().body_timeout);
-  awaits_read_ = true;
-}
-
-void Connection::resume_read() {
-  deadline_ = kDistantFuture;
-  if (!read_ready()) {
-    read_wait(std::exchange(waiting_, nullptr));  // woken for nothing
-    return;
-  }
-  wake();
-}
-
-Result<BytesView> Connection::read_outcome() {
-  if (!read_result_) return broken_ ? *broken_ : Error(Code::io, "connection closed");
-  auto result = std::move(*read_result_);
-  read_result_.reset();
-  return result;
-}
-
 bool Connection::is_broken() {
   if (broken_) return true;
   char byte;
   const auto n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
-namespace {
-
-Task collect(Exchange& exchange, std::size_t bytes_max, std::function<void(Result<std::string>)> done) {
-  std::string all;
-  const auto announced = exchange.request().body_bytes;
-  if (announced && *announced > bytes_max) {
-    done(Error(Code::no_space, "request body too large"));
-    co_return;
-  }
-  if (announced) all.reserve(static_cast<std::size_t>(*announced));
-  while (true) {
-    auto piece = co_await exchange.read_body();
-    if (!piece) {
-      done(piece.error());
-      co_return;
-    }
-    if (piece->empty()) break;
-    if (piece->size() > bytes_max - all.size()) {
-      done(Error(Code::no_space, "request body too large"));
-      co_return;
-    }
-    all.append(text_of(*piece));
-  }
-  done(std::move(all));
-}
-
-}  // namespace
-
-// --- Exchange and Head
-
-io::EventLoop& Exchange::loop() { return connection_.loop(); }
-Head& Exchange::head(int status) {
-  connection_.head(status);
-  return head_;
-}
-void Exchange::finish(std::string_view body) { connection_.finish(body, {}, std::nullopt); }
-void Exchange::finish(std::string_view first, std::string_view second) {
-  connection_.finish(first, second, std::nullopt);
-}
-void Exchange::finish_without_body(std::uint64_t length) { connection_.finish({}, {}, length); }
-void Exchange::respond(const Response& response) {
-  head(response.status);
-  for (const auto& [name, value] : response.headers) head_.add(name, value);
-  finish(response.body);
-}
-void Exchange::begin(std::optional<std::uint64_t> length) { connection_.begin(length); }
-bool Exchange::WriteAwaiter::await_ready() { return exchange.connection_.write_ready(piece); }
-void Exchange::WriteAwaiter::await_suspend(std::coroutine_handle<> waiting) {
-  exchange.connection_.write_wait(waiting);
-}
-Status Exchange::WriteAwaiter::await_resume() { return exchange.connection_.write_outcome(); }
-void Exchange::end() { connection_.end(); }
-void Exchange::abort() { connection_.abort(); }
-bool Exchange::ReadAwaiter::await_ready() { return exchange.connection_.read_ready(); }
-void Exchange::ReadAwaiter::await_suspend(std::coroutine_handle<> waiting) { exchange.connection_.read_wait(waiting); }
-Result<BytesView> Exchange::ReadAwaiter::await_resume() { return exchange.connection_.read_outcome(); }
-void Exchange::read_all(std::size_t bytes_max, std::function<void(Result<std::string>)> done) {
-  collect(*this, bytes_max, std::move(done));
-}
-bool Exchange::is_broken() const { return connection_.is_broken(); }
-
-namespace {
-bool is_forbidden(char c) { return c == '\r' || c == '\n' || c == '\0'; }
-
-// False means that no byte of it is forbidden. Eight bytes at a time: a byte below 0x10 borrows into its highest bit.
-bool may_have_forbidden(std::string_view text) {
-  constexpr std::uint64_t kLow = 0x1010101010101010, kHigh = 0x8080808080808080;
-  std::uint64_t found = 0, word = 0;
-  if (text.size() < 8) return std::any_of(text.begin(), text.end(), is_forbidden);
-  for (std::size_t i = 0; i < text.size(); i += 8) {
-    std::memcpy(&word, text.data() + std::min(i, text.size() - 8), 8);  // the last one overlaps
-    found |= (word - kLow) & ~word;
-  }
-  return (found & kHigh) != 0;
-}
-}  // namespace
-
-Head& Head::add(std::string_view name, std::string_view value) {
-  char* to = out_->grow(name.size() + value.size() + 4);
-  to = std::copy(name.begin(), name.end(), to);
-  *to++ = ':';
-  *to++ = ' ';
-  char* const end = std::copy(value.begin(), value.end(), to);
-  if (may_have_forbidden(value)) std::replace_if(to, end, is_forbidden, ' ');
-  end[0] = '\r';
-  end[1] = '\n';
-  return *this;
-}
-
-Head& Head::add(std::string_view name, std::uint64_t value) {
-  out_->append(name).append(": ");
-  append_number(*out_, value);
-  out_->append("\r\n");
-  return *this;
 }
 
 }  // namespace holdfast::http

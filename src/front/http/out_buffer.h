@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -33,6 +35,12 @@ class OutBuffer {
   OutBuffer& append(std::string_view text) {
     if (!text.empty()) std::memcpy(grow(text.size()), text.data(), text.size());
     return *this;
+  }
+
+  OutBuffer& append_number(std::uint64_t number, int base = 10) {
+    char digits[20];
+    const auto end = std::to_chars(digits, digits + sizeof digits, number, base).ptr;
+    return append({digits, static_cast<std::size_t>(end - digits)});
   }
 
  private:

@@ -1,0 +1,100 @@
+// Exchange and Head: what handlers see of a Connection.
+#include "front/http/connection.h"
+
+namespace holdfast::http {
+
+namespace {
+
+Task collect(Exchange& exchange, std::size_t bytes_max, std::function<void(Result<std::string>)> done) {
+  std::string all;
+  const auto announced = exchange.request().body_bytes;
+  if (announced && *announced > bytes_max) {
+    done(Error(Code::no_space, "request body too large"));
+    co_return;
+  }
+  if (announced) all.reserve(static_cast<std::size_t>(*announced));
+  while (true) {
+    auto piece = co_await exchange.read_body();
+    if (!piece) {
+      done(piece.error());
+      co_return;
+    }
+    if (piece->empty()) break;
+    if (piece->size() > bytes_max - all.size()) {
+      done(Error(Code::no_space, "request body too large"));
+      co_return;
+    }
+    all.append(text_of(*piece));
+  }
+  done(std::move(all));
+}
+
+}  // namespace
+
+io::EventLoop& Exchange::loop() { return connection_.loop(); }
+Head& Exchange::head(int status) {
+  connection_.head(status);
+  return head_;
+}
+void Exchange::finish(std::string_view body) { connection_.finish(body, {}, std::nullopt); }
+void Exchange::finish(std::string_view first, std::string_view second) {
+  connection_.finish(first, second, std::nullopt);
+}
+void Exchange::finish_without_body(std::uint64_t length) { connection_.finish({}, {}, length); }
+void Exchange::respond(const Response& response) {
+  head(response.status);
+  for (const auto& [name, value] : response.headers) head_.add(name, value);
+  finish(response.body);
+}
+void Exchange::begin(std::optional<std::uint64_t> length) { connection_.begin(length); }
+bool Exchange::WriteAwaiter::await_ready() { return exchange.connection_.write_ready(piece); }
+void Exchange::WriteAwaiter::await_suspend(std::coroutine_handle<> waiting) {
+  exchange.connection_.write_wait(waiting);
+}
+Status Exchange::WriteAwaiter::await_resume() { return exchange.connection_.write_outcome(); }
+void Exchange::end() { connection_.end(); }
+void Exchange::abort() { connection_.abort(); }
+bool Exchange::ReadAwaiter::await_ready() { return exchange.connection_.read_ready(); }
+void Exchange::ReadAwaiter::await_suspend(std::coroutine_handle<> waiting) { exchange.connection_.read_wait(waiting); }
+Result<BytesView> Exchange::ReadAwaiter::await_resume() { return exchange.connection_.read_outcome(); }
+void Exchange::read_all(std::size_t bytes_max, std::function<void(Result<std::string>)> done) {
+  collect(*this, bytes_max, std::move(done));
+}
+bool Exchange::is_broken() const { return connection_.is_broken(); }
+
+namespace {
+bool is_forbidden(char c) { return c == '\r' || c == '\n' || c == '\0'; }
+
+// False means that no byte of it is forbidden. Eight bytes at a time: a byte below 0x10 borrows into its highest bit.
+bool may_have_forbidden(std::string_view text) {
+  constexpr std::uint64_t kLow = 0x1010101010101010, kHigh = 0x8080808080808080;
+  std::uint64_t found = 0, word = 0;
+  if (text.size() < 8) return std::any_of(text.begin(), text.end(), is_forbidden);
+  for (std::size_t i = 0; i < text.size(); i += 8) {
+    std::memcpy(&word, text.data() + std::min(i, text.size() - 8), 8);  // the last one overlaps
+    found |= (word - kLow) & ~word;
+  }
+  return (found & kHigh) != 0;
+}
+}  // namespace
+
+Head& Head::add(std::string_view name, std::string_view value) {
+  char* to = out_->grow(name.size() + value.size() + 4);
+  to = std::copy(name.begin(), name.end(), to);
+  *to++ = ':';
+  *to++ = ' ';
+  char* const end = std::copy(value.begin(), value.end(), to);
+  if (may_have_forbidden(value)) std::replace_if(to, end, is_forbidden, ' ');
+  end[0] = '\r';
+  end[1] = '\n';
+  return *this;
+}
+
+Head& Head::add(std::string_view name, std::uint64_t value) {
+  out_->append(name).append(": ");
+  out_->append_number(value);
+  out_->append("\r\n");
+  return *this;
+}
+
+}  // namespace holdfast::http
