@@ -142,8 +142,8 @@ def a_leader_cut_off_is_replaced_and_stops_assigning():
                 time.sleep(1)
                 prober = Prober([hosts.masters[i] for i in rest], upload_once)
                 time.sleep(0.2)
-                since = time.monotonic()
                 network.cut(leader)
+                since = time.monotonic()  # not before: the command takes longer than an upload
                 try:
                     gaps.append(prober.gap(since, 10))
                 finally:
