@@ -72,7 +72,7 @@ Status RaftLog::recover(Found* found) {
     auto file = disk_.open(path, {.write = true});
     if (!file) return file.error();
     const bool is_last = i + 1 == sequences.size();
-    auto parsed = parse_segment(bytes_of(*bytes));
+    auto parsed = parse_segment(bytes_of(*bytes), sequences[i]);
     if (!parsed) {
       if (parsed.error().code() == Code::unsupported || is_last) return parsed.error().at(path);
       // A segment's head is synced before its name appears: a bad one has rotted. What it held shows by where the next
@@ -255,15 +255,16 @@ Status RaftLog::roll(Index first, raft::LogPosition before, bool reset) {
   const std::string reserve = io::join(folder_, std::string(kReserve));
   auto file = disk_.open(reserve, {.write = true});
   if (!file) return broken(file.error());
+  const std::uint64_t sequence = segments_.empty() ? 1 : segments_.back().sequence + 1;
   const SegmentHeader header{.cluster = options_.cluster,
                              .voter = options_.voter,
                              .first = first,
                              .before = before,
                              .salt = random_.next(),
-                             .reset = reset};
+                             .reset = reset,
+                             .sequence = sequence};
   if (auto done = (*file)->write(0, bytes_of(encode(header))); !done) return broken(done.error());
   if (auto done = (*file)->sync(); !done) return broken(done.error());
-  const std::uint64_t sequence = segments_.empty() ? 1 : segments_.back().sequence + 1;
   const std::string path = path_of(sequence);
   if (auto done = disk_.rename(reserve, path); !done) return broken(done.error());
   if (auto done = disk_.sync_dir(folder_); !done) return broken(done.error());

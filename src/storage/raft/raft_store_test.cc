@@ -225,6 +225,32 @@ TEST_F(RaftStoreTest, AReplacedSuffixDoesNotComeBackWhenTheSegmentThatReplacedIt
   }
 }
 
+// Found by the simulator: a head with a good checksum, written into another segment's file, hid what that one had
+// replaced, and a suffix below the commit index came back.
+TEST_F(RaftStoreTest, TheHeadOfAnotherSegmentIsNotTakenForTheOwn) {
+  {
+    auto opened = open();
+    append(*opened.store, entries(2, 2, 9, 200));  // the first segment: 2 to 10
+    std::uint64_t next = 5;                        // the second one: from 5 on, and a third after it
+    while (opened.store->log().sequence() < 3) append(*opened.store, entries(3, next++, 1, 700));
+  }
+  const auto second = disk.read_file("m/log/0000000000000002.seg", 8192);
+  const auto third = disk.read_file("m/log/0000000000000003.seg", 8192);
+  ASSERT_TRUE(second.ok() && third.ok());
+  {
+    auto file = disk.open("m/log/0000000000000002.seg", {.write = true});
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->write(0, bytes_of(third->substr(0, 512))).ok());
+    ASSERT_TRUE((*file)->sync().ok());
+  }
+  const auto opened = open();  // the other copy of the head is whole: nothing is missing
+  EXPECT_FALSE(opened.start.damage);
+  ASSERT_GE(opened.start.entries.size(), 5u);
+  for (const Entry& found : opened.start.entries) {
+    EXPECT_TRUE(found.index < Index(5) || found.term == Term(3)) << text(found.index) << " of term " << text(found.term);
+  }
+}
+
 TEST_F(RaftStoreTest, ALostSegmentIsReportedAsDamage) {
   {
     auto opened = open();

@@ -115,13 +115,14 @@ std::string encode(const SegmentHeader& header) {
   store_be<std::uint64_t>(at + 56, header.before.term.value());
   store_be<std::uint64_t>(at + 64, header.before.index.value());
   store_be<std::uint64_t>(at + 72, header.salt);
+  store_be<std::uint64_t>(at + 80, header.sequence);
   store_be<std::uint32_t>(at + kChecksumAt, header_checksum(bytes_of(sector)));
   return sector + sector;
 }
 
 namespace {
 
-Result<SegmentHeader> decode_copy(BytesView sector) {
+Result<SegmentHeader> decode_copy(BytesView sector, std::uint64_t sequence) {
   if (text_of(sector.first(kMagic.size())) != kMagic) return Error{Code::corrupt, "not a log segment"};
   if (header_checksum(sector) != load_be<std::uint32_t>(sector.data() + kChecksumAt)) {
     return Error{Code::corrupt, "segment header: checksum mismatch"};
@@ -138,20 +139,24 @@ Result<SegmentHeader> decode_copy(BytesView sector) {
                        .before = {.term = Term(load_be<std::uint64_t>(at + 56)),
                                   .index = Index(load_be<std::uint64_t>(at + 64))},
                        .salt = load_be<std::uint64_t>(at + 72),
-                       .reset = (at[10] & kFlagReset) != 0};
+                       .reset = (at[10] & kFlagReset) != 0,
+                       .sequence = load_be<std::uint64_t>(at + 80)};
   if (header.first.value() == 0 || header.before.index != header.first.previous()) {
     return Error{Code::corrupt, "segment header: indexes do not fit"};
+  }
+  if (sequence != 0 && header.sequence != 0 && header.sequence != sequence) {
+    return Error{Code::corrupt, "segment header: that of segment " + std::to_string(header.sequence)};
   }
   return header;
 }
 
 }  // namespace
 
-Result<SegmentHeader> decode_segment_header(BytesView bytes) {
+Result<SegmentHeader> decode_segment_header(BytesView bytes, std::uint64_t sequence) {
   if (bytes.size() < kSegmentHeaderBytes) return Error{Code::corrupt, "segment shorter than its header"};
-  auto first = decode_copy(bytes.first(kSectorBytes));
+  auto first = decode_copy(bytes.first(kSectorBytes), sequence);
   if (first || first.error().code() == Code::unsupported) return first;
-  auto second = decode_copy(bytes.subspan(kSectorBytes, kSectorBytes));
+  auto second = decode_copy(bytes.subspan(kSectorBytes, kSectorBytes), sequence);
   return second ? second : first;
 }
 
@@ -179,8 +184,8 @@ void append_record(std::string& out, const Entry& entry, Index durable, std::uin
   store_be<std::uint32_t>(at, *chain);
 }
 
-Result<ParsedSegment> parse_segment(BytesView bytes) {
-  auto header = decode_segment_header(bytes);
+Result<ParsedSegment> parse_segment(BytesView bytes, std::uint64_t sequence) {
+  auto header = decode_segment_header(bytes, sequence);
   if (!header) return header.error();
   ParsedSegment parsed{.header = *header, .end = kSegmentHeaderBytes, .chain = chain_begin(*header)};
   Term term = header->before.term;

@@ -37,6 +37,9 @@ struct SegmentHeader {
   raft::LogPosition before;  // the entry before it
   std::uint64_t salt = 0;    // random; no two segments share it
   bool reset = false;        // all earlier segments are void: the log begins here, after a snapshot
+  // Of the file's name: a head that was written into another segment's file must not be taken for that one's.
+  // 0: not told, by earlier builds.
+  std::uint64_t sequence = 0;
 
   friend bool operator==(const SegmentHeader&, const SegmentHeader&) = default;
 };
@@ -44,8 +47,9 @@ struct SegmentHeader {
 // Exactly kSegmentHeaderBytes.
 std::string encode(const SegmentHeader& header);
 
-// corrupt: not a header (zeros, torn, rotten); unsupported: of a newer build, says so.
-Result<SegmentHeader> decode_segment_header(BytesView bytes);
+// corrupt: not a header (zeros, torn, rotten), or that of another segment than `sequence` (0: whichever); unsupported: of
+// a newer build, says so.
+Result<SegmentHeader> decode_segment_header(BytesView bytes, std::uint64_t sequence = 0);
 
 // What the first record names as its predecessor's checksum.
 std::uint32_t chain_begin(const SegmentHeader& header);
@@ -76,7 +80,7 @@ struct ParsedSegment {
 };
 
 // Reads a whole segment. An error only for a bad header; everything else is in the answer.
-Result<ParsedSegment> parse_segment(BytesView bytes);
+Result<ParsedSegment> parse_segment(BytesView bytes, std::uint64_t sequence = 0);
 
 // One record at `offset`, checked; corrupt when it is not what `place` says.
 Result<Entry> decode_record(BytesView record, Index index, std::uint64_t salt);
