@@ -52,25 +52,36 @@ LocationsPtr Layout::pick(Instant now, const Wish& wish, std::uint64_t bytes, Pi
     Guard guard(mutex_);
     const std::size_t n = candidates_.size();
     if (n == 0) return nullptr;
-    std::array<const Candidate*, kSamples> found{};
-    std::size_t count = 0;
+    std::array<const Candidate*, kSamples> found{}, doubted{};
+    std::size_t count = 0, doubted_count = 0;
     // Three different ones: a random place and two further ones at random distances below a third of the way round.
     std::size_t place = start = random.below(n);
     const std::size_t step_max = std::max<std::size_t>(n / kSamples, 1);
     for (std::size_t i = 0; i < std::min(n, kSamples); ++i) {
       const Candidate& c = candidates_[place];
-      if (c.locations->alive(now) && (wish.empty() || wish.met_by(*c.locations))) found[count++] = &c;
+      if (c.locations->alive(now) && (wish.empty() || wish.met_by(*c.locations))) {
+        if (c.locations->doubted()) {
+          doubted[doubted_count++] = &c;
+        } else {
+          found[count++] = &c;
+        }
+      }
       place += 1 + random.below(step_max);
       if (place >= n) place -= n;
+    }
+    if (count == 0 && n <= kSamples) {  // all were looked at
+      found = doubted;
+      count = doubted_count;
     }
     if (count > 0) {
       const Candidate* chosen = choose(found, count, now, random);
       chosen->fill->assigned(now, bytes);
       return chosen->locations;
     }
-    if (n <= kSamples) return nullptr;  // all were looked at
+    if (n <= kSamples) return nullptr;
   }
-  const std::vector<Candidate> scanned = scan(now, wish, kSamples, start);
+  std::vector<Candidate> scanned = scan(now, wish, kSamples, start, false);
+  if (scanned.empty()) scanned = scan(now, wish, kSamples, start, true);
   if (scanned.empty()) return nullptr;
   std::array<const Candidate*, kSamples> found{};
   for (std::size_t i = 0; i < scanned.size(); ++i) found[i] = &scanned[i];
@@ -79,7 +90,8 @@ LocationsPtr Layout::pick(Instant now, const Wish& wish, std::uint64_t bytes, Pi
   return chosen->locations;
 }
 
-std::vector<Candidate> Layout::scan(Instant now, const Wish& wish, std::size_t wanted, std::size_t start) const {
+std::vector<Candidate> Layout::scan(Instant now, const Wish& wish, std::size_t wanted, std::size_t start,
+                                    bool doubted) const {
   std::vector<Candidate> found;
   std::size_t done = 0;
   while (found.size() < wanted) {
@@ -89,13 +101,14 @@ std::vector<Candidate> Layout::scan(Instant now, const Wish& wish, std::size_t w
     if (done >= end) break;
     for (; done < end && found.size() < wanted; ++done) {
       const Candidate& c = candidates_[(start + done) % n];
-      if (c.locations->alive(now) && wish.met_by(*c.locations)) found.push_back(c);
+      if (!c.locations->alive(now) || (!doubted && c.locations->doubted())) continue;
+      if (wish.met_by(*c.locations)) found.push_back(c);
     }
   }
   return found;
 }
 
-bool Layout::can_pick(Instant now, const Wish& wish) const { return !scan(now, wish, 1, 0).empty(); }
+bool Layout::can_pick(Instant now, const Wish& wish) const { return !scan(now, wish, 1, 0, true).empty(); }
 
 // ---- changes -------------------------------------------------------------------------------------------------------
 

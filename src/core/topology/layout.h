@@ -124,7 +124,7 @@ class Layout {
   const LayoutKey& key() const { return key_; }
 
   // A volume all of whose servers are alive at `now` and of which one meets the wish; null locations when there is
-  // none. `bytes` (what will be written) weighs on the next picks.
+  // none. One with a doubted server only when there is no other. `bytes` (what will be written) weighs on the next picks.
   LocationsPtr pick(Instant now, const Wish& wish, std::uint64_t bytes, PickRandom& random) const;
 
   // Whether pick() would find one.
@@ -146,7 +146,7 @@ class Layout {
   const Candidate* choose(const std::array<const Candidate*, kSamples>& found, std::size_t count, Instant now,
                           PickRandom& random) const;
   // Up to `wanted` volumes from `start` on, round the whole list. Copies, since the lock is let go between slices.
-  std::vector<Candidate> scan(Instant now, const Wish& wish, std::size_t wanted, std::size_t start) const;
+  std::vector<Candidate> scan(Instant now, const Wish& wish, std::size_t wanted, std::size_t start, bool doubted) const;
 
   const LayoutKey key_;
   const std::uint64_t limit_;

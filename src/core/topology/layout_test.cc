@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <thread>
 
 namespace holdfast::topology {
@@ -58,6 +59,24 @@ TEST(Layout, AVolumeOnASilentServerIsNotPicked) {
   layout.remove(VolumeId(777));
   EXPECT_EQ(layout.pick(at(10s), {}, 0, random), nullptr);
   EXPECT_FALSE(layout.can_pick(at(10s), {}));
+}
+
+TEST(Layout, ADoubtedServerIsPickedOnlyWhenThereIsNoOther) {
+  for (const std::uint32_t n : {2u, 3u, 1000u}) {
+    Layout layout({}, kLimit);
+    const auto doubted = alive(), good = alive();
+    doubted->doubt();
+    for (std::uint32_t i = 0; i < n; ++i) layout.add(candidate(i, 0, i == n - 1 ? good : doubted));
+    PickRandom random(n);
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(layout.pick(at(1h), {}, 0, random)->volume, VolumeId(n - 1));
+    good->doubt();
+    EXPECT_TRUE(layout.can_pick(at(1h), {}));
+    std::set<std::uint32_t> picked;
+    for (int i = 0; i < 100; ++i) picked.insert(layout.pick(at(1h), {}, 0, random)->volume.value());
+    EXPECT_GT(picked.size(), 1u);
+    doubted->set(kDistantFuture);  // heard again
+    for (int i = 0; i < 100; ++i) EXPECT_NE(layout.pick(at(1h), {}, 0, random)->volume, VolumeId(n - 1));
+  }
 }
 
 TEST(Layout, AWishIsMetByAnyReplicaOrNobody) {

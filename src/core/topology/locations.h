@@ -15,15 +15,23 @@
 
 namespace holdfast::topology {
 
-// The one fact about a server that is read at each pick: until when it counts as alive. Each report moves it on by some
-// pulses; silence needs no action at all. Shared by everything that names the server.
+// What is read about a server at each pick: until when it counts as alive. Each report moves it on by some pulses;
+// silence needs no action at all. And whether it is doubted in the meantime: it may have gone with its machine, so others
+// are picked as long as there are any. Shared by everything that names the server.
 class Liveness {
  public:
   bool alive(Instant now) const { return now.time_since_epoch().count() < until_.load(std::memory_order_relaxed); }
-  void set(Instant until) { until_.store(until.time_since_epoch().count(), std::memory_order_relaxed); }
+  bool doubted() const { return doubted_.load(std::memory_order_relaxed); }
+  // What was heard ends a doubt.
+  void set(Instant until) {
+    until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
+    doubted_.store(false, std::memory_order_relaxed);
+  }
+  void doubt() { doubted_.store(true, std::memory_order_relaxed); }
 
  private:
   std::atomic<Instant::rep> until_{kDistantPast.time_since_epoch().count()};
+  std::atomic<bool> doubted_{false};
 };
 using LivenessPtr = std::shared_ptr<Liveness>;
 
@@ -50,6 +58,11 @@ struct Locations {
     for (const Location& place : places)
       if (!place.liveness->alive(now)) return false;
     return true;
+  }
+  bool doubted() const {
+    for (const Location& place : places)
+      if (place.liveness->doubted()) return true;
+    return false;
   }
 };
 using LocationsPtr = std::shared_ptr<const Locations>;

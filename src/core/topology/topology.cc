@@ -267,6 +267,12 @@ void Topology::suspect(const Uuid& process, Instant) {
   }
 }
 
+void Topology::doubt(std::string_view host, Instant since) {
+  for (auto& [id, server] : servers_) {
+    if (server->ip == host && server->heard < since) server->liveness->doubt();
+  }
+}
+
 void Topology::set_registry(const RegistryState& state, Instant now) {
   registry_ = state;
   std::vector<std::string> refused;

@@ -96,6 +96,22 @@ TEST_F(TopologyTest, AChangeToldInBetweenMovesNoServer) {
   EXPECT_EQ(topology.index().find(VolumeId(7))->places.at(0).data_center, kDefaultDataCenter);
 }
 
+TEST_F(TopologyTest, ServersOfASilentHostAreDoubtedUntilTheyAreHeardAgain) {
+  say(1, report(1, {volume(7)}));
+  now += 100ms;
+  say(2, report(2, {volume(8)}));
+  const auto doubted = [&](std::uint32_t id) { return topology.index().find(VolumeId(id))->doubted(); };
+  topology.doubt("10.0.0.1", now - 100ms);  // heard no earlier
+  EXPECT_FALSE(doubted(7));
+  topology.doubt("10.0.0.1", now - 50ms);
+  topology.doubt("10.0.0.2", now - 50ms);  // heard since
+  EXPECT_TRUE(doubted(7));
+  EXPECT_FALSE(doubted(8));
+  EXPECT_TRUE(writable(7));  // it may be all that there is
+  say(1, Report{.pulse = 250ms});
+  EXPECT_FALSE(doubted(7));
+}
+
 TEST_F(TopologyTest, ReadOnlyFullAndDisagreeingVolumesTakeNoWrites) {
   auto read_only = volume(1);
   read_only.read_only = true;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "model/address.h"
 #include "service/master/assigner.h"
 #include "service/master/duties.h"
 #include "service/master/growth.h"
@@ -20,6 +21,8 @@ namespace {
 constexpr Duration kTurn = 50ms;       // how late a silent server or a bound may be noticed
 constexpr Duration kWarmingUp = 3s;    // a master this young may not have heard all volume servers
 constexpr Duration kFreshWithin = 40ms;  // a former leader heard this lately is alive (four of its beats)
+// A volume server heard no later than this after a lost leader may have fallen silent with it.
+constexpr Duration kLastWords = 50ms;
 constexpr std::size_t kLeaderWaitsMax = 10'000;
 constexpr std::size_t kLookupWaitsMax = 10'000;
 constexpr Duration kFreshFor = 10s;  // after a volume id was given out, its volume may be yet to be heard of
@@ -217,7 +220,8 @@ void MasterImpl::look_at_view() {
   }
 }
 
-// A volume server inside the process of a leader that was lost shares its fate until it is heard again.
+// A volume server inside the process of a leader that was lost shares its fate until it is heard again. One on the same
+// host may: nobody can tell a process that fell silent from a machine that did.
 void MasterImpl::look_for_lost_leader(const View& view) {
   if (last_leader_ && view.leader != last_leader_->id && !last_leader_->self) {
     const MemberView* known = view.member(last_leader_->id);
@@ -227,6 +231,10 @@ void MasterImpl::look_for_lost_leader(const View& view) {
       const Uuid process = last_leader_->process;
       if (!process.empty()) {
         shared_.with_topology([&](topology::Topology& topology) { topology.suspect(process, now); });
+      }
+      if (const auto address = Address::parse(last_leader_->http)) {
+        const Instant heard = known != nullptr && known->silent_for ? now - *known->silent_for : now;
+        shared_.with_topology([&](topology::Topology& topology) { topology.doubt(address->host, heard + kLastWords); });
       }
       last_leader_.reset();
     }
