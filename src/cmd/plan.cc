@@ -337,7 +337,13 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   if (flags.duration("electionTimeout") < 0s) {
     return fatal(fmt::format("-{} is negative; 0 adapts it to the network", flags.full_name("electionTimeout")));
   }
-  if (flags.duration("electionTimeout") != 0s) runtime.election_timeout = flags.duration("electionTimeout");
+  if (flags.duration("electionTimeout") != 0s) {
+    runtime.election_timeout = flags.duration("electionTimeout");
+    // A short one alone is no contradiction: heartbeats then come often enough for it.
+    if (!flags.is_given("heartbeatInterval")) {
+      runtime.heartbeat_interval = std::min<Duration>(runtime.heartbeat_interval, *runtime.election_timeout / 3);
+    }
+  }
   if (const auto valid = master::validate(runtime); !valid) return valid.error();
 
   // These ask for what would lose a cluster's memory; the words come once, at start.

@@ -67,7 +67,7 @@ constexpr Flag kMaster[] = {
     {"metrics.address", string, "", "Prometheus push gateway, host:port", later, "scrape /metrics instead"},
     {"metrics.intervalSeconds", integer, "15", "seconds between two pushes to -metrics.address", inert},
     {"electionTimeout", duration, "0s", "a leader not heard of for this long is replaced; 0: adapted to the network, near 100ms on a LAN"},
-    {"heartbeatInterval", duration, "10ms", "how often the leader is heard of; at most a third of -electionTimeout"},
+    {"heartbeatInterval", duration, "33ms", "how often the leader is heard of; at most a third of -electionTimeout"},
     {"raftHashicorp", boolean, "false", "no effect: there is one implementation of Raft here", inert},
     {"raftBootstrap", boolean, "false", "no effect: state is never deleted at start"},
     {"resumeState", boolean, "true", "no effect: state is never deleted at start"},

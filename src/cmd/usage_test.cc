@@ -71,7 +71,7 @@ TEST(Tables, TheMasterHasAllItsFlagsWithUpstreamsDefaults) {
   EXPECT_EQ(flags.unsigned_integer("volumeSizeLimitMB"), 30720u);
   EXPECT_EQ(flags.string("defaultReplication"), "");
   EXPECT_EQ(flags.duration("electionTimeout"), 0s);      // ours: adaptive
-  EXPECT_EQ(flags.duration("heartbeatInterval"), 10ms);  // ours: shorter
+  EXPECT_EQ(flags.duration("heartbeatInterval"), 33ms);  // ours: shorter
   EXPECT_FALSE(flags.boolean("raftHashicorp"));
   EXPECT_FALSE(flags.boolean("raftBootstrap"));
   EXPECT_TRUE(flags.boolean("resumeState"));

@@ -10,10 +10,10 @@ namespace {
 
 // How many beats may be missing before a member confirms another's hint that the leader is gone. A leader that is
 // alive is heard within 1.x intervals on a machine that is not overloaded.
-constexpr double kBeatsMissed = 2.5;
+constexpr double kBeatsMissed = 1.5;
 
 // How long a broken link makes silence suspicious sooner: the beats that still come may have been on their way.
-constexpr int kHintBeats = 10;
+constexpr int kHintBeats = 4;
 
 constexpr int kBackoffMax = 5;  // doublings of the wait after elections without a winner
 

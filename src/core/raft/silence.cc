@@ -5,8 +5,9 @@
 namespace holdfast::raft {
 namespace {
 
-constexpr int kFactor = 4;           // a gap of 25 ms, common on a loaded machine, means S = 100 ms
-constexpr int kFade = 256;           // per sample; at 100 beats a second the half-life is 1.8 s
+constexpr int kFactor = 4;           // beats 15 ms late, common on a loaded machine, mean S = 100 ms
+constexpr Duration kOnTime = 10ms;   // what a beat that comes on time counts for
+constexpr int kFade = 96;            // per sample; at 30 beats a second the half-life is 2.2 s
 constexpr int kDoublingsMax = 4;     // 16 times; options_.max bounds it anyway
 constexpr Duration kHour = 3600s;
 
@@ -23,6 +24,7 @@ void Silence::observe_gap(Duration gap) { observe(gap); }
 void Silence::observe_round_trip(Duration round) { observe(round); }
 
 void Silence::observe(Duration length) {
+  length = std::max(length - options_.interval, Duration(0)) + kOnTime;
   // A pause longer than any S says that the leader was gone, not how regular it is.
   length = std::clamp<Duration>(length, Duration(0), options_.max / kFactor);
   worst_ = std::max(length, worst_ - worst_ / kFade);

@@ -1,7 +1,7 @@
 // Silence: how long a leader may be quiet before a follower suspects it.
 //
-// S follows the worst gap between beats (and the worst round trip) of the last seconds: kFactor times that, between
-// `min` and `max`. The worst counts at once and fades with a half-life of about two seconds of beats, so a busy
+// S follows how late beats (and the answers to one's own, which are taken with the next ones) came at worst in the last
+// seconds: kFactor times that, between `min` and `max`. The worst counts at once and fades with a half-life of about two seconds of beats, so a busy
 // machine is not suspected for being busy, and a quiet one is found dead fast.
 //
 // A wrong suspicion (the suspect went on leading) costs little; more than one an hour doubles S, an hour without one
@@ -17,6 +17,7 @@ namespace holdfast::raft {
 class Silence {
  public:
   struct Options {
+    Duration interval;  // of beats; `min` is to be about three of these
     Duration initial;
     Duration min;
     Duration max;

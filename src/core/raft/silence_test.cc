@@ -5,7 +5,7 @@
 namespace holdfast::raft {
 namespace {
 
-Silence adaptive() { return Silence({.initial = 100ms, .min = 60ms, .max = 2s, .fixed = false}); }
+Silence adaptive() { return Silence({.interval = 10ms, .initial = 100ms, .min = 60ms, .max = 2s, .fixed = false}); }
 
 TEST(Silence, BeginsWithItsDefault) { EXPECT_EQ(adaptive().timeout(), 100ms); }
 
@@ -19,9 +19,17 @@ TEST(Silence, OneLongGapCountsAtOnceAndFadesInSeconds) {
   auto silence = adaptive();
   silence.observe_gap(100ms);
   EXPECT_EQ(silence.timeout(), 400ms);
-  for (int i = 0; i < 200; ++i) silence.observe_gap(10ms);  // two seconds
+  for (int i = 0; i < 70; ++i) silence.observe_gap(10ms);  // about two seconds at 30 beats a second
   EXPECT_LT(silence.timeout(), 200ms);
   EXPECT_GT(silence.timeout(), 100ms);
+}
+
+TEST(Silence, FollowsLatenessAndNotTheInterval) {
+  Silence silence({.interval = 33ms, .initial = 100ms, .min = 60ms, .max = 2s, .fixed = false});
+  for (int i = 0; i < 1000; ++i) silence.observe_gap(34ms);
+  EXPECT_EQ(silence.timeout(), 60ms);
+  silence.observe_gap(33ms + 40ms);
+  EXPECT_EQ(silence.timeout(), 200ms);
 }
 
 TEST(Silence, NeverLeavesItsBounds) {
@@ -43,7 +51,7 @@ TEST(Silence, MoreThanOneWrongSuspicionAnHourDoublesItAndAQuietHourHalvesIt) {
 }
 
 TEST(Silence, AFixedOneStays) {
-  Silence silence({.initial = 400ms, .min = 60ms, .max = 2s, .fixed = true});
+  Silence silence({.interval = 10ms, .initial = 400ms, .min = 60ms, .max = 2s, .fixed = true});
   silence.observe_gap(1s);
   silence.suspected_wrongly(at(1s));
   silence.suspected_wrongly(at(2s));

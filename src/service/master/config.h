@@ -29,7 +29,7 @@ struct RuntimeConfig {
 
   // -electionTimeout: a leader silent for longer is held for lost. Empty: adaptive, 100 ms to 2 s.
   std::optional<Duration> election_timeout;
-  Duration heartbeat_interval = 10ms;  // above a third of election_timeout: refused by validate()
+  Duration heartbeat_interval = 33ms;  // above a third of election_timeout: refused by validate()
 
   // What this build understands; tests of mixed versions raise it.
   std::uint32_t feature_level = 1;

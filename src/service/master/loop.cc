@@ -4,6 +4,13 @@
 
 namespace holdfast::master {
 
+namespace {
+
+constexpr auto kQuiet = std::chrono::seconds(15);
+constexpr int kIdlesWhenQuiet = 4;
+
+}  // namespace
+
 void Loop::start(Duration idle, Task turn) {
   thread_ = std::thread([this, idle, turn = std::move(turn)] { run(idle, turn); });
 }
@@ -37,13 +44,16 @@ void Loop::wake() {
 }
 
 void Loop::run(Duration idle, const Task& turn) {
+  auto last_task = std::chrono::steady_clock::now();
   for (;;) {
     std::deque<Task> tasks;
     bool stopping = false;
     {
       Guard guard(mutex_);
       const auto ready = [this]() HOLDFAST_NO_ANALYSIS { return stopping_ || woken_ || !tasks_.empty(); };
-      changed_.wait_for(mutex_, idle, ready);
+      const auto now = std::chrono::steady_clock::now();
+      changed_.wait_for(mutex_, now - last_task < kQuiet ? idle : idle * kIdlesWhenQuiet, ready);
+      if (!tasks_.empty()) last_task = now;
       tasks.swap(tasks_);
       woken_ = false;
       stopping = stopping_;

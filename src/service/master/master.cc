@@ -20,7 +20,7 @@ namespace {
 
 constexpr Duration kTurn = 50ms;       // how late a silent server or a bound may be noticed
 constexpr Duration kWarmingUp = 3s;    // a master this young may not have heard all volume servers
-constexpr Duration kFreshWithin = 40ms;  // a former leader heard this lately is alive (four of its beats)
+constexpr Duration kFreshWithin = 80ms;  // a former leader heard this lately is alive (two of its beats)
 // A volume server heard no later than this after a lost leader may have fallen silent with it.
 constexpr Duration kLastWords = 50ms;
 constexpr std::size_t kLeaderWaitsMax = 10'000;

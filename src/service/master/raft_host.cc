@@ -22,7 +22,7 @@ constexpr Duration kLagInterval = 100ms;
 // A leader with nothing under way takes the answers to its beats when it sends the next ones, or after so long: at rest
 // it wakes once in an interval, however many members answer. What it may do without asking anyone (assign, serve reads)
 // counts from when a beat was sent, so it only learns a little later that it may go on.
-constexpr Duration kGatherAnswersMax = 20ms;
+constexpr Duration kGatherAnswersMax = 50ms;
 constexpr int kThreadNice = -10;
 // Datagrams taken in one turn: more than all members send in one interval.
 constexpr int kDatagramsPerTurn = 256;
