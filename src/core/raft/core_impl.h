@@ -34,6 +34,7 @@ struct Peer {
   Instant incarnation_since{};          // own clock when that one was first heard
   bool vetted = false;                  // this incarnation has shown that it holds what the last one acknowledged
   Instant heard = kDistantPast;         // by receipt
+  Instant back_at = kDistantPast;       // heard again after a silence that would have cost a leader its place
   Stamp answered = kDistantPast;        // newest sending time it has answered
   Round round;                          // newest round it has answered
   bool disk_full = false;

@@ -131,6 +131,29 @@ TEST(Election, ACandidateWhoseDiskHungStandsAgain) {
   EXPECT_TRUE(c.run_until([&] { return c.leader().has_value(); }));
 }
 
+// A follower that was stopped answers all the beats of its pause at once: that tells nothing of the network, and must
+// not make this member patient with the next leader.
+TEST(Election, TheLateAnswersOfAMemberThatStoodStillMakeNobodyPatient) {
+  Cluster c(3);
+  const auto l = c.elect();
+  const auto frozen = l == 1 ? 2u : 1u;
+  c.run(5s);
+  const auto before = c.status(l).silence_timeout;
+  const auto term = c.status(l).term;
+  c.isolate(frozen);
+  c.run(500ms);
+  for (const Duration age : {490ms, 300ms, 50ms}) {
+    c.deliver(frozen, l, Message{.term = term, .incarnation = Incarnation(1), .body = BeatReply{.sent = c.now - age}});
+  }
+  c.run(1ms);
+  EXPECT_EQ(c.status(l).silence_timeout, before);
+  // One that only is slow does count.
+  const auto slow = 6 - l - frozen;
+  c.deliver(slow, l, Message{.term = term, .incarnation = Incarnation(1), .body = BeatReply{.sent = c.now - 300ms}});
+  c.run(1ms);
+  EXPECT_GT(c.status(l).silence_timeout, before);
+}
+
 TEST(Election, ABrokenLinkToADeadLeaderNeedsNoTimeout) {
   Cluster c(3);
   const auto old = c.elect();

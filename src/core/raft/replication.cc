@@ -187,6 +187,7 @@ Peer* Core::Impl::answering_peer(const Message& m, Stamp sent) {
     peer.in_flight.clear();
     if (peer.state == PeerState::replicate) back_to_probe(peer, peer.match.next());
   }
+  if (now_ - peer.heard > silence_.timeout()) peer.back_at = now_;
   peer.heard = now_;
   if (sent <= now_) peer.answered = std::max(peer.answered, sent);
   return &peer;
@@ -232,7 +233,10 @@ void Core::Impl::receive(const Message& m, const BeatReply& reply) {
     ++counters_.messages_dropped;
     return;
   }
-  if (reply.sent >= resumed_at_ && reply.sent <= now_) silence_.observe_round_trip(now_ - reply.sent);
+  // What was sent while this member or that one stood still says nothing about how long a beat takes.
+  if (reply.sent >= std::max(resumed_at_, peer->back_at) && reply.sent <= now_) {
+    silence_.observe_round_trip(now_ - reply.sent);
+  }
   if (!peer->vetted && !vet(m, *peer, reply.durable, reply.damaged)) return;
   peer->round = std::max(peer->round, mutated(Mutation::round_not_counted) ? leading->round : reply.round);
   peer->disk_full = reply.disk_full;
