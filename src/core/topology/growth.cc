@@ -27,23 +27,29 @@ std::int64_t with_slot(const Servers& servers) {
   return std::count_if(servers.begin(), servers.end(), [](ServerPtr s) { return s->free > 0; });
 }
 
+// One of `weights`, each as likely as it is heavy. `sum` is that of all above 0, and not 0.
+std::size_t weighted_draw(const std::vector<std::int64_t>& weights, std::int64_t sum, PickRandom& random) {
+  auto at = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(sum)));
+  std::size_t i = 0;
+  while (weights[i] <= 0 || at >= weights[i]) at -= std::max<std::int64_t>(weights[i++], 0);
+  return i;
+}
+
 // The indexes of `weights` in a random order where the heavy ones tend to come first; those without weight not at all.
+// Of two draws that weigh alike the heavier comes next: a few volumes on a few servers spread evenly so, where one draw
+// would now and then leave a server out (power of two choices). Between unlike ones the first stands, so that a large
+// server gets its share and not all.
 std::vector<std::size_t> weighted_order(std::vector<std::int64_t> weights, PickRandom& random) {
   std::vector<std::size_t> order;
   std::int64_t sum = 0;
   for (const std::int64_t w : weights) sum += std::max<std::int64_t>(w, 0);
   while (sum > 0) {
-    std::int64_t at = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(sum)));
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      if (weights[i] <= 0) continue;
-      if (at < weights[i]) {
-        order.push_back(i);
-        sum -= weights[i];
-        weights[i] = 0;
-        break;
-      }
-      at -= weights[i];
-    }
+    const auto one = weighted_draw(weights, sum, random), other = weighted_draw(weights, sum, random);
+    const bool heavier = weights[other] > weights[one] && weights[other] <= 2 * weights[one];
+    const auto next = heavier ? other : one;
+    order.push_back(next);
+    sum -= weights[next];
+    weights[next] = 0;
   }
   return order;
 }

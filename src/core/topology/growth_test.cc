@@ -24,6 +24,21 @@ TEST(GrowthPlan, WeighsServersByTheirFreeSlots) {
   EXPECT_NEAR(count["a"], 3000, 150);
 }
 
+TEST(GrowthPlan, SpreadsAFewVolumesOverServersThatAreAlike) {
+  PickRandom random(1);
+  int left_out = 0, crowded = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const auto plan = plan_growth({server("d", "r", "a", 8), server("d", "r", "b", 8), server("d", "r", "c", 8)},
+                                  {.volumes = 7}, random);
+    std::map<std::string, int> count;
+    for (const auto& volume : plan->volumes) ++count[volume[0]];
+    left_out += count.size() < 3 ? 1 : 0;
+    for (const auto& [id, volumes] : count) crowded += volumes > 4 ? 1 : 0;
+  }
+  EXPECT_LE(left_out, 25);  // with single draws about 100
+  EXPECT_LE(crowded, 10);   // about 60
+}
+
 TEST(GrowthPlan, NeighboursOnOtherHostsComeFirst) {
   PickRandom random(1);
   for (int i = 0; i < 200; ++i) {
