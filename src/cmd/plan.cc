@@ -21,6 +21,7 @@
 namespace holdfast::cmd {
 namespace {
 
+constexpr Duration kGatherServers = 100ms;  // servers started together report within some ten milliseconds
 constexpr std::uint64_t kVolumeSizeLimitMbMax = 30720;  // 4-byte offsets of 8 bytes reach 32 GiB; upstream's bound
 
 Error fatal(std::string text) { return Error(Code::invalid, std::move(text)); }
@@ -366,6 +367,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
 
   auto& options = plan.options;
   constexpr Duration kLeaderWaitMax = 60s;
+  options.gather_servers = kGatherServers;
   options.leader_wait = std::clamp<Duration>(settings.master.duration("master.leader_wait", options.leader_wait), 0s,
                                              kLeaderWaitMax);
   const auto limit_mb = flags.unsigned_integer("volumeSizeLimitMB");

@@ -232,6 +232,14 @@ bool Assigner::is_settling(Instant now) {
   });
 }
 
+bool Assigner::is_gathering(std::uint64_t room, Instant now) {
+  if (room != room_seen_) {
+    room_seen_ = room;
+    room_since_ = now;
+  }
+  return now - shared_.started < kSettling && now - room_since_ < shared_.options.gather_servers;
+}
+
 std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::shared_ptr<Waiting>& waiting, Instant now) {
   const Selection& selection = *waiting->selection;
   const Duration waited = now - waiting->arrived;
@@ -268,6 +276,7 @@ std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::share
     return no_room(selection);
   }
   if (shared_.options.growth_disabled) return std::nullopt;
+  if (waiting->growths == 0 && is_gathering(room, now)) return std::nullopt;
   if (waiting->growths >= kGrowthsPerAssignMax) return growth_goes_on(selection, "");
 
   ++waiting->growths;

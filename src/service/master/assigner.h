@@ -46,12 +46,16 @@ class Assigner {
 
   // Volume servers are about to be heard (again): what is missing now may be there in a moment.
   bool is_settling(Instant now);
+  // Whether they are just coming, one after the other: Options::gather_servers.
+  bool is_gathering(std::uint64_t room, Instant now);
 
   Shared& shared_;
   Growth& growth_;
   Duties& duties_;
   const ReplicaPlacement default_replication_;
   std::list<std::shared_ptr<Waiting>> waiting_;
+  std::uint64_t room_seen_ = 0;
+  Instant room_since_ = kDistantPast;
 };
 
 struct Assigner::Waiting {

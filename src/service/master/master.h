@@ -191,6 +191,9 @@ struct Options {
   bool preallocate = false;
   Duration leader_wait = 2s;       // how long a request waits for a leader
   Duration growth_wait = 10s;      // how long an assign waits for its growth
+  // In the first seconds of a master a growth waits until no volume server has come for so long: the first volumes of a
+  // cluster are spread over all its servers then, not piled on the one that was quickest.
+  Duration gather_servers{0};
   Duration pulse = 250ms;          // told to volume servers; slower above 500 of them
   int missed_pulses_max = 3;       // then a server leaves the writable set
   Duration forget_after = 5s;      // a server without a stream is forgotten this long after its last report

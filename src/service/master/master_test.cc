@@ -638,6 +638,29 @@ TEST(Master, AServerOnTheHostOfALostLeaderIsPickedOnlyIfThereIsNoOtherUntilItIsH
   EXPECT_TRUE(cluster.eventually([&] { return picks_of_silent_host() > 0; }));
 }
 
+TEST(Master, TheFirstGrowthWaitsForServersThatAreJustComing) {
+  Options options;
+  options.gather_servers = 100ms;
+  Cluster cluster(1, options);
+  cluster.group.lead(0);
+  cluster.connect(1);
+  std::promise<OrRefusal<AssignAnswer>> answer;
+  auto answered = answer.get_future();
+  cluster.master().assign({}, [&](OrRefusal<AssignAnswer> a) { answer.set_value(std::move(a)); });
+  for (int n = 2; n <= 4; ++n) {
+    cluster.clock.advance(60ms);
+    std::this_thread::sleep_for(60ms);  // its loop has looked
+    EXPECT_EQ(answered.wait_for(0s), std::future_status::timeout);
+    cluster.connect(n);
+  }
+  std::this_thread::sleep_for(60ms);
+  cluster.clock.advance(101ms);
+  (void)answer_of(answered.get());
+  std::set<std::string> urls;
+  for (int i = 0; i < 100; ++i) urls.insert(answer_of(cluster.assign()).locations->places[0].url);
+  EXPECT_GE(urls.size(), 3u);
+}
+
 TEST(Master, VolumesFromElsewhereAreWrittenToOnlyWithKeysAboveAllOfTheirs) {
   Cluster cluster;
   cluster.group.lead(0);
