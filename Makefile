@@ -42,8 +42,7 @@ fuzz: deps-test ## builds and runs every fuzzer (SECONDS_EACH=60)
 	@JOBS=$(JOBS) tools/fuzz.sh
 
 tsan: deps-build ## unit tests under the thread sanitizer
-	@cmake --preset tsan >/dev/null && cmake --build --preset tsan -j $(JOBS) && cd build/tsan && \
-	  TSAN_OPTIONS=suppressions=$(CURDIR)/tools/tsan.supp ctest -L unit --output-on-failure
+	@JOBS=$(JOBS) tools/tsan.sh
 
 bench: build deps-bench ## prints the benchmarks' figures and ratios (docs/benchmarks.md explains them)
 	@bench/run.sh

@@ -23,6 +23,10 @@ namespace holdfast::front {
 template <typename T>
 class Watched {
  public:
+  Watched() = default;
+  // A callback that has just told it something may still be on its way out of the lock.
+  ~Watched() { const std::lock_guard guard(mutex_); }
+
   void set(T value) {
     const std::lock_guard guard(mutex_);
     value_ = std::move(value);

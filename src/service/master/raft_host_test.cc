@@ -10,7 +10,7 @@
 
 #include "io/posix/clock.h"
 #include "io/posix/disk.h"
-#include "io/sim/random.h"
+#include "io/posix/random.h"
 
 namespace holdfast::master {
 namespace {
@@ -260,7 +260,7 @@ class RaftHostTest : public ::testing::Test {
 
   const ClusterId cluster_{Uuid{9, 9}};
   Duration silence_ = 150ms;
-  io::sim::SeededRandom random_{1};
+  io::Random& random_ = io::posix::system_random();  // the hosts' log threads share it
   Network network_;
   std::string folder_;
   std::vector<std::unique_ptr<Member>> members_;
