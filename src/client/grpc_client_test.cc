@@ -216,7 +216,7 @@ TEST(MasterClient, WhenPatienceEndsABusyMastersOwnWordsAreTheAnswer) {
   master.service().on_assign = [&](const auto&, auto*) {
     return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "volume growth in progress");
   };
-  MasterClient client({.masters = {master.address()}, .patience = 100ms});
+  MasterClient client({.masters = {master.address()}, .patience = 1s});
   const auto refused = client.assign({});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), Code::busy);
@@ -248,7 +248,7 @@ TEST(MasterClient, ANoIsFinal) {
 
 TEST(MasterClient, PatienceEndsWithTheLastTrouble) {
   const DeadAddress dead;
-  MasterClient client({.masters = {dead.address()}, .patience = 100ms});
+  MasterClient client({.masters = {dead.address()}, .patience = 1s});
   const auto answer = client.assign({});
   ASSERT_FALSE(answer.ok());
   EXPECT_EQ(answer.error().code(), Code::unavailable);
