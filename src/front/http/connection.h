@@ -199,6 +199,8 @@ class Listener {
   void stop_accepting();
   void close_idle();
   void break_all();
+  // The last call, on its loop like the others: timers that are still to come will find it gone.
+  void retire();
 
   io::EventLoop& loop() { return loop_; }
   Handler& handler() { return handler_; }

@@ -70,9 +70,11 @@ Listener::Listener(io::EventLoop& loop, Handler& handler, const ServerOptions& o
     : loop_(loop), handler_(handler), options_(options), sweep_interval_(sweep_interval_of(options)), now_(clock_now()) {}
 
 Listener::~Listener() {
-  *alive_ = false;
+  CHECK(!*alive_);
   CHECK(connections() == 0);
 }
+
+void Listener::retire() { *alive_ = false; }
 
 Instant Listener::read_clock() { return now_ = clock_now(); }
 

@@ -210,7 +210,8 @@ void Server::stop(Duration grace) {
       LOG_WARNING("stopping: {} requests are still being worked on", inside.connections());
     }
   }
-  inside.on_each([](Listener&) {});  // whatever the last connection was in the middle of is over
+  // On their loops, so that whatever the last connection or a timer was in the middle of is over.
+  inside.on_each([](Listener& listener) { listener.retire(); });
 }
 
 std::size_t Server::connections() const { return inside_->connections(); }
