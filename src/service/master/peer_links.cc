@@ -213,8 +213,14 @@ class PeerLinks::InLink final : public IncomingLink {
 };
 
 PeerLinks::PeerLinks(NodeId self, Uuid process, ClusterId cluster, io::Clock& clock,
-                     const io::posix::UdpSocket* beats, Hooks hooks)
-    : self_(self), process_(process), cluster_(cluster), clock_(clock), beats_(beats), hooks_(std::move(hooks)) {
+                     const io::posix::UdpSocket* beats, Duration beat_interval, Hooks hooks)
+    : self_(self),
+      process_(process),
+      cluster_(cluster),
+      clock_(clock),
+      beats_(beats),
+      datagram_silence_(beat_interval * 7 / 4),
+      hooks_(std::move(hooks)) {
   {
     Guard guard(gate_->mutex);
     gate_->links = this;
@@ -268,7 +274,7 @@ void PeerLinks::send(std::span<const raft::Message> messages) {
       if (peer.established) link = peer.link;
       if (beats_ != nullptr && raft::is_beat(message)) {
         datagrams = peer.datagrams;
-        by_stream = datagrams.length == 0 || now - peer.datagram_heard > kDatagramSilence;
+        by_stream = datagrams.length == 0 || now - peer.datagram_heard > datagram_silence_;
       } else if (beats_ != nullptr && is_urgent(message)) {
         datagrams = peer.datagrams;
       }
@@ -478,7 +484,7 @@ Instant PeerLinks::dial_due(Instant now) {
     }
     if (beats_ != nullptr) {
       for (auto& [id, peer] : peers_) {
-        if (wanted(peer, now) && now - peer.datagram_heard > kDatagramSilence) next = std::min(next, now + kResolveAgain);
+        if (wanted(peer, now) && now - peer.datagram_heard > datagram_silence_) next = std::min(next, now + kResolveAgain);
       }
     }
   }
@@ -498,7 +504,7 @@ void PeerLinks::resolve_due(Instant now) {
       const auto known = addresses(peer);
       if (known.empty()) continue;
       const auto& address = peer.link ? peer.link->address() : known[peer.attempt % known.size()];
-      const bool silent = now - peer.datagram_heard > kDatagramSilence;
+      const bool silent = now - peer.datagram_heard > datagram_silence_;
       if (address == peer.datagram_address && !(silent && now >= peer.resolve_at)) continue;
       peer.resolve_at = now + kResolveAgain;
       asking.emplace_back(id, address);

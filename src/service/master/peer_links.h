@@ -38,7 +38,6 @@ inline constexpr std::size_t kFrameBytesMax = 1u << 20;  // then the next frame 
 inline constexpr Duration kRedialMin = 10ms;
 inline constexpr Duration kRedialMax = 250ms;
 inline constexpr Duration kDialPatience = 1s;         // then the next address is tried, if there is another
-inline constexpr Duration kDatagramSilence = 40ms;    // four beats
 inline constexpr Duration kLinger = 2s;
 
 class PeerLinks final : public Transport {
@@ -51,8 +50,10 @@ class PeerLinks final : public Transport {
     std::function<void(const std::string&)> must_stop;      // another master found that our folder is a copy
   };
 
-  // `beats` may be null: no datagrams then. It and `clock` outlive this.
-  PeerLinks(NodeId self, Uuid process, ClusterId cluster, io::Clock& clock, const io::posix::UdpSocket* beats, Hooks hooks);
+  // `beats` may be null: no datagrams then. It and `clock` outlive this. `beat_interval` decides when datagrams count as
+  // lost: one may be, and the next late; then the streams carry beats too, well before three intervals are over.
+  PeerLinks(NodeId self, Uuid process, ClusterId cluster, io::Clock& clock, const io::posix::UdpSocket* beats,
+            Duration beat_interval, Hooks hooks);
   ~PeerLinks() override;  // stops
 
   // Ends all links and joins the thread; nothing is called back any more when it returns.
@@ -124,6 +125,7 @@ class PeerLinks final : public Transport {
   const ClusterId cluster_;
   io::Clock& clock_;
   const io::posix::UdpSocket* const beats_;
+  const Duration datagram_silence_;
   const Hooks hooks_;
 
   mutable Mutex mutex_;  // before OutLink's own

@@ -482,7 +482,7 @@ Status Runtime::take_part(storage::RaftStore::Opened opened) {
     cluster = identity_.cluster;
     const auto* beats = beats_ ? &*beats_ : nullptr;
     links = std::make_shared<PeerLinks>(
-        identity_.node, process_, cluster, clock_, beats,
+        identity_.node, process_, cluster, clock_, beats, config_.heartbeat_interval,
         PeerLinks::Hooks{.received = [this](std::vector<raft::Message> messages) { host_->received(std::move(messages)); },
                          .lost = [this](NodeId peer) { host_->link_lost(peer); },
                          .greet = [this](RaftGreeting* greeting) { greet(greeting); },
