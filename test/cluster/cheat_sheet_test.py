@@ -169,6 +169,33 @@ def a_wiped_master_comes_back_as_a_new_member():
         client.upload(b"with the new member's vote")
 
 
+def a_wiped_master_alone_hears_from_volume_servers_whose_it_is():
+    with Cluster() as cluster:
+        cluster.wait_writable()
+        client = Client(cluster.masters)
+        fid = client.upload(payload(7, 300))
+        time.sleep(0.6)  # until the volume servers have written down who the masters are
+        for process in cluster.master_processes:
+            process.kill()
+        victim = cluster.master_processes[0]
+        shutil.rmtree(cluster.folder / "m1")
+        (cluster.folder / "m1").mkdir()
+        victim.argv = [a for a in victim.argv if not a.startswith("-peers=")]
+        victim.start()
+        time.sleep(2.0)
+        status, answer = Http(1.0).json(cluster.masters[0], "/cluster/status")
+        check(not answer.get("Leader"), f"founded a cluster of its own: {status} {answer}")
+        check("knows this master's address as one of cluster" in victim.log(), "does not say what it waits for")
+        for process in cluster.master_processes[1:]:
+            process.start()
+        cluster.wait_writable()
+        check(client.read(fid) == payload(7, 300), "reads back wrong after the master was wiped")
+        end = time.monotonic() + 10
+        while not Http(1.0).json(cluster.masters[0], "/cluster/status")[1].get("Leader"):
+            check(time.monotonic() < end, "the wiped master knows no leader after 10 s")
+            time.sleep(0.05)
+
+
 def an_even_number_of_masters_works_and_says_so():
     with Cluster(masters=2, volumes=1) as cluster:
         cluster.wait_writable()
@@ -258,6 +285,6 @@ if __name__ == "__main__":
     run([six_separate_processes, three_servers_with_ip, three_servers_with_master_ip, three_servers_without_ip,
          one_plain_server_is_a_whole_store, a_volume_server_learns_the_other_masters,
          everything_restarts_without_peers, a_wiped_master_comes_back_as_a_new_member,
-         an_even_number_of_masters_works_and_says_so, ipv6_cluster, replicated_writes_are_on_every_copy,
+         a_wiped_master_alone_hears_from_volume_servers_whose_it_is, an_even_number_of_masters_works_and_says_so, ipv6_cluster, replicated_writes_are_on_every_copy,
          a_silent_volume_server_is_not_assigned_to, a_post_to_nobodys_volume_is_an_error,
          unused_assigns_close_no_volume, first_upload_comes_within_a_second_or_two])

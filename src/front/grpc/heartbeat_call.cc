@@ -16,8 +16,8 @@ constexpr std::size_t kRepliesMax = 64;
 
 class HeartbeatCall final : public ServerStream<master_pb::Heartbeat, master_pb::HeartbeatResponse> {
  public:
-  HeartbeatCall(master::Master& master, const std::string& peer)
-      : ServerStream(kRepliesMax), session_(master.open_session(peer)) {}
+  HeartbeatCall(master::Master& master, master::MasterRuntime* runtime, const std::string& peer)
+      : ServerStream(kRepliesMax), runtime_(runtime), session_(master.open_session(peer)) {}
 
  protected:
   void received(const master_pb::Heartbeat& message) override {
@@ -26,6 +26,9 @@ class HeartbeatCall final : public ServerStream<master_pb::Heartbeat, master_pb:
     if (!report) {
       end(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, report.error().what()));
       return;
+    }
+    if (auto* runtime = std::exchange(runtime_, nullptr)) {
+      if (const auto hint = read_hint(message)) runtime->told_of(*hint);
     }
     const auto reply = session_->on_report(*std::move(report));
     if (!reply) return;
@@ -47,14 +50,15 @@ class HeartbeatCall final : public ServerStream<master_pb::Heartbeat, master_pb:
     if (const auto session = std::move(session_)) session->closed();
   }
 
+  master::MasterRuntime* runtime_;  // until the first report
   std::unique_ptr<master::ReportSession> session_;  // until the server has left; used by one reaction at a time
 };
 
 }  // namespace
 
 grpc::ServerBidiReactor<master_pb::Heartbeat, master_pb::HeartbeatResponse>* take_reports(
-    master::Master& master, grpc::CallbackServerContext* context) {
-  return HeartbeatCall::run(std::make_shared<HeartbeatCall>(master, context->peer()));
+    master::Master& master, master::MasterRuntime* runtime, grpc::CallbackServerContext* context) {
+  return HeartbeatCall::run(std::make_shared<HeartbeatCall>(master, runtime, context->peer()));
 }
 
 }  // namespace holdfast::front

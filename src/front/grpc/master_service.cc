@@ -175,7 +175,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
 
   grpc::ServerBidiReactor<master_pb::Heartbeat, master_pb::HeartbeatResponse>* SendHeartbeat(
       CallbackServerContext* context) override {
-    return take_reports(master_, context);
+    return take_reports(master_, runtime_, context);
   }
 
   grpc::ServerBidiReactor<master_pb::KeepConnectedRequest, master_pb::KeepConnectedResponse>* KeepConnected(

@@ -420,7 +420,8 @@ TEST(MasterService, AFollowerAsksTheLeaderForAVolumeItHasNotHeardOf) {
 }
 
 TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
-  Node node;
+  FakeRuntime runtime;
+  Node node({}, &runtime);
   const Uuid process{5, 6};
   const ClusterId cluster(Uuid{7, 8});
   Watched<std::optional<topology::Report>> seen;
@@ -449,6 +450,9 @@ TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
   report.set_process_uuid(text(process));
   report.set_cluster_id(text(cluster));
   report.set_pulse_ms(250);
+  api::fill(MasterMember{.id = NodeId(Uuid{1, 1}), .address = Address{.host = "m1", .port = 9333}},
+            report.add_known_masters());
+  report.set_called_as("m1:9333");
   VolumeInfo added;
   added.id = VolumeId(4);
   added.max_key = NeedleId(99);
@@ -474,6 +478,12 @@ TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
   EXPECT_EQ(got->ec_shard_count, 0u);
   ASSERT_EQ(got->added.size(), 1u);
   EXPECT_EQ(got->added[0].max_key, NeedleId(99));
+  const auto hints = runtime.hints.get();
+  ASSERT_EQ(hints.size(), 1u);
+  EXPECT_EQ(hints[0].cluster, cluster);
+  EXPECT_EQ(text(hints[0].called_as), "m1:9333");
+  ASSERT_EQ(hints[0].masters.size(), 1u);
+  EXPECT_EQ(hints[0].from, "127.0.0.1:8080");
   stream->WritesDone();
   EXPECT_TRUE(stream->Finish().ok());
   EXPECT_TRUE(node.master.sessions_open.wait_until([](int n) { return n == 0; }));

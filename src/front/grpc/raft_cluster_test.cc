@@ -24,6 +24,7 @@
 namespace holdfast::front {
 namespace {
 
+using master::ClusterHint;
 using master::Consensus;
 using master::MasterRuntime;
 using master::RuntimeConfig;
@@ -108,6 +109,7 @@ struct Node {
   std::unique_ptr<MasterRuntime> runtime;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Server> server;
+  std::optional<ClusterHint> hint;  // told as soon as it starts
   std::atomic<bool> fatal{false};
   std::string why;  // set before fatal
 
@@ -128,6 +130,7 @@ struct Node {
     builder.RegisterService(service.get());
     server = builder.BuildAndStart();
     CHECK(server != nullptr);
+    if (hint) runtime->told_of(*hint);
     return runtime->start();
   }
   void stop(Duration transfer_wait_max = 1s) {
@@ -405,6 +408,46 @@ TEST_F(RaftCluster, AWipedMasterComesBackAsANewMemberInThePlaceOfTheOld) {
   for (auto& node : nodes_) EXPECT_EQ(node->view()->member(old), nullptr);
   ASSERT_TRUE(commit("after"));
   EXPECT_TRUE(all_have("after", 3));
+}
+
+// A master that lost its disk, started without -peers while all others are down: a volume server tells it whose it is.
+TEST_F(RaftCluster, AWipedMasterWaitsForTheClusterThatAVolumeServerTellsOf) {
+  add_three();
+  start_all();
+  ASSERT_NE(await_leader(), nullptr);
+  ASSERT_TRUE(commit("before"));
+  auto& wiped = *nodes_[1];
+  ClusterHint hint{.cluster = wiped.view()->cluster_id, .masters = {}, .called_as = wiped.config.self, .from = "store:8080"};
+  for (auto& node : nodes_) hint.masters.push_back(node->config.self);
+  for (auto& node : nodes_) node->stop(0s);
+  ASSERT_TRUE(io::posix::system_disk().remove_all(wiped.config.folder).ok());
+  wiped.config.peers.clear();
+  wiped.hint = hint;
+  ASSERT_TRUE(wiped.start().ok());
+  std::this_thread::sleep_for(700ms);
+  EXPECT_TRUE(wiped.view()->cluster_id.value().empty());
+  EXPECT_NE(wiped.view()->waiting_for.find("store:8080"), std::string::npos) << wiped.view()->waiting_for;
+  for (auto* node : {nodes_[0].get(), nodes_[2].get()}) ASSERT_TRUE(node->start().ok());
+  EXPECT_TRUE(all_have("before", 3));
+  EXPECT_TRUE(voters_are(3));
+  EXPECT_EQ(wiped.view()->cluster_id, hint.cluster);
+}
+
+TEST_F(RaftCluster, AFreshMasterBeginsItsOwnClusterWhenNobodyElseCouldKnowTheOneToldOf) {
+  auto& node = add();
+  ClusterHint hint{.cluster = ClusterId(Uuid{8, 8}), .masters = {node.config.self}, .called_as = node.config.self,
+                   .from = "store:8080"};
+  node.hint = hint;  // it was a cluster of one, and its disk is gone
+  ASSERT_TRUE(node.start().ok());
+  EXPECT_EQ(await_leader(), &node);
+  EXPECT_NE(node.view()->cluster_id, hint.cluster);
+
+  auto& other = add();
+  hint.masters = {Address{.host = "127.0.0.1", .port = 1}, Address{.host = "127.0.0.1", .port = 2}};
+  hint.called_as = other.config.self;
+  other.hint = hint;  // does not list it
+  ASSERT_TRUE(other.start().ok());
+  EXPECT_TRUE(soon([&] { return other.leads(); }));
 }
 
 TEST_F(RaftCluster, AMasterWhoseVoteIsDamagedComesBackAsANewMember) {

@@ -50,6 +50,18 @@ Result<topology::Report> read(const master_pb::Heartbeat& message) {
   return report;
 }
 
+std::optional<master::ClusterHint> read_hint(const master_pb::Heartbeat& message) {
+  const auto cluster = Uuid::parse(message.cluster_id());
+  auto called_as = Address::parse(message.called_as());
+  if (!cluster || !called_as || message.known_masters_size() == 0) return std::nullopt;
+  master::ClusterHint hint{.cluster = ClusterId(*cluster),
+                           .masters = {},
+                           .called_as = std::move(*called_as),
+                           .from = host_port(message.ip(), static_cast<std::uint16_t>(message.port()))};
+  for (auto& member : api::read_members(message.known_masters())) hint.masters.push_back(std::move(member.address));
+  return hint;
+}
+
 void fill(const master::ReportReply& reply, master_pb::HeartbeatResponse* message) {
   message->set_volume_size_limit(reply.volume_size_limit);
   message->set_preallocate(reply.preallocate);

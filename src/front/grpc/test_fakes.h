@@ -200,7 +200,11 @@ class FakeRuntime final : public master::MasterRuntime {
   std::optional<NodeId> transferred_to;
   std::string added;
   std::optional<NodeId> removed;
+  Watched<std::vector<master::ClusterHint>> hints;
 
+  void told_of(const master::ClusterHint& hint) override {
+    hints.change([&](auto& all) { all.push_back(hint); });
+  }
   master::Consensus& consensus() override { std::abort(); }
   master::LinkAcceptor& acceptor() override { std::abort(); }
   Status start() override { return {}; }

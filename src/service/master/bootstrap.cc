@@ -29,7 +29,27 @@ std::vector<NodeId> seen(const BootstrapSelf& self, const std::map<std::string, 
   return nodes;
 }
 
+namespace {
+
+BootstrapStep next_step_as_told(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed) {
+  std::vector<std::string> names;
+  for (const auto& [name, answer] : listed) {
+    names.push_back(name);
+    if (!answer || answer->cluster != self.told_cluster) continue;
+    return Join{.cluster = answer->cluster,
+                .founding = answer->founding.find(self.node) != nullptr ? answer->founding : raft::Configuration(),
+                .configuration = answer->configuration};
+  }
+  return Wait{"volume server " + self.told_by + " knows this master's address as one of cluster " +
+              text(self.told_cluster) + ": this master waits to join it until one of its masters answers: " +
+              joined(names) + ". If they are gone for good, start this one with -peers=" + self.address +
+              " to begin a new cluster"};
+}
+
+}  // namespace
+
 BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed) {
+  if (!self.told_cluster.value().empty()) return next_step_as_told(self, listed);
   ClusterId cluster;
   std::string cluster_at;
   Join join;

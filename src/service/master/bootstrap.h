@@ -11,6 +11,10 @@
 // it sees the same set of UUIDs, which are on disk before they are said; so no member of that set can be brought to
 // found another one, not even by a restart. A wiped one has a new UUID and finds the cluster already there.
 //
+// Without -peers a volume server may tell of a cluster that has a master at our address. Then its other masters are the
+// listed ones, and there is nothing to found: join that cluster, or wait until one of them answers. A tale of the past is
+// enough to wait for, never enough to begin something new.
+//
 // A listed master that answers with our own UUID is ourselves, whatever name it was given.
 //
 // Pure: answers in, a step out.
@@ -46,6 +50,10 @@ struct BootstrapSelf {
   Uuid process;
   std::string address;
   ClusterId drawn_cluster;
+  // Without -peers: a volume server (`told_by`) says that this master's address belongs to a cluster, whose other masters
+  // are the listed ones then.
+  ClusterId told_cluster = {};
+  std::string told_by = {};
 };
 
 struct Wait {

@@ -56,6 +56,29 @@ TEST_F(BootstrapTest, FoundsWhenAllAreNewAndSeeTheSame) {
   EXPECT_EQ(found.configuration.find(node(2))->address, "host2:9333");  // as it calls itself, not as it was listed
 }
 
+TEST_F(BootstrapTest, ATaleOfAVolumeServerIsWaitedForAndNeverFoundedUpon) {
+  auto told = self;
+  told.told_cluster = ClusterId(Uuid{55, 55});
+  told.told_by = "store1:8080";
+  listed["a:1"] = std::nullopt;
+  listed["c:1"] = std::nullopt;
+  EXPECT_NE(why(next_step(told, listed)).find("a:1, c:1"), std::string::npos);
+  EXPECT_NE(why(next_step(told, listed)).find("-peers=host2:9333"), std::string::npos);
+  // Others that are as new as this one, or that went elsewhere, are nobody to begin or to go along with.
+  listed["a:1"] = fresh(1, three);
+  listed["c:1"] = fresh(3, three);
+  EXPECT_TRUE(std::holds_alternative<Wait>(next_step(told, listed)));
+  auto elsewhere = member(1, raft::Configuration({{.id = node(1), .address = "a:1", .voter = true}}));
+  elsewhere.cluster = ClusterId(Uuid{66, 66});
+  listed["a:1"] = elsewhere;
+  EXPECT_TRUE(std::holds_alternative<Wait>(next_step(told, listed)));
+  listed["c:1"] = member(3, raft::Configuration({{.id = node(3), .address = "c:1", .voter = true}}));
+  const auto step = next_step(told, listed);
+  ASSERT_TRUE(std::holds_alternative<Join>(step));
+  EXPECT_EQ(std::get<Join>(step).cluster, told.told_cluster);
+  EXPECT_TRUE(std::get<Join>(step).founding.empty());
+}
+
 TEST_F(BootstrapTest, EveryFounderComesToTheSameList) {
   std::map<std::string, std::optional<Answer>> theirs;
   listed["a:1"] = theirs["x:1"] = fresh(1, three);

@@ -118,6 +118,8 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
     host_->change(raft::RemoveMember{id}, std::move(done));
   }
 
+  void told_of(const ClusterHint& hint) override;
+
   // --- LinkAcceptor ---
   void meet(const RaftGreeting& from, RaftGreeting* answer) override;
   void join(const RaftGreeting& from, RaftJoinReply* answer) override;
@@ -191,6 +193,8 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::map<std::string, std::optional<Answer>> listed_ HOLDFAST_GUARDED_BY(mutex_);  // by -peers' text
   std::set<std::string> asked_ HOLDFAST_GUARDED_BY(mutex_);                          // a Meet or Join is under way
   std::optional<Entrance> invitation_ HOLDFAST_GUARDED_BY(mutex_);
+  ClusterId told_cluster_ HOLDFAST_GUARDED_BY(mutex_);  // by a volume server: told_of()
+  std::string told_by_ HOLDFAST_GUARDED_BY(mutex_);
   std::string join_at_ HOLDFAST_GUARDED_BY(mutex_);      // the leader's address, as told by a member
   std::string join_answer_ HOLDFAST_GUARDED_BY(mutex_);  // why we are not in yet
   std::set<std::string> told_ HOLDFAST_GUARDED_BY(mutex_);
@@ -608,7 +612,9 @@ Duration Runtime::bootstrap_turn(Instant now) {
     self = {.node = identity_.node,
             .process = process_,
             .address = identity_.self,
-            .drawn_cluster = identity_.drawn_cluster};
+            .drawn_cluster = identity_.drawn_cluster,
+            .told_cluster = told_cluster_,
+            .told_by = told_by_};
     listed = listed_;
     known = identity_.members;
     // A member that begins anew knows whom to ask even without -peers.
@@ -649,6 +655,25 @@ Duration Runtime::bootstrap_turn(Instant now) {
     return kIdleInterval;
   }
   return Duration(0);
+}
+
+void Runtime::told_of(const ClusterHint& hint) {
+  {
+    Guard guard(mutex_);
+    // Whoever was given -peers, or remembers other members, knows better whom to ask.
+    const bool knows_better = links_ || !config_.peers.empty() || !identity_.members.empty();
+    if (knows_better || hint.cluster.value().empty() || !told_cluster_.value().empty()) return;
+    const auto is_here = [&](const Address& address) { return address == config_.self || address == hint.called_as; };
+    if (std::none_of(hint.masters.begin(), hint.masters.end(), is_here)) return;
+    if (std::all_of(hint.masters.begin(), hint.masters.end(), is_here)) return;  // nobody there who could remember it
+    told_cluster_ = hint.cluster;
+    told_by_ = hint.from;
+    for (const auto& master : hint.masters) {
+      if (!is_here(master)) listed_[text(master)];
+    }
+  }
+  LOG_INFO("volume server {} knows this master's address as one of cluster {}", hint.from, text(hint.cluster));
+  nudge();
 }
 
 void Runtime::meet_listed(Instant now, Duration interval) {

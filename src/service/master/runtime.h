@@ -12,6 +12,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "core/topology/state_machine.h"
@@ -28,6 +30,14 @@ namespace holdfast::master {
 // What is wrong with the flags as such, in words; touches nothing.
 Status validate(const RuntimeConfig& config);
 
+// What a volume server tells of the masters it knows.
+struct ClusterHint {
+  ClusterId cluster;
+  std::vector<Address> masters;  // of that cluster, as the server last learned them
+  Address called_as;             // where the server dialled us
+  std::string from;              // the server, for log lines
+};
+
 class MasterRuntime {
  public:
   // Takes the folder's lock, reads what is there and repairs the log's tail. Fails in words that say what to do: the
@@ -42,6 +52,10 @@ class MasterRuntime {
 
   // For the gRPC service that other masters call. Works from the beginning.
   virtual LinkAcceptor& acceptor() = 0;
+
+  // A hint, from any thread and at any time. Without state and without -peers this master joins a cluster that lists it
+  // beside others, and waits for them if they are all away (design/architecture 4). Ignored otherwise.
+  virtual void told_of(const ClusterHint& hint) = 0;
 
   // Starts the threads and, without state, the bootstrap. Call it when the gRPC server listens: others dial back.
   virtual Status start() = 0;

@@ -34,7 +34,6 @@ struct Reporter::Link {
   std::uint64_t number = 0;  // of the stream; events of earlier ones are dropped
   Instant dial_at = kDistantPast;
   Duration backoff = kBackoffMin;
-  Instant away_since = kDistantPast;
 
   // Of the present stream.
   Instant opened = kDistantPast;
@@ -166,7 +165,7 @@ void Reporter::dial(Link& link, Instant now) {
   for (const auto& other : links_) {
     // One stream per master: a second one would push the first aside.
     if (other.get() != &link && other->stream && !link.member.value().empty() && other->member == link.member) {
-      link.dial_at = now + kBackoffLongMax;
+      link.dial_at = now + kPulse;
       return;
     }
   }
@@ -193,6 +192,7 @@ void Reporter::dial(Link& link, Instant now) {
   master_pb::Heartbeat report;
   take_stock();
   fill_full(report);
+  fill_masters(report, link.address);
   link.stream->send(report);
   link.sent = now;
   link.sent_version = version_;
@@ -202,19 +202,16 @@ void Reporter::on_closed(Link& link, const std::string& error) {
   const auto now = world_.clock.now();
   if (link.accepted) {
     connected_--;
-    link.away_since = now;
     link.backoff = kBackoffMin;
     LOG_INFO("master {}: reports are broken off: {}", text(link.address), error);
   } else {
-    if (link.away_since == kDistantPast) link.away_since = now;
     if (error != link.last_trouble) LOG_V(1, "master {}: not reached: {}", text(link.address), error);
   }
   link.last_trouble = error;
   link.accepted = false;
   link.stream.reset();
   link.dial_at = now + link.backoff;
-  const auto longest = now - link.away_since > kLongAway ? kBackoffLongMax : kBackoffMax;
-  link.backoff = std::min(link.backoff * 2, longest);
+  link.backoff = std::min(link.backoff * 2, kBackoffMax);
   // Another name of the same master may still be good.
   for (const auto& other : links_) {
     if (other.get() != &link && !other->stream && !link.member.value().empty() && other->member == link.member) {
@@ -272,7 +269,6 @@ void Reporter::on_response(Link& link, const master_pb::HeartbeatResponse& respo
     link.accepted = true;
     connected_++;
     link.backoff = kBackoffMin;
-    link.away_since = kDistantPast;
     link.last_trouble.clear();
     LOG_INFO("master {}: takes reports", text(link.address));
   }
@@ -317,7 +313,7 @@ void Reporter::drop_doubles(Link& link) {
     if (other->accepted) connected_--;
     other->accepted = false;
     other->stream.reset();
-    other->dial_at = world_.clock.now() + kBackoffLongMax;
+    other->dial_at = world_.clock.now() + kPulse;
   }
 }
 
@@ -451,6 +447,11 @@ void Reporter::fill_full(master_pb::Heartbeat& report) const {
   report.set_max_file_key(max_key.value());
   report.set_has_no_volumes(told_.empty());
   report.set_has_no_ec_shards(true);
+}
+
+void Reporter::fill_masters(master_pb::Heartbeat& report, const Address& called) const {
+  for (const auto& master : world_.fences.state().masters) api::fill(master, report.add_known_masters());
+  report.set_called_as(text(called));
 }
 
 void Reporter::fill_changes(master_pb::Heartbeat& report, const Link& link) const {

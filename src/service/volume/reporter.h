@@ -4,7 +4,7 @@
 // Masters are dialled as told by the configuration, and as learned from the masters' answers and from holdfast.json. A
 // stream begins with a full report; from then on each pulse carries the volumes that changed since, so its size is that
 // of the change. New and removed volumes are told at once. A broken stream is dialled again after 20 ms, doubling up to
-// kBackoffMax, and up to kBackoffLongMax when nobody has been there for a minute.
+// kBackoffMax.
 //
 // A master that sends no Holdfast fields is upstream's: it gets full lists every kUpstreamPulse, and when it names
 // another leader, that one is dialled.
@@ -54,9 +54,8 @@ class Reporter {
   static constexpr Duration kPulse = 250ms;        // until a master asks for another
   static constexpr Duration kUpstreamPulse = 5s;
   static constexpr Duration kBackoffMin = 20ms;
+  // For ever: a master that comes back without its disk has little time to hear whose it is (runtime.cc, kLoneWait).
   static constexpr Duration kBackoffMax = 250ms;
-  static constexpr Duration kBackoffLongMax = 1s;
-  static constexpr Duration kLongAway = 60s;
   static constexpr Duration kRefusedPause = 2s;    // before a master that turned us away is asked again
   static constexpr Duration kFirstAnswerMax = 5s;  // a connected master that says nothing for this long is redialled
   static constexpr std::uint32_t kFeatureLevel = 1;
@@ -118,6 +117,7 @@ class Reporter {
   void fill_room(master_pb::Heartbeat& report) const;
   void fill_ours(master_pb::Heartbeat& report) const;
   void fill_full(master_pb::Heartbeat& report) const;
+  void fill_masters(master_pb::Heartbeat& report, const Address& called) const;
   void fill_changes(master_pb::Heartbeat& report, const Link& link) const;
   void say_goodbye();
   Link* find(std::uint64_t id);

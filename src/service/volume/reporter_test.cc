@@ -221,6 +221,10 @@ TEST_F(ReporterTest, LearnsTheOtherMastersAndNeedsNoSeedAfterARestart) {
   auto dead = a_.address();
   start({dead});
   EXPECT_TRUE(soon([&] { return b_.heard([](const auto& r) { return r.cluster_id() == kCluster; }); }));
+  // A master that has lost its disk can learn from the first report whose it is.
+  const auto first = b_.reports().at(0);
+  EXPECT_EQ(first.known_masters_size(), 2);
+  EXPECT_EQ(first.called_as(), text(b_.address()));
 }
 
 TEST_F(ReporterTest, ABrokenMasterIsFoundAgainAtOnce) {
