@@ -346,6 +346,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
     }
   }
   if (const auto valid = master::validate(runtime); !valid) return valid.error();
+  plan.options.heartbeat_interval = runtime.heartbeat_interval;
 
   // These ask for what would lose a cluster's memory; the words come once, at start.
   const std::string state = fmt::format("{}/m{}", folder, plan.listen.http_port);

@@ -459,16 +459,40 @@ class Prober:
     """Measures how long uploads are away. One thread for each given master goes on uploading through it, each try a
     new request; `gap(since)` is the time from `since` to the end of the first upload that began after it."""
 
-    def __init__(self, masters, one_try):
-        """one_try(http, master): does one upload through `master`, raises when it fails."""
+    def __init__(self, masters, one_try, pace=None):
+        """one_try(http, master): does one upload through `master`, raises when it fails.
+
+        pace: a try begins every so many seconds whatever became of those before it, each on connections of its own. For
+        machines that vanish: a try that was under way with one of them waits for its time-out, which is no measure of
+        when uploads are back."""
+        self.pace = pace
         self.stopping = threading.Event()
         self.done = []  # (begin, end) of successes
+        self.failed = []  # begins of tries, with a pace
         self.condition = threading.Condition()
         self.threads = [threading.Thread(target=self._probe, args=(m, one_try), daemon=True) for m in masters]
         for thread in self.threads:
             thread.start()
 
+    def _try(self, master, one_try):
+        client = Http(timeout=1.0)
+        begin = time.monotonic()
+        try:
+            one_try(client, master)
+        except (Failure, *NETWORK_ERRORS, ValueError, KeyError):
+            with self.condition:
+                self.failed.append(begin)
+            return
+        finally:
+            client.close()
+        with self.condition:
+            self.done.append((begin, time.monotonic()))
+            self.condition.notify_all()
+
     def _probe(self, master, one_try):
+        while self.pace is not None and not self.stopping.is_set():
+            threading.Thread(target=self._try, args=(master, one_try), daemon=True).start()
+            self.stopping.wait(self.pace)
         client = Http(timeout=1.0)
         while not self.stopping.is_set():
             begin = time.monotonic()

@@ -131,6 +131,18 @@ def with_hosts(story):
         sh("ip", "link", "del", "br0", ok=True)
 
 
+def gap_after_cut(network, hosts, host):
+    """How long no upload that began after the cut had come to its end, in seconds."""
+    prober = Prober([m for i, m in enumerate(hosts.masters) if i != host], upload_once, pace=0.005)
+    time.sleep(0.2)
+    network.cut(host)
+    since = time.monotonic()  # not before: the command takes longer than an upload
+    try:
+        return prober.gap(since, 10)
+    finally:
+        prober.stop()
+
+
 def a_leader_cut_off_is_replaced_and_stops_assigning():
     def story(network, hosts):
         load = Load(hosts.masters, writers=2).start()
@@ -138,16 +150,8 @@ def a_leader_cut_off_is_replaced_and_stops_assigning():
         try:
             for _ in range(4):
                 leader = hosts.leader()
-                rest = [i for i in range(3) if i != leader]
                 time.sleep(1)
-                prober = Prober([hosts.masters[i] for i in rest], upload_once)
-                time.sleep(0.2)
-                network.cut(leader)
-                since = time.monotonic()  # not before: the command takes longer than an upload
-                try:
-                    gaps.append(prober.gap(since, 10))
-                finally:
-                    prober.stop()
+                gaps.append(gap_after_cut(network, hosts, leader))
                 # The old leader is asked from inside its own host: cut off, it must not go on assigning.
                 time.sleep(2.5)
                 inside = sh("ip", "netns", "exec", network.names[leader], "curl", "-s", "-m", "4", "-o", "/dev/null",
@@ -159,6 +163,36 @@ def a_leader_cut_off_is_replaced_and_stops_assigning():
             load.stop()
         load.verify()
         print("  uploads away after a cut: " + ", ".join(f"{g * 1000:.0f} ms" for g in gaps))
+    with_hosts(story)
+
+
+def a_follower_cut_off_is_soon_written_around():
+    """Long before its volume server has missed its pulses (750 ms): the leader notices the silence of its master."""
+    def story(network, hosts):
+        load = Load(hosts.masters, writers=2).start()
+        stuck, tries = 0, 0
+        try:
+            for turn in range(3):
+                leader = hosts.leader()
+                follower = (leader + 1 + turn % 2) % 3
+                time.sleep(1)
+                prober = Prober([hosts.masters[leader]], upload_once, pace=0.005)
+                time.sleep(0.2)
+                network.cut(follower)
+                since = time.monotonic()
+                time.sleep(0.65)
+                prober.stop()
+                time.sleep(1.1)  # those that hang have timed out
+                late = [b for b in prober.failed if b >= since + 0.3]
+                stuck += len(late)
+                tries += len(late) + len([b for b, _ in prober.done if b >= since + 0.3])
+                network.heal(follower)
+                time.sleep(1)
+        finally:
+            load.stop()
+        load.verify()
+        print(f"  {stuck} of {tries} uploads begun 0.3 to 0.65 s after the cut went to the host that was cut off")
+        check(tries > 30 and stuck <= tries / 10, f"{stuck} of {tries} uploads still went to the host that was cut off")
     with_hosts(story)
 
 
@@ -190,18 +224,19 @@ def a_one_way_cut_does_not_livelock():
 
 if __name__ == "__main__":
     if os.geteuid() != 0:
-        print("0 passed, 0 failed, 2 skipped: network namespaces need root")
+        print("0 passed, 0 failed, 3 skipped: network namespaces need root")
         sys.exit(77)
     if HUB is None:
         hub = f"hft{os.getpid()}"
         sh("ip", "netns", "add", hub)
         try:
             if subprocess.run(["ip", "netns", "exec", hub, "true"], capture_output=True).returncode != 0:
-                print("0 passed, 0 failed, 2 skipped: network namespaces cannot be entered here (a plain chroot?)")
+                print("0 passed, 0 failed, 3 skipped: network namespaces cannot be entered here (a plain chroot?)")
                 sys.exit(77)
             code = subprocess.run(["ip", "netns", "exec", hub, sys.executable, __file__, *sys.argv[1:]],
                                   env={**os.environ, "HOLDFAST_TEST_HUB": hub}).returncode
         finally:
             sh("ip", "netns", "del", hub, ok=True)
         sys.exit(code)
-    run([a_leader_cut_off_is_replaced_and_stops_assigning, a_one_way_cut_does_not_livelock])
+    run([a_leader_cut_off_is_replaced_and_stops_assigning, a_follower_cut_off_is_soon_written_around,
+         a_one_way_cut_does_not_livelock])

@@ -267,9 +267,9 @@ void Topology::suspect(const Uuid& process, Instant) {
   }
 }
 
-void Topology::doubt(std::string_view host, Instant since) {
+void Topology::doubt(std::string_view host) {
   for (auto& [id, server] : servers_) {
-    if (server->ip == host && server->heard < since) server->liveness->doubt();
+    if (server->ip == host) server->liveness->doubt();
   }
 }
 

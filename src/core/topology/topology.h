@@ -85,9 +85,9 @@ class Topology {
   void sweep(Instant now);
   // The servers that share this process are not picked until they are heard again: it was a leader that is lost.
   void suspect(const Uuid& process, Instant now);
-  // The servers that report this host as theirs and were not heard since then are picked last until they are heard
-  // again: a leader there fell silent, and perhaps its whole machine did.
-  void doubt(std::string_view host, Instant since);
+  // The servers that report this host as theirs are picked last until they are heard again: a leader there fell silent,
+  // and perhaps its whole machine did. However lately they were heard: a pulse may be the machine's last word.
+  void doubt(std::string_view host);
   // The applied registry: adopted folders, key counter, cluster id.
   void set_registry(const RegistryState& state, Instant now);
   // A volume was made on these servers: it takes writes at once.

@@ -86,6 +86,15 @@ class FakeGroup {
     for (auto& [command, done] : held) commit(std::move(command), std::move(done));
     tell();
   }
+  // A member whose links stand, but that says nothing.
+  void set_silent(int i, Duration silent_for) {
+    {
+      Guard guard(mutex_);
+      members_[static_cast<std::size_t>(i)]->silent_for = silent_for;
+      publish();
+    }
+    tell();
+  }
   // A member whose links are down and that was last heard long ago.
   void set_lost(int i, bool lost) {
     Guard guard(mutex_);
@@ -119,6 +128,7 @@ class FakeGroup {
     const int index;
     topology::StateMachine* state = nullptr;
     bool lost = false;
+    Duration silent_for = 1ms;
     std::shared_ptr<const View> published;
     std::function<void()> changed;
   };
@@ -159,7 +169,7 @@ class FakeGroup {
         m.process = process(other->index);
         m.incarnation = Incarnation(1);
         m.feature_level = 1;
-        if (!other->lost) m.silent_for = 1ms;
+        if (!other->lost) m.silent_for = other->silent_for;
         view->members.push_back(std::move(m));
       }
       member->published = std::move(view);

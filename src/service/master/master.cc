@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <list>
+#include <set>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -20,9 +21,7 @@ namespace {
 
 constexpr Duration kTurn = 50ms;       // how late a silent server or a bound may be noticed
 constexpr Duration kWarmingUp = 3s;    // a master this young may not have heard all volume servers
-constexpr Duration kFreshWithin = 80ms;  // a former leader heard this lately is alive (two of its beats)
-// A volume server heard no later than this after a lost leader may have fallen silent with it.
-constexpr Duration kLastWords = 50ms;
+constexpr Duration kBeatLateness = 15ms;  // of a member that is well, on a machine that is busy
 constexpr std::size_t kLeaderWaitsMax = 10'000;
 constexpr std::size_t kLookupWaitsMax = 10'000;
 constexpr Duration kFreshFor = 10s;  // after a volume id was given out, its volume may be yet to be heard of
@@ -94,6 +93,7 @@ class MasterImpl final : public Master {
   void tell_of_registry(const topology::RegistryState& state);
   void look_at_view();
   void look_for_lost_leader(const View& view);
+  void look_for_silent_members(const View& view);
   void look_at_leader_waits(Instant now);
   void look_at_lookup_waits(Instant now);
   void note_fresh_ids(VolumeId before, VolumeId now_max, Instant now);
@@ -120,6 +120,7 @@ class MasterImpl final : public Master {
   // The loop's own.
   std::shared_ptr<const View> seen_;  // the view at the last look
   std::optional<MemberView> last_leader_;  // as last known; empty once its loss was dealt with
+  std::set<NodeId> silent_members_;        // at the leader: their hosts are doubted
   topology::RegistryState told_registry_;
   std::list<LeaderWait> leader_waits_;
   std::list<LookupWait> lookup_waits_;
@@ -213,6 +214,7 @@ void MasterImpl::look_at_view() {
     abandon_deletions(*view);
   }
   look_for_lost_leader(*view);
+  look_for_silent_members(*view);
   if (before != nullptr && before->leader == view->leader) return;
   const auto members = members_with_addresses(*view, *shared_.registry.state());
   for (const MemberView& member : members) {
@@ -225,7 +227,8 @@ void MasterImpl::look_at_view() {
 void MasterImpl::look_for_lost_leader(const View& view) {
   if (last_leader_ && view.leader != last_leader_->id && !last_leader_->self) {
     const MemberView* known = view.member(last_leader_->id);
-    const bool alive = known != nullptr && known->connected && known->silent_for && *known->silent_for < kFreshWithin;
+    const Duration two_beats = 2 * shared_.options.heartbeat_interval + kBeatLateness;
+    const bool alive = known != nullptr && known->connected && known->silent_for && *known->silent_for < two_beats;
     if (!alive) {
       const Instant now = shared_.clock.now();
       const Uuid process = last_leader_->process;
@@ -233,13 +236,26 @@ void MasterImpl::look_for_lost_leader(const View& view) {
         shared_.with_topology([&](topology::Topology& topology) { topology.suspect(process, now); });
       }
       if (const auto address = Address::parse(last_leader_->http)) {
-        const Instant heard = known != nullptr && known->silent_for ? now - *known->silent_for : now;
-        shared_.with_topology([&](topology::Topology& topology) { topology.doubt(address->host, heard + kLastWords); });
+        shared_.with_topology([&](topology::Topology& topology) { topology.doubt(address->host); });
       }
       last_leader_.reset();
     }
   }
   if (const MemberView* leader = view.leader_member()) last_leader_ = *leader;
+}
+
+// The same at the leader, of its followers: three beats without an answer. Where the machine is gone, its volume server is
+// avoided long before it has missed its pulses; where it is not, the next pulse clears it.
+void MasterImpl::look_for_silent_members(const View& view) {
+  if (!view.is_leader()) return silent_members_.clear();
+  for (const MemberView& member : view.members) {
+    const Duration three_beats = 3 * shared_.options.heartbeat_interval + kBeatLateness;
+    if (member.self || !member.silent_for || *member.silent_for < three_beats) {
+      silent_members_.erase(member.id);
+    } else if (const auto address = Address::parse(member.http); address && silent_members_.insert(member.id).second) {
+      shared_.with_topology([&](topology::Topology& topology) { topology.doubt(address->host); });
+    }
+  }
 }
 
 void MasterImpl::look_at_leader_waits(Instant now) {

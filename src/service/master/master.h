@@ -190,6 +190,7 @@ struct Options {
   std::string default_replication = "000";
   bool preallocate = false;
   Duration leader_wait = 2s;       // how long a request waits for a leader
+  Duration heartbeat_interval = 33ms;  // of the masters: a former leader heard within two of them is alive
   Duration growth_wait = 10s;      // how long an assign waits for its growth
   // In the first seconds of a master a growth waits until no volume server has come for so long: the first volumes of a
   // cluster are spread over all its servers then, not piled on the one that was quickest.

@@ -602,40 +602,70 @@ TEST(Master, AServerInTheProcessOfALostLeaderIsNotPickedUntilItIsHeardAgain) {
   EXPECT_TRUE(cluster.eventually([&] { return cluster.master(1).try_assign({}).has_value(); }));
 }
 
-TEST(Master, AServerOnTheHostOfALostLeaderIsPickedOnlyIfThereIsNoOtherUntilItIsHeardAgain) {
-  Cluster cluster(3);
-  cluster.group.lead(0);
+// Two volume servers that hold writable volumes, the first on the host of the masters.
+class TwoHosts {
+ public:
+  TwoHosts() {
+    cluster.group.lead(0);
+    reports[0].ip = "localhost";  // as the masters are called here
+    for (auto& report : reports) cluster.connect(report);
+    std::map<VolumeId, std::string> places;
+    for (int i = 0; i < 50; ++i) {
+      const AssignAnswer answer = answer_of(cluster.assign());
+      places[answer.fid.volume] = answer.locations->places[0].url;
+    }
+    for (const auto& [volume, url] : places) {
+      VolumeInfo info;
+      info.id = volume;
+      reports[url == "localhost:8080" ? 0 : 1].volumes.push_back(info);
+    }
+    CHECK(!reports[0].volumes.empty() && !reports[1].volumes.empty());
+    for (auto& report : reports) cluster.connect(report);
+  }
+  int picks_of_the_masters_host(int leader) {
+    int count = 0;
+    for (int i = 0; i < 100; ++i) {
+      const auto answer = cluster.master(leader).try_assign({});
+      count += !answer || answer->locations->places[0].url == "localhost:8080" ? 1 : 0;
+    }
+    return count;
+  }
+
+  Cluster cluster{3};
   std::array<topology::Report, 2> reports{fake_report(1), fake_report(2)};
-  reports[0].ip = "localhost";  // as the masters are called here
-  for (auto& report : reports) cluster.connect(report);
-  std::map<VolumeId, std::string> places;
-  for (int i = 0; i < 50; ++i) {
-    const AssignAnswer answer = answer_of(cluster.assign());
-    places[answer.fid.volume] = answer.locations->places[0].url;
-  }
-  for (const auto& [volume, url] : places) {
-    VolumeInfo info;
-    info.id = volume;
-    reports[url == "localhost:8080" ? 0 : 1].volumes.push_back(info);
-  }
-  ASSERT_FALSE(reports[0].volumes.empty());
-  ASSERT_FALSE(reports[1].volumes.empty());
-  for (auto& report : reports) cluster.connect(report);
+};
+
+TEST(Master, AServerOnTheHostOfALostLeaderIsPickedOnlyIfThereIsNoOtherUntilItIsHeardAgain) {
+  TwoHosts hosts;
+  auto& cluster = hosts.cluster;
   for (int i = 0; i < 2; ++i) EXPECT_EQ(refusal_of(cluster.assign({}, 1)).kind, Refusal::Kind::not_leader);
   cluster.group.set_lost(0, true);
   cluster.group.lead(-1);
   cluster.group.lead(1);
-  const auto picks_of_silent_host = [&] {
-    int count = 0;
-    for (int i = 0; i < 100; ++i) {
-      const auto answer = cluster.master(1).try_assign({});
-      count += !answer || answer->locations->places[0].url == "localhost:8080" ? 1 : 0;
-    }
-    return count;
-  };
-  EXPECT_TRUE(cluster.eventually([&] { return picks_of_silent_host() == 0; }));
-  cluster.connect(reports[0]);
-  EXPECT_TRUE(cluster.eventually([&] { return picks_of_silent_host() > 0; }));
+  EXPECT_TRUE(cluster.eventually([&] { return hosts.picks_of_the_masters_host(1) == 0; }));
+  cluster.connect(hosts.reports[0]);
+  EXPECT_TRUE(cluster.eventually([&] { return hosts.picks_of_the_masters_host(1) > 0; }));
+}
+
+// The machine of a leader may say its last word in a pulse, after its last beat.
+TEST(Master, ALatePulseBeforeTheSilenceDoesNotHideALostHost) {
+  TwoHosts hosts;
+  auto& cluster = hosts.cluster;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(refusal_of(cluster.assign({}, 1)).kind, Refusal::Kind::not_leader);
+  cluster.group.set_silent(0, 90ms);
+  cluster.connect(hosts.reports[0]);
+  cluster.group.lead(-1);
+  cluster.group.lead(1);
+  EXPECT_TRUE(cluster.eventually([&] { return hosts.picks_of_the_masters_host(1) == 0; }));
+}
+
+TEST(Master, AServerOnTheHostOfASilentFollowerIsPickedOnlyIfThereIsNoOtherUntilItIsHeardAgain) {
+  TwoHosts hosts;
+  EXPECT_GT(hosts.picks_of_the_masters_host(0), 0);
+  hosts.cluster.group.set_silent(2, 120ms);
+  EXPECT_TRUE(hosts.cluster.eventually([&] { return hosts.picks_of_the_masters_host(0) == 0; }));
+  hosts.cluster.connect(hosts.reports[0]);
+  EXPECT_TRUE(hosts.cluster.eventually([&] { return hosts.picks_of_the_masters_host(0) > 0; }));
 }
 
 TEST(Master, TheFirstGrowthWaitsForServersThatAreJustComing) {
