@@ -26,6 +26,27 @@ inline std::size_t find_last(std::string_view text, char c) {
   return at == nullptr ? std::string_view::npos : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
 }
 
+// Whether `text` holds a byte below `limit`, which is at most 128: what searches for control characters, and so finds
+// none in nearly every text, looks at eight bytes at a time.
+inline bool has_byte_below(std::string_view text, std::uint8_t limit) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
+  if (text.size() < 8) {
+    bool found = false;
+    for (const char c : text) found |= static_cast<std::uint8_t>(c) < limit;
+    return found;
+  }
+  // Subtracting borrows into the highest bit of a byte below the limit, and from a byte above it only behind such a one.
+  std::uint64_t found = 0;
+  const auto look = [&](std::size_t at) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data() + at, 8);
+    found |= (word - kOnes * limit) & ~word;
+  };
+  for (std::size_t at = 0; at + 8 < text.size(); at += 8) look(at);
+  look(text.size() - 8);
+  return (found & kHigh) != 0;
+}
+
 template <typename T>
 constexpr T byte_swapped(T v) {
   static_assert(std::is_unsigned_v<T>);

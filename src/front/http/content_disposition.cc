@@ -114,14 +114,18 @@ bool parse_parameters(std::string_view rest, std::map<std::string, std::string, 
   }
 }
 
-// Bytes that stand in no header as they are.
-bool needs_encoding(std::string_view name) {
-  return std::any_of(name.begin(), name.end(), [](char c) { return (c < ' ' || c > '~') && c != '\t'; });
-}
-
-bool needs_quotes(std::string_view name) {
-  return std::any_of(name.begin(), name.end(), [](char c) { return !is_token_char(c); });
-}
+// What a byte of a name asks of the value it stands in. One beyond a token needs a quotation, one that stands in no
+// header as it is needs the whole name encoded.
+enum : std::uint8_t { kQuotes = 1, kBackslash = 2, kEncoding = 4 };
+constexpr auto kNeedOfByte = [] {
+  std::array<std::uint8_t, 256> needs{};
+  for (int c = 0; c < 256; ++c) {
+    if (!kTokenChars[c]) needs[c] |= kQuotes;
+    if (c == '"' || c == '\\') needs[c] |= kBackslash;
+    if ((c < ' ' || c > '~') && c != '\t') needs[c] |= kEncoding;
+  }
+  return needs;
+}();
 
 }  // namespace
 
@@ -174,12 +178,10 @@ std::optional<std::string> name_of_part(std::string_view header) {
 }
 
 void write_content_disposition(std::string_view kind, std::string_view name, std::string& out) {
+  std::uint8_t needs = 0;
+  for (const unsigned char c : name) needs |= kNeedOfByte[c];
   out.assign(kind);
-  if (!needs_quotes(name)) {
-    out.append("; filename=").append(name);
-    return;
-  }
-  if (needs_encoding(name)) {
+  if (needs & kEncoding) {
     constexpr char kDigits[] = "0123456789ABCDEF";
     out += "; filename*=utf-8''";
     for (char c : name) {
@@ -195,10 +197,18 @@ void write_content_disposition(std::string_view kind, std::string_view name, std
     }
     return;
   }
+  if (!(needs & kQuotes)) {
+    out.append("; filename=").append(name);
+    return;
+  }
   out += "; filename=\"";
-  for (char c : name) {
-    if (c == '"' || c == '\\') out.push_back('\\');
-    out.push_back(c);
+  if (needs & kBackslash) {
+    for (char c : name) {
+      if (c == '"' || c == '\\') out.push_back('\\');
+      out.push_back(c);
+    }
+  } else {
+    out += name;
   }
   out.push_back('"');
 }

@@ -62,31 +62,13 @@ void Exchange::read_all(std::size_t bytes_max, std::function<void(Result<std::st
 }
 bool Exchange::is_broken() const { return connection_.is_broken(); }
 
-namespace {
-bool is_forbidden(char c) { return c == '\r' || c == '\n' || c == '\0'; }
-
-// False means that no byte of it is forbidden. Eight bytes at a time: a byte below 0x10 borrows into its highest bit.
-bool may_have_forbidden(std::string_view text) {
-  constexpr std::uint64_t kLow = 0x1010101010101010, kHigh = 0x8080808080808080;
-  std::uint64_t found = 0, word = 0;
-  if (text.size() < 8) return std::any_of(text.begin(), text.end(), is_forbidden);
-  for (std::size_t i = 0; i < text.size(); i += 8) {
-    std::memcpy(&word, text.data() + std::min(i, text.size() - 8), 8);  // the last one overlaps
-    found |= (word - kLow) & ~word;
-  }
-  return (found & kHigh) != 0;
-}
-}  // namespace
-
 Head& Head::add(std::string_view name, std::string_view value) {
-  char* to = out_->grow(name.size() + value.size() + 4);
-  to = std::copy(name.begin(), name.end(), to);
-  *to++ = ':';
-  *to++ = ' ';
-  char* const end = std::copy(value.begin(), value.end(), to);
-  if (may_have_forbidden(value)) std::replace_if(to, end, is_forbidden, ' ');
-  end[0] = '\r';
-  end[1] = '\n';
+  out_->append_line(name, value);
+  return *this;
+}
+
+Head& Head::add_lines(std::string_view lines) {
+  out_->append(lines);
   return *this;
 }
 

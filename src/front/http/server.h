@@ -90,6 +90,7 @@ class Head {
  public:
   Head& add(std::string_view name, std::string_view value);
   Head& add(std::string_view name, std::uint64_t value);
+  Head& add_lines(std::string_view lines);  // whole lines, as OutBuffer::append_line() writes them
 
  private:
   friend class Exchange;

@@ -39,7 +39,7 @@ void add_pairs(std::string_view pairs, HeaderList& headers) {
     if (!value.is_string()) continue;
     const auto name = canonical_header(std::string_view(key.data(), key.size()));
     if (name.empty() || is_framing(name)) continue;
-    headers.set_named(name, std::string_view(value.get_string().data(), value.get_string().size()));
+    headers.set(name, std::string_view(value.get_string().data(), value.get_string().size()));
   }
 }
 
@@ -68,7 +68,7 @@ void add_overrides(std::string_view query, HeaderList& headers) {
       if (!io::http1::same_name(name, parameter)) continue;
       const Params one(pair);
       const auto value = one.get(name);
-      if (!value.empty()) headers.set_copy(header, value);
+      if (!value.empty()) headers.set(header, value);
     }
   }
 }
@@ -198,11 +198,11 @@ bool VolumeRoutes::Inside::collect_headers(Exchange& exchange, const Asked& aske
   etag[0] = '"';
   for (int i = 0; i < 8; ++i) etag[1 + i] = "0123456789abcdef"[found.etag >> (28 - 4 * i) & 15];
   etag[9] = '"';
-  headers.set_copy("Etag", {etag, 10});
+  headers.set("Etag", {etag, 10});
   if (needle.last_modified != 0) {
     char date[http::kDateBytes];
     http::write_http_date(static_cast<std::int64_t>(needle.last_modified), date);
-    headers.set_copy("Last-Modified", {date, sizeof date});
+    headers.set("Last-Modified", {date, sizeof date});
   }
   if (!needle.pairs.empty()) add_pairs(needle.pairs, headers);
   if (asked.params) add_overrides(exchange.request().query, headers);
@@ -217,7 +217,7 @@ bool VolumeRoutes::Inside::collect_headers(Exchange& exchange, const Asked& aske
     thread_local std::string disposition;  // keeps its capacity
     const auto dl = asked.params ? strconv::parse_bool(asked.param("dl")) : Result<bool>(false);
     write_content_disposition(dl && *dl ? "attachment" : "inline", name, disposition);
-    headers.set_copy("Content-Disposition", disposition);
+    headers.set("Content-Disposition", disposition);
   }
   headers.set("Accept-Ranges", "bytes");
   return false;
@@ -301,14 +301,14 @@ void VolumeRoutes::Inside::answer_data(Exchange& exchange, const Asked& asked, H
       body += data.substr(ranges[i].begin, ranges[i].length);
     }
     body += parts.tail();
-    headers.set_copy("Content-Type", parts.content_type());
+    headers.set("Content-Type", parts.content_type());
     headers.write_to(head(exchange, 206));
     exchange.finish(body);
     return;
   }
   const std::uint64_t total = data.size();
   if (ranges.size() == 1) {
-    headers.set_copy("Content-Range", content_range(ranges[0], total));
+    headers.set("Content-Range", content_range(ranges[0], total));
     data = data.substr(ranges[0].begin, ranges[0].length);
   }
   if (!data.empty() && !headers.has("Content-Type") && !headers.has("Content-Encoding")) {

@@ -113,7 +113,7 @@ Task VolumeRoutes::Inside::answer_large(Exchange& exchange, std::unique_ptr<Aske
 
   if (ranges.size() > 1) {
     const MultiRange parts(ranges, total, headers.stored_type, random_boundary());
-    headers.set_copy("Content-Type", parts.content_type());
+    headers.set("Content-Type", parts.content_type());
     headers.write_to(head(exchange, 206));
     exchange.begin(parts.length());
     for (std::size_t i = 0; i < ranges.size(); ++i) {
@@ -136,7 +136,7 @@ Task VolumeRoutes::Inside::answer_large(Exchange& exchange, std::unique_ptr<Aske
   ByteRange range{0, total};
   if (ranges.size() == 1) {
     range = ranges[0];
-    headers.set_copy("Content-Range", content_range(range, total));
+    headers.set("Content-Range", content_range(range, total));
   }
   first.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, range.length)));
   const std::span<std::uint8_t> out(reinterpret_cast<std::uint8_t*>(first.data()), first.size());
@@ -265,7 +265,7 @@ Task VolumeRoutes::Inside::answer_unpacked(Exchange& exchange, std::unique_ptr<A
     if (parsed->size() == 1) {
       is_partial = true;
       range = parsed->front();
-      headers.set_copy("Content-Range", content_range(range, total));
+      headers.set("Content-Range", content_range(range, total));
     }
   }
   if (!headers.has("Content-Type") && !headers.has("Content-Encoding") && range.begin + kSniffBytes <= unpacked->data.size()) {

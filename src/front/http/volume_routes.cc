@@ -97,45 +97,27 @@ void load_host_types(ContentTypes& types) {
 // --- HeaderList
 
 std::size_t HeaderList::find(std::string_view name) const {
+  const char* text = text_.view().data();
   std::size_t i = 0;
-  while (i < size_ && (at(i).name.size() != name.size() || !io::http1::same_name(at(i).name, name))) ++i;
+  for (const auto& line : lines_) {
+    if (line.name_bytes == name.size() && io::http1::same_name({text + line.begin, line.name_bytes}, name)) break;
+    ++i;
+  }
   return i;
 }
 
+void HeaderList::remove(std::size_t i) {
+  const auto begin = lines_[i].begin;
+  const auto end = i + 1 < lines_.size() ? lines_[i + 1].begin : static_cast<std::uint32_t>(text_.size());
+  text_.erase(begin, end - begin);
+  lines_.erase(lines_.begin() + static_cast<std::ptrdiff_t>(i));
+  for (; i < lines_.size(); ++i) lines_[i].begin -= end - begin;
+}
+
 void HeaderList::set(std::string_view name, std::string_view value) {
-  if (const auto i = find(name); i < size_) {
-    at(i) = {name, value};
-    return;
-  }
-  if (size_ < kInline) {
-    inline_[size_] = {name, value};
-  } else {
-    more_.push_back({name, value});
-  }
-  ++size_;
-}
-
-std::string_view HeaderList::copied(std::string_view text) {
-  if (text.size() > room_.size() - room_used_) return owned_.emplace_front(text);
-  char* to = room_.data() + room_used_;
-  text.copy(to, text.size());
-  room_used_ += text.size();
-  return {to, text.size()};
-}
-
-void HeaderList::set_copy(std::string_view name, std::string_view value) { set(name, copied(value)); }
-
-void HeaderList::set_named(std::string_view name, std::string_view value) { set(copied(name), copied(value)); }
-
-bool HeaderList::has(std::string_view name) const { return find(name) < size_; }
-
-std::string_view HeaderList::get(std::string_view name) const {
-  const auto i = find(name);
-  return i < size_ ? at(i).value : std::string_view();
-}
-
-void HeaderList::write_to(http::Head& head) const {
-  for (std::size_t i = 0; i < size_; ++i) head.add(at(i).name, at(i).value);
+  if (const auto i = find(name); i < lines_.size()) remove(i);
+  lines_.push_back({static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(name.size())});
+  text_.append_line(name, value);
 }
 
 // --- routes
@@ -148,10 +130,10 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
       white_list(parts.white_list),
       registry(parts.metrics),
       options(std::move(options)),
-      server_header([this] {
-        auto text = "SeaweedFS Volume " + this->options.version;
+      server_line([this] {
+        auto text = "Server: SeaweedFS Volume " + this->options.version;
         while (text.ends_with(' ')) text.pop_back();
-        return text;
+        return text + "\r\n";
       }()),
       started_at(clock.now()),
       buffers(loops.size()),
@@ -166,7 +148,7 @@ void VolumeRoutes::Inside::finished(const Exchange& exchange, int status, Durati
 
 http::Head& VolumeRoutes::Inside::head(Exchange& exchange, int status, std::string_view request_id) {
   auto& head = exchange.head(status);
-  head.add("Server", server_header);
+  head.add_lines(server_line);
   if (request_id.empty()) {
     head.add("X-Amz-Request-Id", RequestId(clock));
   } else {

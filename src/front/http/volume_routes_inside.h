@@ -3,7 +3,7 @@
 #pragma once
 
 #include <array>
-#include <forward_list>
+#include <boost/container/small_vector.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +14,7 @@
 #include "front/http/answers.h"
 #include "front/http/byte_range.h"
 #include "front/http/metrics.h"
+#include "front/http/out_buffer.h"
 #include "front/http/volume_metrics.h"
 #include "front/http/url.h"
 #include "front/http/volume_path.h"
@@ -26,37 +27,27 @@ namespace holdfast::front {
 enum class VolumeKind : std::uint8_t { get, head, post, put, delete_, options, status, health, page, metrics, statics, other };
 
 // The headers of an answer, collected before they are sent, because later ones replace earlier ones of the same name.
-// Values are views: of constants, of the request, of the needle, or copied into the list, which has room for the usual
-// ones without allocating.
+// They are kept as the lines that will be sent, with room for the usual ones without allocating.
 class HeaderList {
  public:
-  void set(std::string_view name, std::string_view value);       // both outlive the list
-  void set_copy(std::string_view name, std::string_view value);  // copies the value
-  void set_named(std::string_view name, std::string_view value);  // copies both
-  bool has(std::string_view name) const;
-  std::string_view get(std::string_view name) const;  // "" when absent
-  void write_to(http::Head& head) const;
+  void set(std::string_view name, std::string_view value);
+  bool has(std::string_view name) const { return find(name) < lines_.size(); }
+  void write_to(http::Head& head) const { head.add_lines(text_.view()); }
 
   // The type by the file alone: what each part of several ranges says, whatever response-content-type asks for.
   std::string_view stored_type;
 
  private:
-  struct Item {
-    std::string_view name;
-    std::string_view value;
+  struct Line {
+    std::uint32_t begin;
+    std::uint32_t name_bytes;
   };
-  static constexpr std::size_t kInline = 12;
-  std::size_t find(std::string_view name) const;  // its place, or size_
-  Item& at(std::size_t i) { return i < kInline ? inline_[i] : more_[i - kInline]; }
-  const Item& at(std::size_t i) const { return i < kInline ? inline_[i] : more_[i - kInline]; }
-  std::string_view copied(std::string_view text);
+  std::size_t find(std::string_view name) const;  // its place, or lines_.size()
+  void remove(std::size_t i);
 
-  std::array<Item, kInline> inline_;
-  std::vector<Item> more_;
-  std::size_t size_ = 0;
-  std::array<char, 512> room_;
-  std::size_t room_used_ = 0;
-  std::forward_list<std::string> owned_;  // what did not fit the room
+  std::array<char, 1024> room_;
+  http::OutBuffer text_{room_};
+  boost::container::small_vector<Line, 12> lines_;
 };
 
 // A read as asked for. Views point into the request, or into `decoded`.
@@ -146,7 +137,7 @@ struct VolumeRoutes::Inside : http::Observer {
   const WhiteList& white_list;
   metrics::Registry& registry;
   const Options options;
-  const std::string server_header;
+  const std::string server_line;  // "Server: ..", of every answer but static files
   ContentTypes types;
   const Instant started_at;
 
