@@ -8,6 +8,27 @@
 namespace holdfast {
 namespace {
 
+TEST(Bytes, HasByteBelowFindsEachByteAtEachPlace) {
+  for (std::size_t size = 0; size < 20; ++size) {
+    for (const int limit : {1, 14, 0x20, 0x21, 128}) {
+      for (const int rest : {limit, 0x7f, 0x80, 0xff}) {
+        if (rest < limit) continue;
+        std::string text(size, static_cast<char>(rest));
+        EXPECT_FALSE(has_byte_below(text, static_cast<std::uint8_t>(limit)));
+        for (std::size_t at = 0; at < size; ++at) {
+          text.assign(size, static_cast<char>(rest));
+          text[at] = static_cast<char>(limit);
+          EXPECT_FALSE(has_byte_below(text, static_cast<std::uint8_t>(limit)));
+          for (const int below : {0, limit / 2, limit - 1}) {
+            text[at] = static_cast<char>(below);
+            EXPECT_TRUE(has_byte_below(text, static_cast<std::uint8_t>(limit))) << size << ' ' << at << ' ' << below;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Crc32c, MatchesTheVectorsOfTheVolumeFormat) {
   EXPECT_EQ(crc32c(bytes_of("")), 0u);
   EXPECT_EQ(crc32c(bytes_of("hello")), 0x9a71bb4cu);

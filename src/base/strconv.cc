@@ -170,6 +170,7 @@ Result<std::int64_t> atoi(std::string_view text) { return signed_number("Atoi", 
 
 Result<std::uint64_t> parse_uint(std::string_view text, int base, int bits) {
   const std::uint64_t max = bits >= 64 ? UINT64_MAX : (std::uint64_t{1} << bits) - 1;
+  if (const auto value = short_number(text, base); value && *value <= max) return *value;
   const auto found = magnitude(text, base, max);
   if (const auto* fault = std::get_if<Fault>(&found)) {
     return *fault == Fault::syntax ? syntax("ParseUint", text) : range("ParseUint", text);

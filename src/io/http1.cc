@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include "base/bytes.h"
+
 namespace holdfast::io::http1 {
 
 namespace {
@@ -28,7 +30,12 @@ bool is_token(std::string_view text) {
   return true;
 }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+constexpr auto kLower = [] {
+  std::array<char, 256> lower{};
+  for (int c = 0; c < 256; ++c) lower[c] = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return lower;
+}();
+char lower(char c) { return kLower[static_cast<unsigned char>(c)]; }
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -45,10 +52,12 @@ std::string_view trimmed(std::string_view text) {
 
 // Values may hold tabs and bytes above 127, no other control characters.
 bool is_value(std::string_view text) {
-  for (unsigned char c : text) {
-    if ((c < 0x20 && c != '\t') || c == 0x7f) return false;
+  if (has_byte_below(text, 0x20)) {
+    for (unsigned char c : text) {
+      if (c < 0x20 && c != '\t') return false;
+    }
   }
-  return true;
+  return text.find('\x7f') == std::string_view::npos;
 }
 
 // Whether the comma-separated list holds `word`.
@@ -197,9 +206,7 @@ bool has_good_escapes(std::string_view path) {
 }
 
 bool parse_target(RequestHead& out) {
-  for (unsigned char c : out.target) {
-    if (c <= 0x20 || c == 0x7f) return false;
-  }
+  if (has_byte_below(out.target, 0x21) || out.target.find('\x7f') != std::string_view::npos) return false;
   auto rest = out.target;
   if (rest == "*") {
     out.path = rest;

@@ -222,9 +222,11 @@ std::string_view masked(BytesView data) {
   return {};
 }
 
-bool is_binary_byte(std::uint8_t c) {
-  return c <= 0x08 || c == 0x0b || (c >= 0x0e && c <= 0x1a) || (c >= 0x1c && c <= 0x1f);
-}
+constexpr auto kBinaryBytes = [] {
+  std::array<bool, 256> is_binary{};
+  for (int c = 0; c < 0x20; ++c) is_binary[c] = c <= 0x08 || c == 0x0b || (c >= 0x0e && c <= 0x1a) || c >= 0x1c;
+  return is_binary;
+}();
 
 }  // namespace
 
@@ -312,7 +314,7 @@ std::string_view sniffed_type(BytesView data) {
     if (const auto type = exact(data, kFontsAndArchives); !type.empty()) return type;
   }
   for (const auto c : data.subspan(first_non_white(data))) {
-    if (is_binary_byte(c)) return "application/octet-stream";
+    if (kBinaryBytes[c]) return "application/octet-stream";
   }
   return "text/plain; charset=utf-8";
 }

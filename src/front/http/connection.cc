@@ -312,11 +312,12 @@ void Connection::finish(std::string_view first, std::string_view second,
   phase_ = Phase::flushing;
 
   const bool body = !is_head_ && !head_only_length && !is_without_body(status_);
-  std::array<iovec, 2> pieces{piece_of(first), piece_of(second)};
-  if (!body) pieces[0].iov_len = pieces[1].iov_len = 0;
+  std::array<iovec, 2> both{piece_of(first), piece_of(second)};
+  std::span<iovec> pieces;  // what is not copied behind the head
   if (body && total <= kCopiedBytes) {
     out_.append(first).append(second);
-    pieces[0].iov_len = pieces[1].iov_len = 0;
+  } else if (body) {
+    pieces = both;
   }
   if (!broken_ && send_now(pieces)) {
     answered();

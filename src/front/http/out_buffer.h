@@ -47,9 +47,11 @@ class OutBuffer {
   }
 
   OutBuffer& append_number(std::uint64_t number, int base = 10) {
-    char digits[20];
-    const auto end = std::to_chars(digits, digits + sizeof digits, number, base).ptr;
-    return append({digits, static_cast<std::size_t>(end - digits)});
+    constexpr std::size_t kDigitsMax = 20;  // of decimal numbers: no base below 10 is for a head
+    char* digits = grow(kDigitsMax);
+    const auto end = std::to_chars(digits, digits + kDigitsMax, number, base).ptr;
+    size_ -= kDigitsMax - static_cast<std::size_t>(end - digits);
+    return *this;
   }
 
   // A header's line. A CR, LF or NUL in the value is replaced by a blank, so no value can forge a header.

@@ -74,13 +74,10 @@ std::string clean_path(std::string_view decoded) {
 }
 
 bool is_plain_path(std::string_view raw) {
-  if (raw.empty() || raw[0] != '/') return false;
-  char before = 0;
-  for (const char c : raw) {
-    if (c == '%') return false;
+  if (raw.empty() || raw[0] != '/' || raw.find('%') != std::string_view::npos) return false;
+  for (std::size_t slash = 0; slash != std::string_view::npos; slash = raw.find('/', slash + 1)) {
     // "//" is never clean; "/." may be a file name or not: let clean_path decide.
-    if (before == '/' && (c == '/' || c == '.')) return false;
-    before = c;
+    if (slash + 1 < raw.size() && (raw[slash + 1] == '/' || raw[slash + 1] == '.')) return false;
   }
   return true;
 }

@@ -54,7 +54,7 @@ VolumePath parse_volume_path(std::string_view path) {
     out.ext = extension(out.name);
     return out;
   }
-  const auto last = last_element(path);
+  const auto last = second == std::string_view::npos ? path.substr(first + 1) : last_element(path);
   const auto comma = find_last(last, ',');
   // Four slashes or more: upstream breaks off the connection when there is a comma. Here it is a bad volume id.
   if (more || comma == std::string_view::npos) {

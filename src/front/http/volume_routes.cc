@@ -115,7 +115,10 @@ void HeaderList::remove(std::size_t i) {
 }
 
 void HeaderList::set(std::string_view name, std::string_view value) {
-  if (const auto i = find(name); i < lines_.size()) remove(i);
+  if (may_have(name)) {
+    if (const auto i = find(name); i < lines_.size()) remove(i);
+  }
+  lengths_ |= length_bit(name);
   lines_.push_back({static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(name.size())});
   text_.append_line(name, value);
 }

@@ -31,7 +31,7 @@ enum class VolumeKind : std::uint8_t { get, head, post, put, delete_, options, s
 class HeaderList {
  public:
   void set(std::string_view name, std::string_view value);
-  bool has(std::string_view name) const { return find(name) < lines_.size(); }
+  bool has(std::string_view name) const { return may_have(name) && find(name) < lines_.size(); }
   void write_to(http::Head& head) const { head.add_lines(text_.view()); }
 
   // The type by the file alone: what each part of several ranges says, whatever response-content-type asks for.
@@ -42,12 +42,16 @@ class HeaderList {
     std::uint32_t begin;
     std::uint32_t name_bytes;
   };
+  // Names are seldom alike, and mostly not even as long.
+  static std::uint32_t length_bit(std::string_view name) { return std::uint32_t{1} << (name.size() % 32); }
+  bool may_have(std::string_view name) const { return (lengths_ & length_bit(name)) != 0; }
   std::size_t find(std::string_view name) const;  // its place, or lines_.size()
   void remove(std::size_t i);
 
   std::array<char, 1024> room_;
   http::OutBuffer text_{room_};
   boost::container::small_vector<Line, 12> lines_;
+  std::uint32_t lengths_ = 0;  // length_bit() of every name that was set
 };
 
 // A read as asked for. Views point into the request, or into `decoded`.

@@ -362,6 +362,20 @@ TEST_F(VolumeRoutesTest, KeepsPairsAndGivesThemBackAsHeaders) {
   EXPECT_EQ(answer.body, "abc");
 }
 
+TEST_F(VolumeRoutesTest, PairsReplaceHeadersOfTheirNameHoweverManyThereAre) {
+  std::vector<std::pair<std::string, std::string>> pairs = {{"Seaweed-Etag", "mine"}, {"Seaweed-Accept-Ranges", "lies"}};
+  const std::string value(70, 'v');
+  for (int i = 10; i < 50; ++i) pairs.emplace_back("Seaweed-Pair-" + std::to_string(i), value + std::to_string(i));
+  ASSERT_EQ(server_.put("/1,01637037d6", "abc", pairs).status, 201);
+  auto answer = server_.get("/1,01637037d6?response-content-type=x/y");
+  EXPECT_EQ(answer["Etag"], "mine");
+  EXPECT_EQ(answer["Accept-Ranges"], "bytes");
+  EXPECT_EQ(answer["Content-Type"], "x/y");
+  EXPECT_NE(answer["Last-Modified"], "-");
+  for (int i = 10; i < 50; ++i) EXPECT_EQ(answer["Pair-" + std::to_string(i)], value + std::to_string(i));
+  EXPECT_EQ(answer.body, "abc");
+}
+
 TEST_F(VolumeRoutesTest, ChecksContentMd5) {
   auto good = server_.put("/1,01637037d6", "data", {{"Content-MD5", md5_of("data")}});
   EXPECT_EQ(good.status, 201);
