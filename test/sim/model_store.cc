@@ -152,14 +152,18 @@ std::optional<raft::SnapshotPieceRead> ModelStore::read_piece(const raft::Snapsh
 
 raft::SnapshotPieceWritten ModelStore::write_piece(const raft::SnapshotWrite& write) {
   raft::SnapshotPieceWritten answer{write.meta, 0, false, false};
-  if (write.offset == 0) incoming_.clear();
-  if (write.offset != incoming_.size() || (failing_ && random_.chance(50'000))) {
+  if (write.offset == 0) {
+    incoming_.clear();
+    incoming_meta_ = write.meta;
+  }
+  if (incoming_meta_ != write.meta || write.offset != incoming_.size() || (failing_ && random_.chance(50'000))) {
     answer.failed = true;
     return answer;
   }
   incoming_ += write.data.view();
   answer.next_offset = incoming_.size();
   if (write.last) {
+    CHECK(incoming_.size() == write.meta.bytes);
     answer.complete = true;
     if (!snapshot_ || snapshot_->last < write.meta.last) {
       snapshot_ = write.meta;

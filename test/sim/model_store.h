@@ -59,6 +59,7 @@ class ModelStore final : public Store {
 
   std::optional<raft::SnapshotMeta> snapshot_;
   std::vector<topology::CheckpointFile> files_;
+  raft::SnapshotMeta incoming_meta_;  // a snapshot on its way in; its pieces are those of no other
   std::string incoming_;
 };
 
