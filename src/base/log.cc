@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -242,11 +243,24 @@ struct State {
 // Set once by configure(), then never freed: threads may log until the process is gone.
 std::atomic<State*> configured{nullptr};
 
+// The levels of the system's log, 0: it is not used. Its identity is kept for ever: openlog() takes no copy.
+std::atomic<int> syslog_lowest{0};
+std::atomic<int> syslog_raised_to{0};
+
+void write_syslog(Severity severity, std::string_view text) {
+  const int lowest = syslog_lowest.load(std::memory_order_relaxed);
+  if (lowest == 0) return;
+  const int level = severity == Severity::info ? 6 : severity == Severity::warning ? 4 : 3;
+  if (level > lowest) return;
+  const int sent = std::min(level, syslog_raised_to.load(std::memory_order_relaxed));
+  ::syslog(sent, "%.*s", static_cast<int>(text.size()), text.data());
+}
+
 // A CHECK that fails inside this file while the mutex is held must not wait for itself.
 thread_local bool is_writing = false;
 
 void write_files(State& state, Severity severity, std::string_view line) {
-  if (state.options.only_stderr || is_writing) return;
+  if (state.options.only_stderr || !state.options.files || is_writing) return;
   is_writing = true;
   {
     const Guard guard(state.mutex);
@@ -320,6 +334,16 @@ Status configure(const Options& options) {
   return {};
 }
 
+void use_syslog(const Syslog& options) {
+  static std::string identity;
+  if (identity.empty()) {
+    identity = options.identity;
+    ::openlog(identity.c_str(), LOG_PID | LOG_NDELAY, LOG_DAEMON);
+  }
+  syslog_raised_to = options.raised_to;
+  syslog_lowest = options.lowest;
+}
+
 bool rules_let(int level, const char* file) {
   const State* state = configured.load(std::memory_order_acquire);
   if (state == nullptr) return false;
@@ -336,6 +360,7 @@ bool rules_let(int level, const char* file) {
 void write(Severity severity, const char* file, int line, std::string_view text) {
   State* state = configured.load(std::memory_order_acquire);
   const auto base = base_name(file);
+  write_syslog(severity, text);
   const auto whole = format_line(state != nullptr && state->options.json, severity, base, line, text);
   if (state == nullptr) {
     write_all(STDERR_FILENO, whole);

@@ -32,6 +32,7 @@ struct Options {
   std::string program = "weed";  // first part of the file names
   std::string directory;         // "" = the temp dir ($TMPDIR, else /tmp)
   bool only_stderr = false;      // -logtostderr: no files
+  bool files = true;             // false: neither, what goes to stderr is decided as with files
   bool also_stderr = true;       // -alsologtostderr; else only lines from `stderr_threshold` on
   Severity stderr_threshold = Severity::error;
   int verbosity = 0;             // -v
@@ -46,6 +47,16 @@ struct Options {
 
 // Called once by main() before any other thread runs. An unreadable -vmodule or -log_backtrace_at is the Error.
 Status configure(const Options& options);
+
+// The system's log as a further sink, for daemons. Its levels are those of syslog.h: 3 error, 4 warning, 5 notice, 6 info,
+// 7 debug; ours are error, warning and info, and what LOG_V lets through is info too. On a machine without a log daemon
+// the lines are lost. May be called again, to change the levels; from one thread.
+struct Syslog {
+  std::string identity;  // in front of each line
+  int lowest = 6;        // lines below it are not sent
+  int raised_to = 5;     // lines below it are sent as if they had it
+};
+void use_syslog(const Syslog& options);
 
 // Severity by name or number, as -stderrthreshold takes it: INFO 0, WARNING 1, ERROR 2, FATAL 3.
 Result<Severity> parse_severity(std::string_view text);
