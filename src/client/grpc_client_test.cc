@@ -11,6 +11,7 @@
 #include <functional>
 #include <future>
 #include <mutex>
+#include <thread>
 
 #include "api/convert.h"
 #include "api/master.grpc.pb.h"
@@ -171,6 +172,29 @@ TEST(MasterClient, ADeadMasterIsLeftForTheNextAtOnce) {
   ASSERT_TRUE(client.assign({}).ok());
   EXPECT_LT(Clock::now() - begun, 2s);
   EXPECT_EQ(client.masters().front(), master.address());
+}
+
+TEST(MasterClient, ANameStandsForAllItsRecordsAlsoWhenTheyChangeUnderAQuestion) {
+  Served<FakeMaster> master;
+  master.service().on_assign = [](const auto&, auto* response) { return give("1,01", response); };
+  // On loopback each number is a host of its own: nobody listens on the others.
+  std::atomic<bool> has_moved{false};
+  std::atomic<int> asked{0};
+  MasterClient client({.masters = {{"masters.invalid", master.address().port, master.address().grpc_port}},
+                       .discovery_interval = 5ms,
+                       .resolve = [&](const std::string&) -> Result<std::vector<std::string>> {
+                         ++asked;
+                         if (has_moved) return std::vector<std::string>{"127.0.0.1", "127.0.0.4"};
+                         return std::vector<std::string>{"127.0.0.2", "127.0.0.3"};
+                       }});
+  auto promise = std::make_shared<std::promise<Result<Assignment>>>();
+  auto future = promise->get_future();
+  client.assign({}, [promise](Result<Assignment> assigned) { promise->set_value(std::move(assigned)); });
+  while (asked < 3) std::this_thread::sleep_for(1ms);
+  has_moved = true;
+  EXPECT_TRUE(future.get().ok());
+  // Those that the name has left are asked no more.
+  for (const auto& known : client.masters()) EXPECT_TRUE(known.host == "127.0.0.1" || known.host == "127.0.0.4");
 }
 
 TEST(MasterClient, ASilentMasterDoesNotHoldUpTheQuestion) {

@@ -118,6 +118,15 @@ class MasterClient::Impl : public std::enable_shared_from_this<Impl> {
     CHECK(!options_.masters.empty());
     const Guard guard(mutex_);
     for (const Address& address : options_.masters) add(address);
+    seeds_ = options_.masters;
+  }
+
+  // What the seeds stand for, now and whenever it changes.
+  void discover() {
+    discovery_ = std::make_unique<Discovery>(Discovery::Options{.places = options_.masters,
+                                                                .interval = options_.discovery_interval,
+                                                                .resolve = options_.resolve},
+                                             [this](const auto& places) { rediscovered(places); });
   }
 
   const Options& options() const { return options_; }
@@ -139,7 +148,11 @@ class MasterClient::Impl : public std::enable_shared_from_this<Impl> {
 
   void learn(const MasterConfiguration& configuration) {
     const Guard guard(mutex_);
-    for (const MasterMember& member : configuration.members) add(member.address);
+    if (!configuration.members.empty()) members_.clear();
+    for (const MasterMember& member : configuration.members) {
+      members_.push_back(member.address);
+      add(member.address);
+    }
     // Assigns end at the leader anyway: asking it first saves them a hop.
     if (const auto leader = Address::parse(configuration.leader)) to_front(*leader);
   }
@@ -166,6 +179,7 @@ class MasterClient::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void stop() {
+    discovery_->stop();
     std::set<std::shared_ptr<Question>> open;
     {
       const Guard guard(mutex_);
@@ -180,6 +194,26 @@ class MasterClient::Impl : public std::enable_shared_from_this<Impl> {
   }
 
  private:
+  // On the resolver's thread. A name without an address yet stays what it was.
+  void rediscovered(const std::vector<Discovery::Place>& places) {
+    std::vector<Address> seeds;
+    for (const auto& place : places) {
+      if (!place.is_known) seeds.push_back(place.asked);
+      seeds.insert(seeds.end(), place.stands_for.begin(), place.stands_for.end());
+    }
+    const auto has = [](const std::vector<Address>& all, const Address& address) {
+      return std::find(all.begin(), all.end(), address) != all.end();
+    };
+    const Guard guard(mutex_);
+    if (stopping_) return;
+    std::erase_if(masters_, [&](const MasterPtr& master) {
+      return has(seeds_, master->address) && !has(seeds, master->address) && !has(members_, master->address);
+    });
+    for (const auto& seed : seeds) add(seed);
+    seeds_ = std::move(seeds);
+    learned_at_.reset();
+  }
+
   void add(const Address& address) HOLDFAST_REQUIRES(mutex_) {
     const bool known = std::any_of(masters_.begin(), masters_.end(), [&](const MasterPtr& master) {
       return master->address == address && master->address.grpc() == address.grpc();
@@ -195,9 +229,12 @@ class MasterClient::Impl : public std::enable_shared_from_this<Impl> {
 
   const Options options_;
   std::unique_ptr<Timer> timer_ = std::make_unique<Timer>();
+  std::unique_ptr<Discovery> discovery_;
 
   mutable Mutex mutex_;
   std::vector<MasterPtr> masters_ HOLDFAST_GUARDED_BY(mutex_);
+  std::vector<Address> seeds_ HOLDFAST_GUARDED_BY(mutex_);    // what options_.masters stands for
+  std::vector<Address> members_ HOLDFAST_GUARDED_BY(mutex_);  // as the masters last said
   std::optional<std::chrono::steady_clock::time_point> learned_at_ HOLDFAST_GUARDED_BY(mutex_);
   bool stopping_ HOLDFAST_GUARDED_BY(mutex_) = false;
   std::set<std::shared_ptr<Question>> questions_ HOLDFAST_GUARDED_BY(mutex_);
@@ -410,7 +447,7 @@ Result<Answer> wait_for(Call call) {
 
 }  // namespace
 
-MasterClient::MasterClient(Options options) : impl_(std::make_shared<Impl>(std::move(options))) {}
+MasterClient::MasterClient(Options options) : impl_(std::make_shared<Impl>(std::move(options))) { impl_->discover(); }
 
 MasterClient::~MasterClient() { impl_->stop(); }
 

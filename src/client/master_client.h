@@ -7,7 +7,9 @@
 // repeated after a short growing pause, until `patience` is over. So the death of a master, leading or not, costs a
 // client no more than the election itself.
 //
-// The list of masters grows by what the answers say (members of the cluster), so one reachable seed is enough.
+// The list of masters grows by what the answers say (members of the cluster), so one reachable seed is enough. A seed
+// whose name has several addresses stands for as many masters and is looked up again and again (discovery.h): masters
+// that come to the name are asked, masters that leave it no more, unless the others say that they are members.
 //
 // Answers: the Error's code is `unavailable` when patience ended without a definite answer (the text names the last
 // trouble), `invalid`/`not_found`/`internal`... with the master's words when it said no.
@@ -24,6 +26,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "client/discovery.h"
 #include "model/address.h"
 #include "model/master_member.h"
 
@@ -85,6 +88,8 @@ class MasterClient {
     Duration attempt_max = std::chrono::seconds(10);     // one master's time for one answer
     Duration hedge_after = std::chrono::milliseconds(150);  // silence after which the next one is asked too
     Duration patience = std::chrono::seconds(30);        // for one question as a whole
+    Duration discovery_interval = kDiscoveryInterval;    // between two looks at the names of seeds
+    decltype(Discovery::Options::resolve) resolve = resolve_host;
   };
 
   template <typename T>

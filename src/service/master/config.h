@@ -25,7 +25,9 @@ struct RuntimeConfig {
 
   // -peers, in the order given; this master itself may be among them under whatever name. Empty: none were named (the
   // flag was missing or "none").
+  // A name with several addresses stands for as many masters (client/discovery.h), and is looked up this often.
   std::vector<Address> peers;
+  Duration discovery_interval = std::chrono::seconds(5);
 
   // -electionTimeout: a leader silent for longer is held for lost. Empty: adaptive, 100 ms to 2 s.
   std::optional<Duration> election_timeout;

@@ -9,6 +9,7 @@
 #include "api/raft.pb.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "client/discovery.h"
 #include "core/topology/registry.h"
 #include "io/posix/udp.h"
 #include "service/master/bootstrap.h"
@@ -30,6 +31,8 @@ constexpr Duration kHintInterval = 500ms;
 constexpr Duration kIdleInterval = 1s;
 constexpr Duration kTellInterval = 5s;
 constexpr Duration kFirstWordPatience = 300ms; // how long a master asks others before its own first word
+constexpr Duration kNamesPatience = 1s;        // for the resolver, where a start needs to know whom -peers means
+constexpr Duration kNamesPatienceOfMembers = 100ms;  // where it only helps to know
 constexpr Duration kForeignInterval = 5s;      // between looks at listed masters of another cluster
 constexpr Duration kListedInterval = 300ms;    // between looks at listed masters that are no members (below kLoneWait)
 // A master that was given no -peers listens this long for a cluster that knows its address before it founds its own:
@@ -158,6 +161,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void keep_members();
   void tell(Instant now, const std::string& what);
   void compare_with_peers();
+  void take_discovered();
   std::optional<Duration> listed_interval(const raft::Configuration& configuration);
   void tell_of_foreign(const std::string& name, ClusterId theirs);
   std::vector<std::string> join_targets();
@@ -181,6 +185,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::unique_ptr<RaftHost> host_;
   std::optional<io::posix::UdpSocket> beats_;
   PeerCalls calls_;
+  std::unique_ptr<client::Discovery> discovery_;  // what -peers stands for
   std::thread thread_;
   bool started_ = false;
   std::atomic<bool> failed_{false};
@@ -190,7 +195,9 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   Condition woken_;
   storage::Identity identity_ HOLDFAST_GUARDED_BY(mutex_);
   std::shared_ptr<PeerLinks> links_ HOLDFAST_GUARDED_BY(mutex_);  // from taking part on; shared with calls under way
-  std::map<std::string, std::optional<Answer>> listed_ HOLDFAST_GUARDED_BY(mutex_);  // by -peers' text
+  std::map<std::string, std::optional<Answer>> listed_ HOLDFAST_GUARDED_BY(mutex_);  // by text; see take_discovered
+  std::set<std::string> from_peers_ HOLDFAST_GUARDED_BY(mutex_);    // those of listed_ that -peers stands for
+  std::set<std::string> not_found_ HOLDFAST_GUARDED_BY(mutex_);     // names of -peers without an address yet: not dialled
   std::set<std::string> asked_ HOLDFAST_GUARDED_BY(mutex_);                          // a Meet or Join is under way
   std::optional<Entrance> invitation_ HOLDFAST_GUARDED_BY(mutex_);
   ClusterId told_cluster_ HOLDFAST_GUARDED_BY(mutex_);  // by a volume server: told_of()
@@ -223,6 +230,9 @@ Status Runtime::open() {
                                                    "or -port of its own"};
   }
   lock_ = std::move(*lock);
+  discovery_ = std::make_unique<client::Discovery>(
+      client::Discovery::Options{.places = config_.peers, .interval = config_.discovery_interval},
+      [this](const auto&) { nudge(); });
   if (auto done = open_state(); !done) return done;
   if (opened_) {
     if (auto done = give_up_lone_cluster(); !done) return done;
@@ -272,7 +282,8 @@ Status Runtime::open_state() {
 Status Runtime::set_aside(const Error& why) {
   const bool alone = std::none_of(identity_.members.begin(), identity_.members.end(),
                                   [&](const auto& member) { return member.id != identity_.node; });
-  if (alone && config_.peers.size() < 2) {
+  if (alone) discovery_->wait_until_known(kNamesPatience);
+  if (alone && discovery_->found().size() < 2) {
     return Error{Code::corrupt, why.what() + ". There is no other master to learn from: restore " + folder_ +
                                     " from a backup, or remove it to begin an empty cluster"};
   }
@@ -339,11 +350,10 @@ Status Runtime::start() {
   } else {
     LOG_WARNING("heartbeats take the slower way through the masters' streams: {}", beats.error().what());
   }
-  for (const auto& peer : config_.peers) {
-    Guard guard(mutex_);
-    listed_[text(peer)];
-  }
+  take_discovered();
   if (opened_) {
+    discovery_->wait_until_known(kNamesPatienceOfMembers);
+    take_discovered();
     if (auto done = refuse_copy(); !done) return done;
     compare_with_peers();
     auto opened = std::move(*opened_);
@@ -416,15 +426,17 @@ std::map<std::string, RaftGreeting> Runtime::ask(const std::set<std::string>& pl
 // one now, and nothing was ever stored in the own one, it is given up: this master joins those as a new member, and
 // never votes as the old one. Before its first word, so nobody can have been promised anything since the last start.
 Status Runtime::give_up_lone_cluster() {
+  if (config_.peers.empty() || may_hold_data(*opened_, config_.feature_level)) return {};
+  discovery_->wait_until_known(kNamesPatience);
   std::set<std::string> places;
   RaftGreeting greeting;
   ClusterId own;
   {
     Guard guard(mutex_);
-    for (const auto& peer : config_.peers) {
+    for (const auto& peer : discovery_->found()) {
       if (!(peer == config_.self)) places.insert(text(peer));
     }
-    if (places.empty() || !is_lone(*opened_, identity_.node) || may_hold_data(*opened_, config_.feature_level)) return {};
+    if (places.empty() || !is_lone(*opened_, identity_.node)) return {};
     own = identity_.cluster;
     greeting.set_format(kGreetingFormat);
     greeting.set_node(uuid_bytes(identity_.node.value()));
@@ -446,6 +458,7 @@ Status Runtime::give_up_lone_cluster() {
 }
 
 void Runtime::stop(Duration transfer_wait_max) {
+  if (discovery_) discovery_->stop();
   if (!started_) return;
   started_ = false;
   if (host_->view()->is_leader() && host_->view()->members.size() > 1) {
@@ -583,6 +596,7 @@ void Runtime::run() {
   for (;;) {
     const Instant now = clock_.now();
     bool takes_part = false;
+    take_discovered();
     {
       Guard guard(mutex_);
       takes_part = links_ != nullptr;
@@ -676,6 +690,33 @@ void Runtime::told_of(const ClusterHint& hint) {
   nudge();
 }
 
+// Keeps listed_ what -peers stands for. A name is listed as itself while it has no address, so that bootstrap waits for
+// it. What it no longer stands for stays a member if it is one: members are removed by operators, not by name servers.
+void Runtime::take_discovered() {
+  std::set<std::string> wanted;
+  std::set<std::string> not_found;
+  for (const auto& place : discovery_->places()) {
+    if (!place.is_known) not_found.insert(text(place.asked));
+    for (const auto& address : place.stands_for) wanted.insert(text(address));
+  }
+  while (wanted.size() > raft::kMembersMax) {
+    LOG_ONCE("-peers stands for {} masters, and a cluster has {} at most: the first ones count", wanted.size(),
+             raft::kMembersMax);
+    wanted.erase(std::prev(wanted.end()));
+  }
+  wanted.insert(not_found.begin(), not_found.end());
+  Guard guard(mutex_);
+  not_found_ = std::move(not_found);
+  if (wanted == from_peers_) return;
+  for (const auto& name : from_peers_) {
+    const bool is_member = std::any_of(identity_.members.begin(), identity_.members.end(),
+                                       [&](const auto& member) { return member.address == name; });
+    if (!wanted.contains(name) && !(links_ == nullptr && is_member)) listed_.erase(name);
+  }
+  for (const auto& name : wanted) listed_[name];
+  from_peers_ = std::move(wanted);
+}
+
 void Runtime::meet_listed(Instant now, Duration interval) {
   if (now < met_at_ + interval && met_at_ != kDistantPast) return;
   met_at_ = now;
@@ -683,7 +724,8 @@ void Runtime::meet_listed(Instant now, Duration interval) {
   {
     Guard guard(mutex_);
     for (const auto& [name, answer] : listed_) {
-      if (asked_.insert(name).second) names.push_back(name);
+      // A name without an address is not dialled: of several masters behind it, one would seem to be all of them.
+      if (!not_found_.contains(name) && asked_.insert(name).second) names.push_back(name);
     }
   }
   RaftGreeting greeting;
@@ -698,7 +740,9 @@ void Runtime::meet_listed(Instant now, Duration interval) {
       {
         Guard guard(mutex_);
         asked_.erase(name);
-        auto& slot = listed_[name];
+        const auto place = listed_.find(name);
+        if (place == listed_.end()) return;  // -peers does not stand for it any more
+        auto& slot = place->second;
         news = heard.has_value() && (!slot || slot->listed != heard->listed || slot->listed_all != heard->listed_all ||
                                      slot->cluster != heard->cluster || slot->node != heard->node);
         // Gone again: a master that does not answer now must not count as seen.
@@ -890,16 +934,17 @@ void Runtime::keep_members() {
 
 // One line about what -peers says otherwise than the stored members; those rule.
 void Runtime::compare_with_peers() {
-  if (config_.peers.empty()) return;
+  const auto peers = discovery_->found();
+  if (peers.empty()) return;
   Guard guard(mutex_);
   std::string missing;
   std::string extra;
   for (const auto& member : identity_.members) {
-    const bool named = std::any_of(config_.peers.begin(), config_.peers.end(),
+    const bool named = std::any_of(peers.begin(), peers.end(),
                                    [&](const auto& peer) { return same_address(member.address, text(peer)); });
     if (!named && member.id != identity_.node) missing += " " + member.address;
   }
-  for (const auto& peer : config_.peers) {
+  for (const auto& peer : peers) {
     const bool known = std::any_of(identity_.members.begin(), identity_.members.end(),
                                    [&](const auto& member) { return same_address(member.address, text(peer)); });
     if (!known && !(peer == config_.self)) extra += " " + text(peer);

@@ -42,7 +42,7 @@ class MasterRuntime {
  public:
   // Takes the folder's lock, reads what is there and repairs the log's tail. Fails in words that say what to do: the
   // folder is in use, belongs to something else, is damaged beyond what the other members can heal, or the disk is
-  // full. No thread runs and nothing was said to anyone when this returns.
+  // full. No thread runs but the resolver's, and nothing was said to anyone when this returns.
   static Result<std::unique_ptr<MasterRuntime>> open(RuntimeConfig config, io::Disk& disk, io::Clock& clock,
                                                      io::Random& random, topology::StateMachine& state);
   virtual ~MasterRuntime() = default;  // stops

@@ -35,7 +35,10 @@ struct VolumeConfig {
   std::vector<DirectoryConfig> directories;
   std::string index_directory;  // -dir.idx; "": beside the data
 
-  std::vector<Address> masters;  // seeds; the others are learned and kept in holdfast.json
+  // Seeds; the others are learned and kept in holdfast.json. A name with several addresses stands for as many masters
+  // (client/discovery.h), and is looked up this often.
+  std::vector<Address> masters;
+  Duration discovery_interval = std::chrono::seconds(5);
 
   bool fsync = false;        // every write is on disk before it is acknowledged
   bool preallocate = false;  // until a master says otherwise

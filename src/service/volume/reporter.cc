@@ -27,7 +27,8 @@ bool same_for_masters(const VolumeInfo& a, const VolumeInfo& b) {
 // One master.
 struct Reporter::Link {
   Address address;
-  bool seed = false;
+  bool seed = false;   // stays, whatever the masters say of one another
+  bool named = false;  // by the configuration
   NodeId member;  // empty until known
 
   std::unique_ptr<client::HeartbeatStream> stream;
@@ -50,16 +51,20 @@ struct Reporter::Link {
 };
 
 Reporter::Reporter(const VolumeConfig& config, World world) : config_(config), world_(std::move(world)) {
-  for (const auto& seed : config_.masters) {
-    auto link = std::make_unique<Link>();
-    link->address = seed;
-    link->seed = true;
-    links_.push_back(std::move(link));
-  }
-  refresh_links();
+  discovery_ = std::make_unique<client::Discovery>(
+      client::Discovery::Options{.places = config_.masters, .interval = config_.discovery_interval},
+      [this](const auto&) {
+        {
+          Guard guard(mutex_);
+          rediscovered_ = true;
+        }
+        wake_.notify_all();
+      });
+  take_discovered();
 }
 
 Reporter::~Reporter() {
+  discovery_->stop();
   leave(0s);
   links_.clear();
 }
@@ -113,14 +118,17 @@ void Reporter::run() {
     }
     std::vector<Event> events;
     bool changed = false;
+    bool rediscovered = false;
     {
       Guard guard(mutex_);
       const auto wait = next - world_.clock.now();
-      if (wait > 0ns && !leaving_ && !changed_ && events_.empty()) wake_.wait_for(mutex_, wait);
+      if (wait > 0ns && !leaving_ && !changed_ && !rediscovered_ && events_.empty()) wake_.wait_for(mutex_, wait);
       if (leaving_) break;
       events.swap(events_);
       changed = std::exchange(changed_, false);
+      rediscovered = std::exchange(rediscovered_, false);
     }
+    if (rediscovered) take_discovered();
     for (auto& event : events) handle(event);
     if (changed) stock_taken_ = kDistantPast;
 
@@ -336,6 +344,24 @@ void Reporter::learn_masters(const master_pb::HeartbeatResponse& response) {
     return std::find(response.adopted_dirs().begin(), response.adopted_dirs().end(), uuid) !=
            response.adopted_dirs().end();
   }));
+  refresh_links();
+}
+
+// Seeds are what the configuration stands for at present. A name without an address yet stands for nobody: to dial it
+// would find one of several at random.
+void Reporter::take_discovered() {
+  const auto found = discovery_->found();
+  for (const auto& link : links_) {
+    if (link->named) link->seed = false;
+  }
+  for (const auto& address : found) {
+    const auto known =
+        std::find_if(links_.begin(), links_.end(), [&](const auto& link) { return link->address == address; });
+    auto& link = known != links_.end() ? *known : links_.emplace_back(std::make_unique<Link>());
+    link->address = address;
+    link->seed = true;
+    link->named = true;
+  }
   refresh_links();
 }
 

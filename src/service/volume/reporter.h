@@ -1,7 +1,8 @@
 // Reporter: tells every master what this volume server holds, over one stream to each (SendHeartbeat, spec/weed-grpc
 // 5.1), so that any of them can lead at once.
 //
-// Masters are dialled as told by the configuration, and as learned from the masters' answers and from holdfast.json. A
+// Masters are dialled as told by the configuration (a name that stands for several masters as all of them, and looked up
+// again and again: client/discovery.h), and as learned from the masters' answers and from holdfast.json. A
 // stream begins with a full report; from then on each pulse carries the volumes that changed since, so its size is that
 // of the change. New and removed volumes are told at once. A broken stream is dialled again after 20 ms, doubling up to
 // kBackoffMax.
@@ -28,6 +29,7 @@
 
 #include "base/mutex.h"
 #include "base/uuid.h"
+#include "client/discovery.h"
 #include "client/heartbeat_stream.h"
 #include "io/clock.h"
 #include "model/volume_info.h"
@@ -109,6 +111,7 @@ class Reporter {
   void on_closed(Link& link, const std::string& error);
   void learn_masters(const master_pb::HeartbeatResponse& response);
   void refresh_links();
+  void take_discovered();
   void drop_doubles(Link& link);
   void dial(Link& link, Instant now);
   void pulse(Link& link, Instant now);
@@ -143,12 +146,14 @@ class Reporter {
   Condition wake_;
   std::vector<Event> events_ HOLDFAST_GUARDED_BY(mutex_);
   bool changed_ HOLDFAST_GUARDED_BY(mutex_) = false;
+  bool rediscovered_ HOLDFAST_GUARDED_BY(mutex_) = false;
   bool leaving_ HOLDFAST_GUARDED_BY(mutex_) = false;
   Duration leave_patience_ HOLDFAST_GUARDED_BY(mutex_){};
   std::vector<Address> masters_ HOLDFAST_GUARDED_BY(mutex_);
   std::atomic<bool> left_{false};
   std::atomic<std::size_t> connected_{0};
   std::thread thread_;
+  std::unique_ptr<client::Discovery> discovery_;  // whom the configuration names
 };
 
 }  // namespace holdfast::volume

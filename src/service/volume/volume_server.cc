@@ -120,6 +120,7 @@ class Server final : public VolumeServer {
     for (const auto& known : fences_->state().masters) options.masters.push_back(known.address);
     if (options.masters.empty()) return Error(Code::invalid, "no master is named (-mserver) and none is remembered");
     options.patience = kLookupPatience;
+    options.discovery_interval = config_.discovery_interval;
     master_client_ = std::make_unique<client::MasterClient>(std::move(options));
     locator_ = std::make_unique<Locator>(world_.clock, ask_masters(*master_client_));
     replicator_ = std::make_unique<Replicator>(world_.loops, world_.pool, disk_pool_);
