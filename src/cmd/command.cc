@@ -34,6 +34,12 @@ constexpr Command kCommands[] = {
      "Will answer lookups from a copy of the masters' map without being one of them. This build does not do it yet:\n"
      "  every master answers lookups by itself, leading or not.",
      declare_master_follower, run_master_follower},
+    {"scaffold", "scaffold -config=[mfsmaster|mfschunkserver|mfsmetalogger|mfshdd] [-output=<folder>]",
+     "print commented samples of settings",
+     "Prints a sample of a settings file of mfsmaster, mfschunkserver or mfsmetalogger: every option with its default, its\n"
+     "  meaning and its range, all of them commented out. With -output it is written to <folder>/<config>.cfg, unless that\n"
+     "  file exists.",
+     declare_scaffold, run_scaffold},
     {"server", "server -dir=<folder> -master.peers=<host:port>,<host:port>,<host:port>",
      "start a master and a volume server in one process",
      "`server -dir=<folder>` alone is a whole store. With -master.peers on three machines it is a cluster without a\n"
@@ -58,7 +64,7 @@ constexpr std::string_view kFuture[] = {
     "admin", "autocomplete", "autocomplete.uninstall", "backup", "compact", "export", "filer", "filer.backup",
     "filer.cat", "filer.copy", "filer.meta.backup", "filer.meta.scan", "filer.meta.tail", "filer.remote.gateway",
     "filer.remote.sync", "filer.replicate", "filer.sync", "filer.sync.verify", "fix", "fuse", "iam", "mini", "mount",
-    "mq.agent", "mq.broker", "mq.kafka.gateway", "s3", "scaffold", "shell", "update", "webdav", "sftp", "worker"};
+    "mq.agent", "mq.broker", "mq.kafka.gateway", "s3", "shell", "update", "webdav", "sftp", "worker"};
 
 }  // namespace
 

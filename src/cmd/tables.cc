@@ -254,6 +254,12 @@ constexpr Flag kBenchmark[] = {
     kOptions,
 };
 
+constexpr Flag kScaffold[] = {
+    {"config", string, "mfsmaster", "which sample: mfsmaster, mfschunkserver, mfsmetalogger or mfshdd"},
+    {"output", string, "", "folder to write <config>.cfg to; empty: print it"},
+    kOptions,
+};
+
 const Flag& named(std::span<const Flag> table, std::string_view name) {
   const auto found = std::find_if(table.begin(), table.end(), [&](const Flag& flag) { return flag.name == name; });
   CHECK(found != table.end());
@@ -339,6 +345,8 @@ void declare_server(FlagSet& flags) {
 
 void declare_upload(FlagSet& flags) { flags.add(kUpload); }
 void declare_download(FlagSet& flags) { flags.add(kDownload); }
+
+void declare_scaffold(FlagSet& flags) { flags.add(kScaffold); }
 
 void declare_benchmark(FlagSet& flags) {
   flags.add(kBenchmark);

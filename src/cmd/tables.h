@@ -17,6 +17,7 @@ void declare_server(FlagSet& flags);
 void declare_upload(FlagSet& flags);
 void declare_download(FlagSet& flags);
 void declare_benchmark(FlagSet& flags);
+void declare_scaffold(FlagSet& flags);
 
 // $TMPDIR, else /tmp: the default of -dir, -mdir, -logdir.
 const std::string& temporary_folder();
