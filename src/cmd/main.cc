@@ -1,7 +1,9 @@
-// The one entry of the program. What to do is decided by cmd/dispatch.h.
+// The one entry of the program. What to do is decided by cmd/dispatch.h, or, under the name of one of the daemons of
+// MooseFS, by cmd/mfs/daemon.h.
 #include <malloc.h>
 
 #include "cmd/dispatch.h"
+#include "cmd/mfs/daemon.h"
 #include "cmd/servers.h"
 #include "cmd/signals.h"
 
@@ -10,5 +12,8 @@ int main(int argc, char** argv) {
   ::mallopt(M_ARENA_MAX, 2);
   holdfast::cmd::block_signals();
   const std::vector<std::string> line(argv, argv + argc);
+  if (const auto* role = holdfast::mfs::role_of_program(argc > 0 ? line[0] : "")) {
+    return holdfast::mfs::run(*role, {line.begin() + 1, line.end()});
+  }
   return holdfast::cmd::dispatch(line, holdfast::cmd::process_environment);
 }

@@ -1,5 +1,7 @@
 #include "cmd/master_role.h"
 
+#include <fmt/format.h>
+
 #include <future>
 #include <thread>
 
@@ -74,6 +76,10 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
     return listen_error(listen.address, listen.http_port, listening.error());
   }
   if (listen.also_loopback) (void)in.http->listen("127.0.0.1", listen.http_port);  // a convenience, may be taken
+  for (const auto& place : listen.more_http) {
+    const auto listening = in.http->listen(place.address, place.port);
+    if (!listening) return listen_error(place.address, place.port, listening.error());
+  }
   if (listen.metrics_port != 0) {
     auto metrics = MetricsServer::start(world.loops, listen.metrics_address, listen.metrics_port);
     if (!metrics) return metrics.error();
@@ -98,6 +104,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   front::GrpcServer::Options grpc_options;
   grpc_options.hosts = grpc_hosts(listen);
   grpc_options.port = listen.grpc_port;
+  for (const auto& place : listen.more_grpc) grpc_options.more.emplace_back(place.address, place.port);
   grpc_options.services.push_back(front::make_master_service(std::move(service), *in.master, in.runtime.get()));
   grpc_options.services.push_back(front::make_raft_service(in.runtime->acceptor()));
   auto grpc = front::GrpcServer::start(std::move(grpc_options));
@@ -114,6 +121,24 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
 }
 
 Uuid MasterRole::process() const { return inside_->runtime->consensus().view()->process; }
+
+std::string MasterRole::describe() const {
+  const Inside& in = *inside_;
+  const auto view = in.runtime->consensus().view();
+  const auto* leader = view->leader_member();
+  std::string out = fmt::format("address: {}\ncluster: {}\nstate: {}\nterm: {}\nleader: {}\ncommitted: {}\napplied: {}\n",
+                                text(in.plan.runtime.self),
+                                view->cluster_id.value().empty() ? "none yet" : text(view->cluster_id),
+                                master::text(view->role), view->term.value(), leader != nullptr ? leader->http : "none",
+                                view->commit.value(), view->applied.value());
+  if (!view->waiting_for.empty()) out += fmt::format("waits: {}\n", view->waiting_for);
+  for (const auto& member : view->members) {
+    out += fmt::format("member: {} {} {}{}\n", member.http.empty() ? "unknown" : member.http,
+                       member.voter ? "voter" : "learner", member.connected ? "connected" : "away",
+                       member.self ? " (this one)" : "");
+  }
+  return out;
+}
 
 void MasterRole::hand_over() {
   if (inside_->is_stopped) return;

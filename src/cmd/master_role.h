@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/result.h"
 #include "base/uuid.h"
@@ -19,6 +20,9 @@ class MasterRole {
 
   // Of this start of this process; a volume server beside it reports the same, so that others know they die together.
   Uuid process() const;
+
+  // What this master is at the moment, in lines of "name: value".
+  std::string describe() const;
 
   // Gives leadership away, if this master has it, and goes on as a follower. Waits at most a second.
   void hand_over();

@@ -229,6 +229,7 @@ Result<std::vector<volume::DirectoryConfig>> plan_directories(const FlagView& fl
 }  // namespace
 
 std::vector<std::string> grpc_hosts(const ListenPlan& listen) {
+  if (listen.grpc_address) return listen.grpc_address->empty() ? std::vector<std::string>() : std::vector{*listen.grpc_address};
   if (listen.address.empty()) return {};
   if (listen.also_loopback && is_loopback_free(listen.grpc_port)) return {listen.address, "127.0.0.1"};
   return {listen.address};

@@ -4,6 +4,7 @@
 // Every Error is a sentence for an operator; it ends the program with a fatal line and status 255.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,19 @@ struct ListenPlan {
   std::uint16_t grpc_port = 0;
   std::uint16_t metrics_port = 0;  // 0: none
   std::string metrics_address;
+
+  // Where gRPC listens, when that is not `address`; "" = all addresses.
+  std::optional<std::string> grpc_address;
+
+  // Further places that serve the same; "" = all addresses.
+  struct Place {
+    std::string address;
+    std::uint16_t port = 0;
+
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+  std::vector<Place> more_http;
+  std::vector<Place> more_grpc;
 };
 
 // The hosts for gRPC: the address, and loopback when that is wanted as well and free. Empty: all.

@@ -28,18 +28,20 @@ std::string name_of(int signal) {
 }  // namespace
 
 void block_signals() {
-  const auto set = set_of({SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGQUIT, kWake});
+  const auto set = set_of({SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGQUIT, SIGUSR1, kWake});
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
 }
 
-std::string wait_for_stop(const std::function<void()>& reload) {
-  const auto set = set_of({SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGQUIT});
+std::string wait_for_stop(const std::function<void()>& reload, const std::function<void()>& report) {
+  const auto set = set_of({SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGQUIT, SIGUSR1});
   for (;;) {
     int signal = 0;
     if (::sigwait(&set, &signal) != 0) continue;
     if (signal == SIGHUP) {
       reload();
+    } else if (signal == SIGUSR1) {
+      if (report) report();
     } else if (signal == SIGQUIT) {
       LOG_INFO("SIGQUIT: ending at once");
       ::_exit(2);

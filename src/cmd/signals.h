@@ -11,14 +11,14 @@
 
 namespace holdfast::cmd {
 
-// Blocks SIGINT, SIGTERM, SIGALRM, SIGHUP and SIGQUIT, and ignores SIGPIPE: a broken connection is an error of its
+// Blocks SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGQUIT and SIGUSR1, and ignores SIGPIPE: a broken connection is an error of its
 // write, not the end of the process.
 void block_signals();
 
 // Waits for SIGINT, SIGTERM or SIGALRM and answers its name; SIGHUP calls `reload` and goes on waiting. SIGQUIT ends
-// the process at once with status 2. What ends the wait is still caught afterwards: a second one while the process
+// the process at once with status 2, SIGUSR1 calls `report` and goes on waiting. What ends the wait is still caught afterwards: a second one while the process
 // stops ends it at once with status 1.
-std::string wait_for_stop(const std::function<void()>& reload);
+std::string wait_for_stop(const std::function<void()>& reload, const std::function<void()>& report = nullptr);
 
 // While it lives, SIGINT, SIGTERM, SIGALRM and SIGHUP call `tidy` on a thread of its own and end the process with
 // status 130. `tidy` must not wait for what the other threads do.

@@ -1,5 +1,7 @@
 #include "cmd/volume_role.h"
 
+#include <fmt/format.h>
+
 #include <thread>
 
 #include "base/log.h"
@@ -106,6 +108,14 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
 }
 
 void VolumeRole::stop() { inside_->stop(inside_->plan.config.pre_stop); }
+
+std::string VolumeRole::describe() const {
+  const Inside& in = *inside_;
+  std::string out = fmt::format("address: {}\n", in.server->self());
+  for (const auto& master : in.server->masters()) out += fmt::format("master: {}\n", text(master));
+  for (const auto& directory : in.plan.config.directories) out += fmt::format("folder: {}\n", directory.path);
+  return out;
+}
 
 void VolumeRole::reload(const std::string& white_list) {
   if (const auto loaded = inside_->server->load_new_volumes(); loaded > 0) {

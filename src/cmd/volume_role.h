@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/result.h"
 #include "base/uuid.h"
@@ -15,6 +16,9 @@ class VolumeRole {
   // `process` names this start of this process; the master beside it, if any, has the same. Volumes are loaded and everything listens when this returns; no master need have answered yet.
   static Result<std::unique_ptr<VolumeRole>> start(VolumePlan plan, World& world, Uuid process);
   ~VolumeRole();  // stops, without the wait of -preStopSeconds
+
+  // What this volume server is at the moment, in lines of "name: value".
+  std::string describe() const;
 
   // Tells the masters, waits -preStopSeconds while reads and writes go on, then finishes what is under way and closes
   // the store.

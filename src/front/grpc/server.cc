@@ -72,6 +72,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(Options options) {
   std::vector<std::string> places;
   for (const std::string& host : options.hosts) places.push_back(host_port(host, options.port));
   if (places.empty()) places.push_back(host_port("::", options.port));  // both IPv6 and IPv4
+  for (const auto& [host, port] : options.more) places.push_back(host_port(host.empty() ? "::" : host, port));
   std::vector<int> ports(places.size(), 0);
   for (std::size_t i = 0; i < places.size(); ++i) {
     builder.AddListeningPort(places[i], grpc::InsecureServerCredentials(), &ports[i]);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -33,6 +34,9 @@ class GrpcServer {
     // Addresses to listen on, IPv4 or IPv6 without brackets, or names. Empty: all addresses of the machine.
     std::vector<std::string> hosts;
     std::uint16_t port = 0;  // 0: any free one (only with at most one host)
+
+    // Further ports that serve the same, each with its host; an empty host: all addresses of the machine.
+    std::vector<std::pair<std::string, std::uint16_t>> more;
     std::vector<std::unique_ptr<grpc::Service>> services;
   };
 

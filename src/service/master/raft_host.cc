@@ -332,7 +332,8 @@ void RaftHost::wait(Instant until) {
 void RaftHost::run() {
   // Beats take next to no time but must not queue behind bulk work. Needs a privilege that many services do not have;
   // without it the adaptive silence timeout has to do.
-  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kThreadNice);
+  const auto thread = static_cast<id_t>(::gettid());
+  if (::getpriority(PRIO_PROCESS, thread) > kThreadNice) (void)::setpriority(PRIO_PROCESS, thread, kThreadNice);
   Instant wake_at = clock_.now();
   while (!stopping_) {
     wait(wake_at);
