@@ -3,61 +3,14 @@
 client lives on the hub. Hosts are cut off wholly (link down) or in one direction (a blackhole route) while writers go
 on. Needs root (for namespaces); says so and is skipped otherwise.
 """
-import os
-import subprocess
-import sys
-import time
-
-from harness import Client, Failure, Http, Load, NETWORK_ERRORS, Process, Prober, WEED, check, run, upload_once
-
 import pathlib
 import shutil
+import sys
 import tempfile
+import time
 
-HUB = os.environ.get("HOLDFAST_TEST_HUB")
-
-
-def sh(*argv, ok=False):
-    result = subprocess.run(argv, capture_output=True, text=True)
-    if result.returncode != 0 and not ok:
-        raise Failure(f"{' '.join(argv)}: {result.stderr.strip()}")
-    return result.stdout
-
-
-class Network:
-    """Namespaces HUB-1..n, each with eth0 10.77.0.i on a bridge inside the hub's own namespace."""
-
-    def __init__(self, hosts):
-        self.names = [f"{HUB}-{i + 1}" for i in range(hosts)]
-        sh("ip", "link", "set", "lo", "up")
-        sh("ip", "link", "add", "br0", "type", "bridge")
-        sh("ip", "address", "add", "10.77.0.254/24", "dev", "br0")
-        sh("ip", "link", "set", "br0", "up")
-        for i, name in enumerate(self.names):
-            sh("ip", "netns", "add", name)
-            sh("ip", "link", "add", f"v{i + 1}", "type", "veth", "peer", "name", "eth0", "netns", name)
-            sh("ip", "link", "set", f"v{i + 1}", "master", "br0", "up")
-            for command in (("link", "set", "lo", "up"), ("address", "add", f"10.77.0.{i + 1}/24", "dev", "eth0"),
-                            ("link", "set", "eth0", "up")):
-                sh("ip", "netns", "exec", name, "ip", *command)
-
-    def cut(self, host):
-        sh("ip", "link", "set", f"v{host + 1}", "down")
-
-    def heal(self, host):
-        sh("ip", "link", "set", f"v{host + 1}", "up")
-
-    def cut_one_way(self, source, target):
-        """`source` can no longer send to `target`; the other direction works."""
-        sh("ip", "netns", "exec", self.names[source], "ip", "route", "add", "blackhole", f"10.77.0.{target + 1}/32")
-
-    def heal_one_way(self, source, target):
-        sh("ip", "netns", "exec", self.names[source], "ip", "route", "del", "blackhole", f"10.77.0.{target + 1}/32",
-           ok=True)
-
-    def close(self):
-        for name in self.names:
-            sh("ip", "netns", "del", name, ok=True)
+from harness import Client, Failure, Http, Load, NETWORK_ERRORS, Process, Prober, WEED, check, upload_once
+from netns import Network, run_in_hub, sh
 
 
 class Hosts:
@@ -128,7 +81,6 @@ def with_hosts(story):
             hosts.close()
     finally:
         network.close()
-        sh("ip", "link", "del", "br0", ok=True)
 
 
 def gap_after_cut(network, hosts, host):
@@ -223,20 +175,5 @@ def a_one_way_cut_does_not_livelock():
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        print("0 passed, 0 failed, 3 skipped: network namespaces need root")
-        sys.exit(77)
-    if HUB is None:
-        hub = f"hft{os.getpid()}"
-        sh("ip", "netns", "add", hub)
-        try:
-            if subprocess.run(["ip", "netns", "exec", hub, "true"], capture_output=True).returncode != 0:
-                print("0 passed, 0 failed, 3 skipped: network namespaces cannot be entered here (a plain chroot?)")
-                sys.exit(77)
-            code = subprocess.run(["ip", "netns", "exec", hub, sys.executable, __file__, *sys.argv[1:]],
-                                  env={**os.environ, "HOLDFAST_TEST_HUB": hub}).returncode
-        finally:
-            sh("ip", "netns", "del", hub, ok=True)
-        sys.exit(code)
-    run([a_leader_cut_off_is_replaced_and_stops_assigning, a_follower_cut_off_is_soon_written_around,
-         a_one_way_cut_does_not_livelock])
+    run_in_hub(__file__, [a_leader_cut_off_is_replaced_and_stops_assigning, a_follower_cut_off_is_soon_written_around,
+                          a_one_way_cut_does_not_livelock])
