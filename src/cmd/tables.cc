@@ -57,7 +57,8 @@ constexpr Flag kMaster[] = {
     {"port", integer, "9333", "port for HTTP"},
     {"port.grpc", integer, "0", "port for gRPC; 0: the one for HTTP plus 10000"},
     {"peers", string, "", "all masters of the cluster, comma-separated host:port[.grpcport]; \"none\": this one alone. "
-                          "Needed for the first start only: later the stored members rule"},
+                          "A name with several addresses stands for as many masters. Needed for the first start only: "
+                          "later the stored members rule"},
     {"volumeSizeLimitMB", unsigned_integer, "30720", "a volume of this size gets no more files; at most 30720"},
     {"volumePreallocate", boolean, "false", "volume servers reserve the disk space of a volume when they make it"},
     {"maxParallelVacuumPerServer", integer, "1", "volumes vacuumed at once on one volume server", later, kNoVacuum},
@@ -307,7 +308,8 @@ void declare_volume(FlagSet& flags) {
   flags.add(kUntrusted);
   flags.add(kPlace);
   flags.add({"master", string, "localhost:9333", "masters, comma-separated host:port; one that answers is enough: the "
-                                                 "others are learned and remembered"});
+                                                 "others are learned and remembered. A name with several addresses "
+                                                 "stands for as many masters"});
   flags.add({"mserver", string, "", "the same under its old name; wins when given"});
   flags.add(folder_flag("dir", "folders for the files, comma-separated"));
   flags.add(kDataCenter);
