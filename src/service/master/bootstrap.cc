@@ -11,6 +11,37 @@ std::string joined(const std::vector<std::string>& names) {
   return out;
 }
 
+// Which of the clusters that masters belong to is the one for a master that has none, or gives its own up: the one that
+// cannot come to another; of several that could, the least.
+struct Choice {
+  std::optional<ClusterId> cluster;
+  std::string at;                              // who told of it
+  std::optional<ClusterId> other;              // a second one that cannot come either: the operator must say which
+  std::string other_at;
+};
+class Choosing {
+ public:
+  void consider(const std::string& name, const Answer& answer) {
+    if (answer.cluster.value().empty()) return;
+    const bool could_go = answer.configuration.members().size() == 1 && !answer.holds_data;
+    if (could_go) {
+      if (!least_.cluster || answer.cluster < *least_.cluster) least_ = {answer.cluster, name, {}, ""};
+    } else if (!staying_.cluster) {
+      staying_ = {answer.cluster, name, {}, ""};
+    } else if (*staying_.cluster != answer.cluster) {
+      staying_.other = answer.cluster;
+      staying_.other_at = name;
+    }
+  }
+  const Choice& staying() const { return staying_; }
+  const Choice& least() const { return least_; }
+  const Choice& best() const { return staying_.cluster ? staying_ : least_; }
+
+ private:
+  Choice staying_;
+  Choice least_;
+};
+
 }  // namespace
 
 bool all_answered(const std::map<std::string, std::optional<Answer>>& listed) {
@@ -50,36 +81,33 @@ BootstrapStep next_step_as_told(const BootstrapSelf& self, const std::map<std::s
 
 BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed) {
   if (!self.told_cluster.value().empty()) return next_step_as_told(self, listed);
-  ClusterId cluster;
-  std::string cluster_at;
-  Join join;
+  Choosing choosing;
   std::vector<std::string> silent;
   bool lists_self = false;
   for (const auto& [name, answer] : listed) {
     if (!answer) {
       silent.push_back(name);
-      continue;
-    }
-    if (answer->node == self.node) {
-      if (answer->process != self.process) {
-        return Refuse{"the master at " + name + " has this master's identity (" + text(self.node) +
-                      "): one folder is a copy of the other. Stop one of them and remove its member folder"};
-      }
+    } else if (answer->node != self.node) {
+      choosing.consider(name, *answer);
+    } else if (answer->process != self.process) {
+      return Refuse{"the master at " + name + " has this master's identity (" + text(self.node) +
+                    "): one folder is a copy of the other. Stop one of them and remove its member folder"};
+    } else {
       lists_self = true;
-      continue;
     }
-    if (answer->cluster.value().empty()) continue;
-    if (!cluster.value().empty() && answer->cluster != cluster) {
-      return Refuse{"-peers names masters of two clusters: " + cluster_at + " belongs to " + text(cluster) + ", " +
-                    name + " to " + text(answer->cluster) + ". Name those of one cluster only"};
-    }
-    cluster = answer->cluster;
-    cluster_at = name;
-    join.cluster = cluster;
-    if (answer->founding.find(self.node) != nullptr) join.founding = answer->founding;
-    if (!answer->configuration.empty()) join.configuration = answer->configuration;
   }
-  if (!cluster.value().empty()) return join;
+  if (const auto& choice = choosing.best(); choice.other) {
+    return Refuse{"-peers names masters of two clusters: " + choice.at + " belongs to " + text(*choice.cluster) + ", " +
+                  choice.other_at + " to " + text(*choice.other) + ". Name those of one cluster only"};
+  } else if (choice.cluster) {
+    Join join{.cluster = *choice.cluster, .founding = {}, .configuration = {}};
+    for (const auto& [name, answer] : listed) {
+      if (!answer || answer->node == self.node || answer->cluster != join.cluster) continue;
+      if (answer->founding.find(self.node) != nullptr) join.founding = answer->founding;
+      if (!answer->configuration.empty()) join.configuration = answer->configuration;
+    }
+    return join;
+  }
   if (!silent.empty()) return Wait{"this master waits for the listed ones that do not answer yet: " + joined(silent)};
   if (!lists_self) {
     return Wait{"-peers names only other masters, and none of them belongs to a cluster yet: waits to join them"};
@@ -109,15 +137,15 @@ BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, s
 }
 
 std::optional<ClusterId> cluster_to_join(ClusterId own, const std::map<std::string, Answer>& answers) {
-  std::optional<ClusterId> target;
+  Choosing choosing;
   for (const auto& [name, answer] : answers) {
-    if (answer.cluster.value().empty() || answer.cluster == own) continue;
-    const bool could_come_here = answer.configuration.members().size() == 1 && !answer.holds_data;
-    if (could_come_here && own < answer.cluster) continue;
-    if (target && *target != answer.cluster) return std::nullopt;  // two others: the operator must say which
-    target = answer.cluster;
+    if (answer.cluster != own) choosing.consider(name, answer);
   }
-  return target;
+  if (const auto& staying = choosing.staying(); staying.cluster) {
+    return staying.other ? std::nullopt : staying.cluster;
+  }
+  const auto& least = choosing.least().cluster;
+  return least && *least < own ? least : std::nullopt;
 }
 
 std::string even_count_warning(std::size_t voters) {

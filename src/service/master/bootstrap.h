@@ -77,7 +77,8 @@ using BootstrapStep = std::variant<Wait, Found, Join, Refuse>;
 BootstrapStep next_step(const BootstrapSelf& self, const std::map<std::string, std::optional<Answer>>& listed);
 
 // For a master that founded cluster `own` by itself, and holds nothing: the cluster that -peers names, if it should give
-// its own up for that one. Of two such masters that name each other, the one with the greater cluster id does.
+// its own up for that one. Of several such masters that name each other all go to the one with the least cluster id, so
+// that each needs one restart, in whatever order they come.
 std::optional<ClusterId> cluster_to_join(ClusterId own, const std::map<std::string, Answer>& answers);
 
 // What we say to others about our own list: whom we see under it, ourselves included, sorted; and whether all answered.

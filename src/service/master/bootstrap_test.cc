@@ -56,6 +56,32 @@ TEST_F(BootstrapTest, FoundsWhenAllAreNewAndSeeTheSame) {
   EXPECT_EQ(found.configuration.find(node(2))->address, "host2:9333");  // as it calls itself, not as it was listed
 }
 
+// Masters that were started alone before they were told of one another: whichever restarts first, all end in one cluster.
+TEST_F(BootstrapTest, OfSeveralLoneMastersAllGoToTheLeastCluster) {
+  const auto cluster = [](std::uint64_t n) { return ClusterId(Uuid{n, n}); };
+  const auto lone = [&](std::uint64_t n, bool holds_data = false) {
+    auto answer = fresh(n, {});
+    answer.cluster = cluster(n);
+    answer.configuration = raft::Configuration({{.id = node(n), .address = answer.address, .voter = true}});
+    answer.holds_data = holds_data;
+    return answer;
+  };
+  EXPECT_EQ(cluster_to_join(cluster(1), {{"b", lone(2)}, {"c", lone(3)}}), std::nullopt);
+  EXPECT_EQ(cluster_to_join(cluster(2), {{"a", lone(1)}, {"c", lone(3)}}), cluster(1));
+  EXPECT_EQ(cluster_to_join(cluster(3), {{"a", lone(1)}, {"b", lone(2)}}), cluster(1));
+  // One that holds files cannot go anywhere, so the others come to it; two such are the operator's to decide.
+  EXPECT_EQ(cluster_to_join(cluster(1), {{"b", lone(2, true)}, {"c", lone(3)}}), cluster(2));
+  EXPECT_EQ(cluster_to_join(cluster(1), {{"b", lone(2, true)}, {"c", lone(3, true)}}), std::nullopt);
+
+  // One that has given its own up, or is new, goes the same way.
+  listed = {{"a", lone(3)}, {"b", fresh(2, {})}, {"c", lone(1)}};
+  EXPECT_EQ(std::get<Join>(next_step(self, listed)).cluster, cluster(1));
+  listed["a"] = lone(3, true);
+  EXPECT_EQ(std::get<Join>(next_step(self, listed)).cluster, cluster(3));
+  listed["c"] = lone(1, true);
+  EXPECT_TRUE(std::holds_alternative<Refuse>(next_step(self, listed)));
+}
+
 TEST_F(BootstrapTest, ATaleOfAVolumeServerIsWaitedForAndNeverFoundedUpon) {
   auto told = self;
   told.told_cluster = ClusterId(Uuid{55, 55});
