@@ -29,8 +29,8 @@ class NameServer:
                                            f"--listen-address={NAME_SERVER}", "--bind-interfaces", "--user=root",
                                            "--conf-file=/dev/null", "--pid-file=", f"--addn-hosts={self.hosts}"], folder)
 
-    def say(self, hosts, name="mfsmaster"):
-        self.hosts.write_text("".join(f"10.77.0.{host + 1} {name}\n" for host in hosts))
+    def say(self, hosts, prefix="10.77.0."):
+        self.hosts.write_text("".join(f"{prefix}{host + 1} mfsmaster\n" for host in hosts))
         if hasattr(self, "process") and self.process.alive():
             self.process.signal(signal.SIGHUP)
 
@@ -280,8 +280,31 @@ def the_other_names_of_the_program_follow_a_name_too():
     with_hosts(3, story)
 
 
+def records_of_ipv6_alone_are_as_good():
+    def story(hosts):
+        done = subprocess.run(["ping", "-6", "-c", "1", "-W", "2", "fd77::1"], capture_output=True) \
+            if shutil.which("ping") else None
+        if done is not None and done.returncode != 0:
+            print("  skipped: no IPv6 between the hosts")
+            return
+        hosts.names.say([0, 1, 2], prefix="fd77::")
+        for host in range(3):
+            hosts.daemon(host, "mfsmaster", "start")
+        hosts.wait_members(range(3), 3)
+        leader = hosts.leader(range(3))
+        address = hosts.status(leader)["Leader"]
+        check(address.startswith("[fd77::") or "fd77::" in address, f"the leader is called {address}")
+        for host in range(3):
+            hosts.daemon(host, "mfschunkserver", "start")
+        hosts.upload(range(3))
+        hosts.daemon(leader, "mfsmaster", "kill")
+        hosts.upload([host for host in range(3) if host != leader])
+    with_hosts(3, story)
+
+
 STORIES = [three_hosts_that_know_only_the_name_form_a_cluster, records_that_come_and_go_are_noticed,
-           a_name_server_that_is_down_changes_nothing, the_other_names_of_the_program_follow_a_name_too]
+           a_name_server_that_is_down_changes_nothing, the_other_names_of_the_program_follow_a_name_too,
+           records_of_ipv6_alone_are_as_good]
 
 if __name__ == "__main__":
     if HUB is None and not os.path.exists(DNSMASQ):

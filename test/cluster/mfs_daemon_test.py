@@ -396,6 +396,71 @@ def a_cluster_of_one_can_be_joined_later():
     with_host(story)
 
 
+def three_masters_of_one_machine_form_a_cluster():
+    """On loopback addresses of their own, as newcomers try it; and although each was once started alone."""
+    def story(host):
+        addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        files = []
+
+        def write(address, more):
+            folder = host.folder / address
+            folder.mkdir(exist_ok=True)
+            path = host.folder / f"{address}.cfg"
+            listen = "".join(f"{name}_LISTEN_HOST = {address}\n" for name in ("MATOCS", "MATOML", "MATOCL", "GUISERV"))
+            path.write_text(f"WORKING_USER = {host.user}\nNICE_LEVEL = 0\nDATA_PATH = {folder}\n"
+                            f"MASTER_PORT = {host.port['masters']}\nMATOML_LISTEN_PORT = {host.port['ml']}\n"
+                            f"MATOCL_LISTEN_PORT = {host.port['http']}\nGUISERV_LISTEN_PORT = {host.port['page']}\n"
+                            f"{listen}{more}")
+            return path
+
+        def act(path, action):
+            done = subprocess.run([MASTER, "-c", str(path), action], capture_output=True, text=True, timeout=20)
+            check(done.returncode == 0, f"{path.name} {action}: {done.stderr}")
+
+        def status(address):
+            try:
+                return Http(0.5).json(f"{address}:{host.port['http']}", "/cluster/status")[1] or {}
+            except (*NETWORK_ERRORS, ValueError):
+                return {}
+
+        def wait(wanted, what):
+            end = time.monotonic() + 15
+            while not all(wanted(status(address)) for address in addresses):
+                check(time.monotonic() < end, f"{what}: {[status(address) for address in addresses]}")
+                time.sleep(0.05)
+
+        try:
+            files = [write(address, "") for address in addresses]
+            for path in files:
+                act(path, "start")
+            wait(lambda s: s.get("IsLeader"), "each alone leads")
+            for address in addresses:
+                write(address, f"HA_ENABLED = 1\nMASTER_HOST = {', '.join(addresses)}\n")
+            for path in files:
+                act(path, "restart")
+                time.sleep(0.7)
+            wait(lambda s: len(s.get("Peers") or []) == 2 and s.get("Leader"), "no cluster of three")
+            check(len({status(address)["Leader"] for address in addresses}) == 1, "two leaders")
+        finally:
+            for path in files:
+                subprocess.run([MASTER, "-c", str(path), "kill"], capture_output=True, timeout=20)
+    with_host(story)
+
+
+def a_folder_of_someone_else_is_named():
+    if os.geteuid() != 0:
+        print("  skipped: needs root")
+        return
+
+    def story(host):
+        host.user = "nobody"
+        host.write_settings()
+        os.chmod(host.data, 0o700)  # root's
+        text = host.must(1, MASTER, "start")
+        check(f"{host.data} cannot be written by nobody" in text and "chown -R nobody" in text, text)
+    with_host(story)
+
+
 def the_metalogger_says_that_it_is_not_there_yet():
     def story(host):
         (host.folder / "none.cfg").write_text(f"DATA_PATH = {host.data}\nWORKING_USER = {host.user}\n")
@@ -432,4 +497,5 @@ if __name__ == "__main__":
          a_killed_master_starts_again_with_all_it_knew, info_and_reload_reach_the_daemon,
          stop_waits_no_longer_than_it_was_told, in_the_foreground_it_stays_and_logs_to_stderr,
          syslog_gets_the_lines_under_the_identity, root_becomes_the_working_user, a_cluster_of_one_can_be_joined_later,
+         three_masters_of_one_machine_form_a_cluster, a_folder_of_someone_else_is_named,
          the_metalogger_says_that_it_is_not_there_yet, samples_start_a_daemon_without_a_warning])

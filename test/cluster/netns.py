@@ -23,13 +23,14 @@ def sh(*argv, ok=False):
 
 
 class Network:
-    """Namespaces HUB-1..n, each with eth0 10.77.0.i on a bridge inside the hub's own namespace."""
+    """Namespaces HUB-1..n, each with eth0 10.77.0.i and fd77::i on a bridge inside the hub's own namespace."""
 
     def __init__(self, hosts):
         self.names = [f"{HUB}-{i + 1}" for i in range(hosts)]
         sh("ip", "link", "set", "lo", "up")
         sh("ip", "link", "add", "br0", "type", "bridge")
         sh("ip", "address", "add", "10.77.0.254/24", "dev", "br0")
+        sh("ip", "-6", "address", "add", "fd77::fe/64", "dev", "br0", "nodad", ok=True)  # not on machines without IPv6
         sh("ip", "link", "set", "br0", "up")
         for i, name in enumerate(self.names):
             sh("ip", "netns", "add", name)
@@ -38,6 +39,8 @@ class Network:
             for command in (("link", "set", "lo", "up"), ("address", "add", f"10.77.0.{i + 1}/24", "dev", "eth0"),
                             ("link", "set", "eth0", "up")):
                 sh("ip", "netns", "exec", name, "ip", *command)
+            sh("ip", "netns", "exec", name, "ip", "-6", "address", "add", f"fd77::{i + 1}/64", "dev", "eth0", "nodad",
+               ok=True)
 
     def use_name_server(self, address):
         """All hosts ask this one, and nobody else."""

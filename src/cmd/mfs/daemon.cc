@@ -266,6 +266,11 @@ Status Daemon::prepare() {
   if (auto done = make_data_folder(data_path_, *user); !done) return done;
   if (auto done = prepare_process(config_, *user, line_.keeps_core_limit, &remarks); !done) return done;
   for (const auto& one : remarks) note(one);
+  if (::access(data_path_.c_str(), W_OK | X_OK) != 0 && errno == EACCES) {
+    const auto owner = user->name.empty() ? fmt::format("{}", user->uid) : user->name;
+    return Error(Code::refused, fmt::format("DATA_PATH: {0} cannot be written by {1}, as which this daemon runs: "
+                                            "chown -R {1} {0}, or set WORKING_USER", data_path_, owner));
+  }
   if (::chdir(data_path_.c_str()) != 0) return errno_error(errno, "DATA_PATH: chdir " + data_path_);
   return lock_.take();
 }

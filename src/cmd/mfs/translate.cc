@@ -147,6 +147,7 @@ Result<cmd::MasterPlan> plan_of_master(const Config& config, const std::string& 
   plan->runtime.discovery_interval = config.time("DNS_REFRESH_TIME");
   plan->runtime.bind_host = bound(cs_host);
   plan->listen.grpc_address = bound(cs_host);
+  plan->listen.also_loopback = false;  // a host that is named is the only one: 127.0.0.1 may be another master's
   const auto more = [](std::vector<cmd::ListenPlan::Place>& places, const std::string& host, std::uint16_t number,
                        std::uint16_t main) {
     const bool is_there = std::any_of(places.begin(), places.end(), [&](const auto& one) { return one.port == number; });

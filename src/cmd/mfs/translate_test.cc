@@ -72,6 +72,10 @@ TEST_F(Translate, AParticularAddressIsListenedOnAndToldToOthers) {
   EXPECT_EQ(plan->listen.grpc_address, "127.0.0.1");
   EXPECT_EQ(plan->listen.address, "");
   EXPECT_THAT(plan->listen.more_http, ElementsAre(Place{"127.0.0.2", 80}));
+  const auto other = master("MATOCL_LISTEN_HOST = 127.0.0.2\n");
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->listen.address, "127.0.0.2");
+  EXPECT_FALSE(other->listen.also_loopback);  // 127.0.0.1 may be another master's
 }
 
 TEST_F(Translate, HighAvailabilityTakesItsPeersFromTheName) {
