@@ -36,6 +36,10 @@ void LogView::take(const raft::Output& out) {
   }
 }
 
+bool Checker::Node::may_be_replaced(Index index) const {
+  return std::any_of(replaced_from.begin(), replaced_from.end(), [&](const auto& from) { return from && index >= *from; });
+}
+
 void Checker::founded(const raft::Configuration& configuration) {
   const auto entry = raft::bootstrap_entry(configuration);
   committed_.push_back({entry.term, mixed(hash_of(entry.data.view()), static_cast<std::uint64_t>(entry.kind)), Term(1)});
@@ -49,12 +53,12 @@ void Checker::started(NodeId who, const raft::Start& start) {
   for (const auto& entry : start.entries) {
     if (entry.index > view.before.index) view.terms.push_back(entry.term);
   }
-  // What was synced and is committed must be there, but for damage that is reported. (What is not committed may have
-  // been replaced by a write that was not synced.)
+  // What was synced and is committed must be there, but for damage that is reported, and unless a later leader's entries
+  // were just taking its place here: they were written and not synced, and whoever committed it did so without this node.
   for (auto i = view.before.index.next(); !start.damage && i <= node.durable.last() && i <= committed_last();
        i = i.next()) {
     const auto term = committed_[i.value() - 1].term;
-    if (node.durable.term_at(i) == term && view.term_at(i) != term) {
+    if (node.durable.term_at(i) == term && view.term_at(i) != term && !node.may_be_replaced(i)) {
       fail(fmt::format("{} lost the synced entry {}", name(who), i.value()));
       break;
     }
@@ -69,6 +73,7 @@ void Checker::started(NodeId who, const raft::Start& start) {
     fail(fmt::format("I5: {} lost its synced term {}", name(who), node.durable_state.term.value()));
   }
   node.written = view;
+  node.replaced_from.clear();
   // What rotted counts as once acknowledged.
   for (auto i = view.last().next(); start.damage && i <= node.durable.last(); i = i.next()) {
     view.terms.push_back(node.durable.term_at(i).value_or(Term(0)));
@@ -90,6 +95,14 @@ void Checker::check_entry(const Entry& entry, Term previous) {
 void Checker::stepped(NodeId who, Incarnation incarnation, const raft::CoreStatus& before, const raft::CoreStatus& after,
                       const raft::Configuration& configuration, const raft::Output& out) {
   auto& node = nodes_[who];
+  if (out.log_reset || !out.appended.empty()) {
+    const auto replaces = [&](const Entry& entry) {
+      const auto old = node.written.term_at(entry.index);
+      return old && *old != entry.term;
+    };
+    const auto first = std::find_if(out.appended.begin(), out.appended.end(), replaces);
+    node.replaced_from.push_back(first == out.appended.end() ? std::nullopt : std::optional(first->index));
+  }
   node.written.take(out);
   if (!out.appended.empty()) {
     auto previous = node.written.term_at(out.appended.front().index.previous());
@@ -209,6 +222,7 @@ void Checker::check_commit(NodeId who, const raft::CoreStatus& before, const raf
 void Checker::synced(NodeId who, const raft::Output& out) {
   auto& node = nodes_[who];
   node.durable.take(out);
+  if ((out.log_reset || !out.appended.empty()) && !node.replaced_from.empty()) node.replaced_from.pop_front();
   if (out.hard_state) node.durable_state = *out.hard_state;
 }
 

@@ -4,6 +4,7 @@
 // it takes from what the log thread has synced, what is committed from what was handed out to be applied.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -81,6 +82,10 @@ class Checker {
   struct Node {
     LogView written;
     LogView durable;
+    // For each write to the log that is not synced yet, in order: from which entry on it replaces others (none: empty).
+    // What it replaces may be there after a crash or not, synced though it was.
+    std::deque<std::optional<Index>> replaced_from;
+    bool may_be_replaced(Index index) const;
     raft::HardState durable_state;
     std::optional<Index> committed_in_process;
     Index handed_out;
