@@ -4,12 +4,20 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace holdfast::sim {
 namespace {
 
 std::string name(NodeId id) { return fmt::format("n{}", id.value().low); }
 
 }  // namespace
+
+std::optional<std::uint64_t> written_register(const Entry& entry) {
+  const auto data = entry.data.view();
+  if (entry.kind != EntryKind::command || data.empty() || data[0] != 'K') return std::nullopt;
+  return load_be<std::uint64_t>(data.data() + 1);
+}
 
 std::uint64_t hash_of(std::string_view bytes) {
   std::uint64_t h = 1469598103934665603u;  // FNV-1a
@@ -126,6 +134,7 @@ void Checker::stepped(NodeId who, Incarnation incarnation, const raft::CoreStatu
     if (at == committed_.size()) {
       committed_.push_back({entry.term, h, after.term});
       hash = mixed(hash, h);
+      if (const auto key = written_register(entry)) last_writes_[*key] = entry.index;
       if (entry.kind == EntryKind::configuration) {
         if (auto decoded = raft::decode_configuration(entry.data.view())) configuration_ = *decoded;
         events.count("configurations committed");

@@ -75,6 +75,11 @@ class Checker {
   const std::vector<Committed>& committed() const { return committed_; }
   const raft::Configuration& configuration() const { return configuration_; }
   Index committed_last() const { return Index(committed_.size()); }
+  // The last committed write of a register, by whomever.
+  Index last_write(std::uint64_t key) const {
+    const auto found = last_writes_.find(key);
+    return found == last_writes_.end() ? Index(0) : found->second;
+  }
   Events events;
   std::uint64_t hash = 0;  // of all that was committed, for the trace's digest
 
@@ -111,6 +116,7 @@ class Checker {
   };
   std::map<raft::LogPosition, EntryFact> entries_;
   std::vector<Committed> committed_;   // [i] is index i + 1
+  std::map<std::uint64_t, Index> last_writes_;
   Index quorum_checked_;               // committed by a leader, found on a majority's disks
   raft::Configuration configuration_;  // the last committed
   std::unordered_map<std::uint64_t, std::uint64_t> digests_;
@@ -121,6 +127,9 @@ class Checker {
   std::map<std::size_t, Fence> obeyed_;
   std::optional<std::string> failure_;
 };
+
+// The register that a command writes.
+std::optional<std::uint64_t> written_register(const Entry& entry);
 
 std::uint64_t hash_of(std::string_view bytes);
 inline std::uint64_t mixed(std::uint64_t a, std::uint64_t b) {

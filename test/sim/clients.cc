@@ -6,7 +6,6 @@
 namespace holdfast::sim {
 namespace {
 
-constexpr std::uint64_t kRegisters = 5;
 constexpr std::uint64_t kBlockKeys = 40;
 constexpr std::uint64_t kBlocksLow = 15;  // a master with fewer keys left gets another block
 
@@ -36,6 +35,21 @@ void Clients::start() {
     clients_[i].session = world_.random().uuid();
     again(clients_[i]);
   }
+  if (world_.profile().leases) probe();
+}
+
+// Somebody who asks whoever thinks that it leads, all the time, also when it is a leader of the past or stands still.
+void Clients::probe() {
+  if (stopped_) return;
+  for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    auto& master = world_.master(slot);
+    if (!master.up() || master.status().role != raft::Role::leader) continue;
+    const auto key = world_.lease_random().below(kRegisters);
+    master.read(key, [this, key, begin = world_.now()](std::optional<std::uint64_t> value) {
+      if (value) world_.checker().registers.read(key, *value, begin, world_.now());
+    });
+  }
+  world_.after(world_.profile().probe_every, [this] { probe(); });
 }
 
 void Clients::again(Client& client) {

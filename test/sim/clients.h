@@ -18,6 +18,7 @@ class Clients {
   ~Clients();
 
   void start();
+  void probe();
   void stop() { stopped_ = true; }
   // Tells the checker of the writes whose outcome nobody will learn any more.
   void flush();

@@ -5,6 +5,7 @@
 //   sim --file=seeds.txt                                  the seeds that once failed
 //   sim --mutants [--file=seeds.txt] [--budget=200]       every mutant of the core must be caught
 //   sim --mutant=7 --seeds=50                             where one mutant is caught
+//   sim ... --no-leases                                   without leases, which half of the seeds have otherwise
 //
 // Exit 0 when all was well. A failure prints the seed, what was wrong, and the line that replays it.
 #include <fcntl.h>
@@ -45,6 +46,7 @@ struct Arguments {
   bool trace = false;
   bool mutants = false;
   bool quiet = false;
+  bool leases = true;
   std::string file;
 };
 
@@ -55,7 +57,8 @@ const char* const kMustHappen[] = {
     "power losses", "kills", "crashes around a sync", "syncs that failed", "processes paused", "clocks stopped",
     "messages replayed", "snapshots taken", "snapshots installed", "truncations", "conflicts", "hand-overs",
     "wrong suspicions", "leaders without a quorum", "disks wiped", "disks rotted", "writes misdirected", "starts with a damaged log",
-    "damaged logs made whole", "changes of members", "members told of their removal", "configurations committed"};
+    "damaged logs made whole", "reads by lease", "reads by lease in the wait", "hand-overs with a release",
+    "votes that release an own lease", "waits ended by a release", "leaders that had to wait", "certificates", "changes of members", "members told of their removal", "configurations committed"};
 
 // The seed under way, for the handler of a failed CHECK.
 volatile std::uint64_t current_seed = 0;
@@ -77,13 +80,15 @@ Outcome run_one(std::uint64_t seed, const Arguments& args, std::uint64_t mutant)
   current_seed = seed;
   current_steps = args.steps;
   current_mutant = mutant;
-  World world(WorldOptions{seed, args.steps, static_cast<Mutation>(mutant), args.trace});
+  World world(WorldOptions{seed, args.steps, static_cast<Mutation>(mutant), args.trace, args.leases});
   auto outcome = world.run();
   if (outcome.failure) {
     std::fprintf(stderr, "seed %llu: %s\n  replay: sim --seed=%llu --steps=%llu%s --trace\n",
                  static_cast<unsigned long long>(seed), outcome.failure->c_str(),
                  static_cast<unsigned long long>(seed), static_cast<unsigned long long>(args.steps),
-                 mutant != 0 ? fmt::format(" --mutant={}", mutant).c_str() : "");
+                 fmt::format("{}{}", args.leases ? "" : " --no-leases",
+                             mutant != 0 ? fmt::format(" --mutant={}", mutant) : "")
+                     .c_str());
   }
   return outcome;
 }
@@ -165,9 +170,10 @@ struct Recorded {
   std::uint64_t seed = 0;
   std::uint64_t steps = 0;
   std::uint64_t mutant = 0;
+  bool leases = false;
 };
 
-// Lines of "seed steps [mutant]"; # begins a comment.
+// Lines of "seed steps [mutant] [leases]"; # begins a comment. Without the word the seed plays as it did before leases.
 std::vector<Recorded> recorded(const std::string& path) {
   std::vector<Recorded> found;
   std::ifstream file(path);
@@ -176,7 +182,12 @@ std::vector<Recorded> recorded(const std::string& path) {
     std::istringstream words(line.substr(0, line.find('#')));
     Recorded one;
     if (!(words >> one.seed >> one.steps)) continue;
-    words >> one.mutant;
+    if (!(words >> one.mutant)) {
+      one.mutant = 0;
+      words.clear();
+    }
+    std::string word;
+    one.leases = words >> word && word == "leases";
     found.push_back(one);
   }
   return found;
@@ -203,6 +214,10 @@ const char* directed(std::uint64_t mutant) {
       return "core.raft.Election.AVoteAskedForBeforeACrashDoesNotCountAfterIt";
     case Mutation::commit_hint_unsynced:
       return "core.raft.Restart.TheCommitIndexOnDiskIsNeverAheadOfTheLogOnDisk";
+    case Mutation::lease_cap_falls_at_once:
+      return "core.raft.LeaseCap.MayBeLoweredOnlyWhenNothingLongerCanRun";
+    case Mutation::lease_unasked_voter:
+      return "core.raft.LeaseCap.AVoterGrantsNothingThatItsDiskDoesNotKnowOf";
     case Mutation::snapshot_keeps_suffix:
       return "core.raft.Snapshot.ALogThatDoesNotLeadUpToItIsDropped";
     default:
@@ -220,11 +235,15 @@ int run_mutants(Arguments args) {
       if (one.mutant == mutant) tries.push_back(one);
     }
     const auto* test = directed(mutant);
-    for (std::uint64_t i = 0; i < args.budget && test == nullptr; ++i) tries.push_back({args.first + i, args.steps, mutant});
+    const bool leases = mutant >= static_cast<std::uint64_t>(Mutation::lease_forgotten);
+    for (std::uint64_t i = 0; i < args.budget && test == nullptr; ++i) {
+      tries.push_back({args.first + i, args.steps, mutant, leases});
+    }
     const Recorded* caught = nullptr;
     for (const auto& one : tries) {
       auto run = args;
       run.steps = one.steps;
+      run.leases = one.leases;
       if (!fails(one.seed, run, mutant)) continue;
       // It must be the mutant that is caught, not something that is wrong anyway.
       if (fails(one.seed, run, 0)) {
@@ -239,7 +258,8 @@ int run_mutants(Arguments args) {
       continue;
     }
     fmt::print("mutant {:>2}: {}\n", mutant,
-               caught != nullptr ? fmt::format("caught by seed {} in {} steps", caught->seed, caught->steps)
+               caught != nullptr ? fmt::format("caught by seed {} in {} steps{}", caught->seed, caught->steps,
+                                               caught->leases ? " with leases" : "")
                                  : fmt::format("NOT caught by {} seeds", tries.size()));
     std::fflush(stdout);
     if (caught == nullptr) ++missed;
@@ -255,6 +275,7 @@ int run_file(Arguments args) {
     if (one.mutant != 0) continue;
     ++ran;
     args.steps = one.steps;
+    args.leases = one.leases;
     if (fails(one.seed, args, 0)) {
       fmt::print("seed {} fails again\n", one.seed);
       status = 1;
@@ -292,6 +313,8 @@ int main(int count, char** arguments) {
       args.trace = true;
     } else if (std::strcmp(a, "--mutants") == 0) {
       args.mutants = true;
+    } else if (std::strcmp(a, "--no-leases") == 0) {
+      args.leases = false;
     } else if (std::strcmp(a, "--quiet") == 0) {
       args.quiet = true;
     } else if (std::strncmp(a, "--file=", 7) == 0) {

@@ -25,7 +25,7 @@ std::string register_write(std::uint64_t key, std::uint64_t value) {
 }
 
 Master::Master(World& world, std::size_t slot)
-    : world_(world), slot_(slot), local_base_(at(std::chrono::seconds(slot + 1))), true_base_(world.now()) {}
+    : world_(world), slot_(slot), local_base_(at(std::chrono::seconds(slot + 1)), at(std::chrono::seconds(5 * slot + 100))), true_base_(world.now()) {}
 Master::~Master() = default;
 
 // ---------------------------------------------------------------------------------------------- the machine
@@ -49,27 +49,68 @@ void Master::format(bool founder, const raft::Configuration& configuration, Node
   world_.moved(id, slot_);
 }
 
-Instant Master::local() const {
+raft::Time Master::local_time() const {
   if (clock_stopped_) return local_base_;
-  return local_base_ + Duration(static_cast<std::int64_t>(
-                           static_cast<double>((world_.now() - true_base_).count()) * rate_));
+  const auto passed = static_cast<double>((world_.now() - true_base_).count());
+  const auto counted = [&](double rate) { return Duration(static_cast<std::int64_t>(passed * rate)); };
+  return {local_base_.boot + counted(rate_), local_base_.raw + counted(raw_rate_)};
 }
 
-void Master::set_rate(double rate) {
+void Master::set_rates(double boot, double raw) {
   if (clock_stopped_) return;
-  local_base_ = local();
+  local_base_ = local_time();
   true_base_ = world_.now();
-  rate_ = rate;
+  rate_ = boot;
+  raw_rate_ = raw;
+}
+
+void Master::draw_rates() {
+  auto& random = world_.lease_random();
+  const auto drawn = [&](double bound) {
+    if (random.chance(500'000)) return random.chance(500'000) ? 1 + bound : 1 - bound;
+    return 1 + bound * (static_cast<double>(random.below(2001)) - 1000) / 1000;
+  };
+  const auto good = drawn(world_.profile().options.clock_drift);
+  const auto other = random.chance(500'000) ? good : drawn(0.3);
+  const bool first = random.chance(500'000);
+  set_rates(first ? good : other, first ? other : good);
+}
+
+bool Master::holds_lease() const {
+  const auto now = local_time();
+  const auto& until = status_.lease.held.until;
+  return up() && word_ != status_.term && now.boot < until.boot && now.raw < until.raw;
+}
+
+std::optional<raft::ReadBy> Master::would_serve(std::uint64_t key) const {
+  if (!up() || word_ == status_.term) return std::nullopt;
+  return core_->lease_serves(local_time(), std::to_string(key));
+}
+
+void Master::certify() {
+  if (status_.role != raft::Role::leader) return;
+  const auto term = status_.term;
+  if (up() && world_.mutation() != raft::Mutation::lease_word_not_set) word_ = term;
+  world_.checker().events.count("certificates");
+  world_.check_release({term, raft::kEveryEpoch, id_});
+  for (std::size_t other = 0; other < kSlots; ++other) {
+    if (other == slot_ || world_.cut(slot_, other) || world_.lease_random().chance(100'000)) continue;
+    world_.after(world_.between(50us, 2ms), [this, other, input = raft::LeaseRevoked{id_, incarnation_, term}] {
+      world_.master(other).give(input);
+    });
+  }
 }
 
 bool Master::paused() const { return world_.now() < paused_until_; }
 
 void Master::pause(Duration length, bool clock_stops) {
   if (clock_stopped_) return;
+  // With leases a clock that stands still breaks what they rest on: that is a mutant.
+  if (world_.profile().leases) clock_stops = world_.mutation() == raft::Mutation::lease_clock_stops;
   paused_until_ = std::max(paused_until_, world_.now() + length);
   world_.checker().events.count(clock_stops ? "clocks stopped" : "processes paused");
   if (!clock_stops) return;
-  local_base_ = local();
+  local_base_ = local_time();
   clock_stopped_ = true;
   world_.after(length, [this] {
     true_base_ = world_.now();
@@ -133,8 +174,23 @@ void Master::start() {
   options.incarnation = incarnation_;
   options.seed = world_.random().next();
   options.mutation = world_.mutation();
+  if (world_.profile().leases) {
+    if (lease_length_ == Duration(0)) {
+      const auto spread = world_.profile().lease_length_max - world_.profile().lease_length_min;
+      lease_length_ = world_.profile().lease_length_min +
+                      Duration(static_cast<std::int64_t>(world_.lease_random().below(
+                          static_cast<std::uint64_t>(spread.count()) + 1)));
+      draw_rates();
+    }
+    options.lease_length = lease_length_;
+    options.touched = [](const Entry& entry) -> std::optional<std::vector<std::string>> {
+      const auto key = written_register(entry);
+      return std::vector<std::string>{key ? std::to_string(*key) : "registry"};
+    };
+  }
+  word_.reset();
   start.disk_full = condition_ == raft::DiskCondition::full;
-  core_ = std::make_unique<raft::Core>(options, std::move(start), local());
+  core_ = std::make_unique<raft::Core>(options, std::move(start), local_time());
   status_ = core_->status();
   world_.note(1, slot_ * 1000 + incarnation_.value(), [&] {
     return fmt::format("start n{} incarnation {} term {} last {}{}", id_.value().low, incarnation_.value(),
@@ -207,8 +263,12 @@ void Master::turn() {
     inputs.push_back(std::move(inbox_.front()));
     inbox_.pop_front();
   }
+  // As every read does, the loop looks at the guardian's word.
+  if (word_ == status_.term && !status_.lease.revoked && status_.role == raft::Role::leader) {
+    inputs.push_back(raft::LeaseRevoked{id_, incarnation_, status_.term});
+  }
   const auto process = process_number_;
-  handle(core_->step(local(), inputs));
+  handle(core_->step(local_time(), inputs));
   if (process != process_number_) return;
   if (!inbox_.empty()) {
     wake_later(5us);
@@ -220,11 +280,18 @@ void Master::handle(raft::Output out) {
   const auto before = status_;
   status_ = core_->status();
   world_.checker().stepped(id_, incarnation_, before, status_, core_->configuration(), out);
-  assign_until_ = out.assign_until;
-  for (const auto& message : out.messages_now) {
-    world_.checker().sent(message);
-    world_.send(message);
+  auto& events = world_.checker().events;
+  if (status_.role == raft::Role::leader && (before.role != raft::Role::leader || before.term != status_.term)) {
+    if (status_.lease.wait_left > Duration(0)) events.count("leaders that had to wait");
+    events.count("waits ended by a release", status_.counters.waits_released - before.counters.waits_released);
   }
+  if (status_.role == raft::Role::leader && status_.commit > before.commit) {
+    if (status_.lease.wait_left > Duration(0)) world_.checker().fail("I7: a leader commits before its wait is over");
+    world_.check_commit_by(status_.term);
+  }
+  if (status_.role == raft::Role::leader || !out.committed.empty()) world_.check_leases();
+  assign_until_ = out.assign_until;
+  for (const auto& message : out.messages_now) send(message);
   if (out.restore) restore(*out.restore);
   answers_.clear();
   for (const auto& entry : out.committed) apply(entry);
@@ -237,20 +304,7 @@ void Master::handle(raft::Output out) {
     if (found.empty()) continue;
     found.mapped()(done, answers_[done.index]);
   }
-  for (const auto& read : out.reads) {
-    if (!answered_tags_.insert(read.tag).second) world_.checker().fail("I15: a read is answered twice");
-    auto found = reads_.extract(read.tag);
-    if (found.empty()) continue;
-    if (!read.ok) {
-      found.mapped().done(std::nullopt);
-    } else {
-      if (read.index < found.mapped().committed) {
-        world_.checker().fail(fmt::format("I8: n{} reads at {}, though {} was committed before", id_.value().low,
-                                          read.index.value(), found.mapped().committed.value()));
-      }
-      ready_reads_.emplace(read.index, std::move(found.mapped()));
-    }
-  }
+  for (const auto& read : out.reads) answered(read);
   serve_reads();
   for (const auto& read : out.log_reads) {
     world_.after(world_.between(20us, 200us), [this, process, read] {
@@ -306,6 +360,52 @@ void Master::handle(raft::Output out) {
       if (!turn_pending_) wake_later(1us);
     });
   }
+}
+
+void Master::send(const raft::Message& message) {
+  world_.checker().sent(message);
+  if (world_.profile().leases) {
+    if (const auto* order = std::get_if<raft::TimeoutNow>(&message.body); order != nullptr) {
+      if (order->release.term != Term(0)) world_.checker().events.count("hand-overs with a release");
+      world_.check_release(order->release);
+    }
+    if (const auto* request = std::get_if<raft::VoteRequest>(&message.body); request != nullptr) {
+      for (const auto& release : request->released) world_.check_release(release);
+    }
+    if (const auto* reply = std::get_if<raft::VoteReply>(&message.body); reply != nullptr) {
+      for (const auto& release : reply->released) {
+        if (release.holder == id_) world_.checker().events.count("votes that release an own lease");
+        world_.check_release(release);
+      }
+    }
+  }
+  world_.send(message);
+}
+
+void Master::answered(const raft::ReadState& read) {
+  if (!answered_tags_.insert(read.tag).second) world_.checker().fail("I15: a read is answered twice");
+  auto found = reads_.extract(read.tag);
+  if (found.empty()) return;
+  auto& asked = found.mapped();
+  if (!read.ok) return asked.done(std::nullopt);
+  if (read.by != raft::ReadBy::round) {
+    if (word_ == status_.term) {  // revoked meanwhile: not by the lease, then
+      world_.checker().events.count("reads by lease that were revoked");
+      reads_[++tag_] = std::move(asked);
+      give(raft::ReadRequested{tag_, std::to_string(reads_[tag_].key), true});
+      return;
+    }
+    world_.checker().events.count(read.by == raft::ReadBy::lease ? "reads by lease" : "reads by lease in the wait");
+    if (read.index < world_.checker().last_write(asked.key)) {
+      world_.checker().fail(fmt::format("I8: n{} answers a read of {} by its lease at {}, though {} is committed",
+                                        id_.value().low, asked.key, read.index.value(),
+                                        world_.checker().last_write(asked.key).value()));
+    }
+  } else if (read.index < asked.committed) {
+    world_.checker().fail(fmt::format("I8: n{} reads at {}, though {} was committed before", id_.value().low,
+                                      read.index.value(), asked.committed.value()));
+  }
+  ready_reads_.emplace(read.index, std::move(asked));
 }
 
 void Master::apply(const Entry& entry) {
@@ -488,8 +588,7 @@ void Master::log_thread() {
     for (const auto& out : *batch) {
       for (const auto& message : out.messages_after_sync) {
         if (crash_here()) return;
-        world_.checker().sent(message);
-        world_.send(message);
+        send(message);
       }
     }
     give(raft::Persisted{batch->back().write_sequence});
@@ -518,7 +617,7 @@ void Master::change(raft::Change change, std::function<void(const raft::Proposal
 void Master::read(std::uint64_t key, std::function<void(std::optional<std::uint64_t>)> done) {
   if (!up()) return;
   reads_[++tag_] = Read{key, world_.checker().committed_last(), std::move(done)};
-  give(raft::ReadRequested{tag_});
+  give(raft::ReadRequested{tag_, std::to_string(key)});
 }
 
 }  // namespace holdfast::sim

@@ -29,14 +29,18 @@ class Master {
   void start();
   void crash(bool power_loss);
   void pause(Duration length, bool clock_stops);
-  void set_rate(double rate);
+  void set_rates(double boot, double raw);
+  void draw_rates();  // with leases: one of the two clocks keeps to the drift, at its very bound often
+  // Its guardian sees that it stands still, or has died: stops its reads by lease (not when it has died), then says so.
+  void certify();
   bool up() const { return core_ != nullptr; }
   bool formatted() const { return store_ != nullptr; }
   bool stopped() const { return retired_; }  // refused by the leader: it must not be started again
   NodeId id() const { return id_; }
   std::size_t slot() const { return slot_; }
   Store& store() { return *store_; }
-  Instant local() const;
+  Instant local() const { return local_time().boot; }
+  raft::Time local_time() const;
   bool lost() const { return lost_; }  // its promises are gone: it may only return as a new member
   void set_lost() { lost_ = true; }
   bool paused() const;
@@ -50,6 +54,8 @@ class Master {
 
   // ---- the process ----
   void give(raft::Input input);
+  bool holds_lease() const;
+  std::optional<raft::ReadBy> would_serve(std::uint64_t key) const;
   const raft::CoreStatus& status() const { return status_; }
   const raft::Configuration& configuration() const { return core_->configuration(); }
   const topology::Registry& registry() const { return *registry_; }
@@ -79,6 +85,8 @@ class Master {
   void maybe_snapshot();
   void store_snapshot();
   void serve_reads();
+  void answered(const raft::ReadState& read);
+  void send(const raft::Message& message);
   void log_thread();
   void die(bool power_loss);
   std::vector<topology::CheckpointFile> checkpoint() const;
@@ -93,9 +101,11 @@ class Master {
   bool retired_ = false;
   bool lost_ = false;
   std::optional<raft::Damage> damaged_at_start_;
-  Instant local_base_;
+  raft::Time local_base_;
   Instant true_base_;
   double rate_ = 1;
+  double raw_rate_ = 1;
+  Duration lease_length_{};
   bool clock_stopped_ = false;
   Instant paused_until_ = kDistantPast;
   Duration sync_extra_{};
@@ -104,6 +114,7 @@ class Master {
 
   // The process; lost with it.
   std::unique_ptr<raft::Core> core_;
+  std::optional<Term> word_;  // set by the guardian: no read by lease in this term
   raft::CoreStatus status_;
   std::deque<raft::Input> inbox_;
   bool turn_pending_ = false;

@@ -167,6 +167,30 @@ void Nemesis::strike(const std::string& kind) {
     master.pause(world_.between(5ms, 600ms), true);
   } else if (kind == "pause leader") {
     if (const auto led = leader()) world_.master(*led).pause(world_.between(20ms, 600ms), world_.chance(300'000));
+  } else if (kind == "pause leader watched") {
+    // A stall that its guardian notices after 20 ms.
+    const auto led = leader();
+    if (!led) return;
+    world_.master(*led).pause(world_.between(5ms, 300ms), false);
+    world_.after(20ms, [this, slot = *led, process = world_.master(*led).processes()] {
+      auto& watched = world_.master(slot);
+      if (watched.up() && watched.processes() == process && watched.paused()) watched.certify();
+    });
+  } else if (kind == "kill leader watched") {
+    const auto led = leader();
+    if (!led) return;
+    world_.master(*led).crash(false);
+    world_.master(*led).certify();
+    restart_later(*led, 500us, 200ms);
+  } else if (kind == "blink") {
+    // Back before what it granted has run out.
+    master.crash(world_.chance(300'000));
+    if (world_.chance(500'000)) tell_of_death(*victim);
+    restart_later(*victim, 200us, 5ms);
+  } else if (kind == "lease cap") {
+    auto& drawn = world_.lease_random();
+    const auto cap = drawn.chance(150'000) ? Duration(0) : Duration(std::chrono::milliseconds(30 + drawn.below(400)));
+    propose_change(raft::SetLeaseCap{cap});
   } else if (kind == "cut") {
     world_.set_cut(*victim, other, true);
     if (world_.chance(500'000)) world_.set_cut(other, *victim, true);
@@ -219,7 +243,12 @@ void Nemesis::strike(const std::string& kind) {
     master.store().fail_sometimes(world_.chance(500'000));
   } else if (kind == "drift") {
     const auto spread = world_.profile().drift_max;
-    master.set_rate(1 + spread * (static_cast<double>(random.below(2001)) - 1000) / 1000);
+    const auto rate = 1 + spread * (static_cast<double>(random.below(2001)) - 1000) / 1000;
+    if (world_.profile().leases) {
+      master.draw_rates();
+    } else {
+      master.set_rates(rate, rate);
+    }
   } else if (kind == "rot") {
     check_loss();
     if (loss_ || world_.now() < settled_at_) return;

@@ -18,8 +18,13 @@ constexpr std::uint64_t kHealingSteps = 2'000'000;
 
 }  // namespace
 
-World::World(WorldOptions options) : options_(options), random_(options.seed * 0x9e3779b97f4a7c15u + 1) {
+World::World(WorldOptions options)
+    : options_(options),
+      random_(options.seed * 0x9e3779b97f4a7c15u + 1),
+      lease_random_(mixed(options.seed, 0x1ea5e)) {
   draw_profile();
+  profile_.options.lease_cap_max = Duration(0);
+  if (options_.leases && lease_random_.chance(500'000)) draw_leases();
   for (std::size_t slot = 0; slot < kSlots; ++slot) masters_.push_back(std::make_unique<Master>(*this, slot));
   for (std::size_t n = 0; n < kVolumeServers; ++n) servers_.push_back(std::make_unique<VolumeServer>(*this, n));
   clients_ = std::make_unique<Clients>(*this);
@@ -114,6 +119,84 @@ void World::draw_focus(std::uint64_t focus) {
     p.slow_ppm = 100'000;
     p.slow_max = 600ms;
     p.loss_ppm = std::max<std::uint64_t>(p.loss_ppm, 50'000);
+  }
+}
+
+// Clocks at the very bounds, lengths that differ, and misfortunes where leases are given, given up and forgotten.
+void World::draw_leases() {
+  auto& p = profile_;
+  auto& r = lease_random_;
+  const auto ms = [&](std::uint64_t from, std::uint64_t spread) {
+    return Duration(std::chrono::milliseconds(from + r.below(spread)));
+  };
+  p.leases = true;
+  p.lease_cap = r.chance(800'000) ? ms(40, 300) : Duration(0);
+  p.lease_length_min = ms(20, 60);
+  p.lease_length_max = r.chance(500'000) ? ms(80, 60) : ms(100, 300);
+  p.probe_every = Duration(std::chrono::microseconds(500 + r.below(4000)));
+  p.options.lease_cap_max = 500ms;
+  p.options.clock_drift = 0.1;
+  p.options.clocks_apart_max = 1;
+  if (p.troubles.contains("clock stops")) p.troubles["pause"] += p.troubles["clock stops"];
+  p.troubles.erase("clock stops");
+  for (const char* kind : {"blink", "pause leader watched", "kill leader watched", "lease cap"}) {
+    if (r.chance(400'000)) p.troubles[kind] = 1 + r.below(5);
+  }
+  if (p.lease_cap == Duration(0)) p.troubles["lease cap"] = 4;
+  if (!r.chance(600'000)) return;
+  p.trouble_every = ms(15, 100);
+  p.founders = r.chance(700'000) ? 3 : 5;
+  p.think = 2ms;
+  p.read_percent = 40;
+  p.clients = 6;
+  p.slow_ppm = r.chance(500'000) ? 50'000 : p.slow_ppm;
+  p.double_ppm = r.chance(500'000) ? 30'000 : p.double_ppm;
+  p.loss_ppm = std::min<std::uint64_t>(p.loss_ppm, 30'000);
+  p.sync_spread = std::min<Duration>(p.sync_spread, 2ms);
+  p.delay_spread = std::min<Duration>(p.delay_spread, 5ms);
+  for (const char* kind : {"all lose power", "full disk", "failing disk", "rot", "wipe", "slow disk"}) {
+    if (r.chance(700'000)) p.troubles.erase(kind);
+  }
+  p.troubles["heal"] = 10;
+  for (const char* kind : {"usurp", "isolate", "transfer", "kill leader", "pause leader", "blink", "pause leader watched",
+                           "kill leader watched", "cut", "hint"}) {
+    p.troubles[kind] = 1 + r.below(8);
+  }
+}
+
+void World::check_leases() {
+  if (!profile_.leases) return;
+  for (auto& master : masters_) {
+    if (!master->up() || master->status().role != raft::Role::leader) continue;
+    for (std::uint64_t key = 0; key < kRegisters; ++key) {
+      const auto by = master->would_serve(key);
+      if (!by || checker_.last_write(key) <= master->status().commit) continue;
+      checker_.fail(fmt::format("I8: n{}, leader of term {}, would answer a read of {} at {}{}, though {} is committed",
+                                master->id().value().low, master->status().term.value(), key,
+                                master->status().commit.value(), *by == raft::ReadBy::lease ? "" : " in its wait",
+                                checker_.last_write(key).value()));
+    }
+  }
+}
+
+void World::check_commit_by(Term term) {
+  if (!profile_.leases) return;
+  for (auto& master : masters_) {
+    if (!master->up() || master->status().term >= term || !master->holds_lease()) continue;
+    checker_.fail(fmt::format("I9: the leader of term {} commits while n{} holds its lease of term {}", term.value(),
+                              master->id().value().low, master->status().term.value()));
+  }
+}
+
+void World::check_release(const raft::Release& release) {
+  if (!profile_.leases || release.term == Term(0)) return;
+  for (auto& master : masters_) {
+    if (!master->up() || master->id() != release.holder || master->status().term != release.term ||
+        master->status().lease.epoch > release.epoch || !master->holds_lease()) {
+      continue;
+    }
+    checker_.fail(fmt::format("I10: n{}'s lease of term {} is called over, and is not", release.holder.value().low,
+                              release.term.value()));
   }
 }
 
@@ -269,9 +352,10 @@ Outcome World::run() {
     ids.push_back(new_id());
     founders.push_back({.id = ids.back(), .address = "slot" + std::to_string(slot), .voter = true});
   }
-  checker_.founded(raft::Configuration(founders));
+  const auto founding = raft::Configuration(founders).with_lease_cap(profile_.lease_cap);
+  checker_.founded(founding);
   for (std::size_t slot = 0; slot < profile_.founders; ++slot) {
-    masters_[slot]->format(true, raft::Configuration(founders), ids[slot]);
+    masters_[slot]->format(true, founding, ids[slot]);
     after(between(0us, 5ms), [this, slot] { masters_[slot]->start(); });
   }
   clients_->start();

@@ -28,6 +28,7 @@ class Nemesis;
 inline constexpr std::size_t kSlots = 9;       // machines that may run a master
 inline constexpr std::size_t kFounders = 5;    // of them, at first
 inline constexpr std::size_t kVolumeServers = 3;
+inline constexpr std::uint64_t kRegisters = 5;
 
 // What can go wrong in this run; drawn from the seed, so that some runs are gentle in all but one respect.
 struct Profile {
@@ -56,6 +57,13 @@ struct Profile {
   std::size_t clients = 4;
   std::uint64_t read_percent = 25;
   std::size_t founders = kFounders;
+
+  // Leases (raft-and-leases 2). Of the two clocks of a machine one keeps to `clock_drift`, nobody knows which.
+  bool leases = false;
+  Duration lease_cap{};          // of the founding configuration; 0: somebody turns leases on later
+  Duration lease_length_min{};   // asked for by each machine, when it leads
+  Duration lease_length_max{};
+  Duration probe_every{};        // reads at whoever thinks that it leads
 };
 
 struct WorldOptions {
@@ -63,6 +71,7 @@ struct WorldOptions {
   std::uint64_t steps = 40'000;
   raft::Mutation mutation{};
   bool trace = false;
+  bool leases = true;  // half of the seeds have some; without, the seeds play what they played before there were any
 };
 
 struct Outcome {
@@ -89,6 +98,14 @@ class World {
   VolumeServer& volume_server(std::size_t n) { return *servers_[n]; }
   Clients& clients() { return *clients_; }
   Nemesis& nemesis() { return *nemesis_; }
+  Random& lease_random() { return lease_random_; }  // apart, so that runs without leases draw what they always drew
+  // Whoever would answer by its lease right now must give the last committed value (I8).
+  void check_leases();
+  // `term`'s leader commits: no earlier leader may hold a lease (I9).
+  void check_commit_by(Term term);
+  // Somebody says that it is over: it must be (I10).
+  void check_release(const raft::Release& release);
+  bool cut(std::size_t from, std::size_t to) const { return cut_[from][to]; }
   raft::Mutation mutation() const { return options_.mutation; }
   bool healing() const { return healing_; }
   void end_early() { ended_early_ = true; }  // the faults are no longer survivable
@@ -127,6 +144,7 @@ class World {
   };
   void draw_profile();
   void draw_focus(std::uint64_t focus);
+  void draw_leases();
   void deliver(const raft::Message& message, Duration delay);
   bool run_events(std::uint64_t steps, const std::function<bool()>& done);
   bool converged();
@@ -134,6 +152,7 @@ class World {
 
   const WorldOptions options_;
   Random random_;
+  Random lease_random_;
   Profile profile_;
   Checker checker_;
   Instant now_ = at(1000s);

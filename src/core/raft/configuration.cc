@@ -8,6 +8,7 @@ namespace holdfast::raft {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersionWithLeases = 2;
 constexpr std::uint8_t kVoter = 1;
 constexpr std::uint8_t kPromote = 2;
 constexpr std::uint8_t kReplaces = 4;
@@ -76,18 +77,25 @@ std::size_t Configuration::voter_count() const {
 Configuration Configuration::with(Member member) const {
   auto members = without(member.id).members_;
   members.push_back(std::move(member));
-  return Configuration(std::move(members));
+  return Configuration(std::move(members)).with_lease_cap(lease_cap_);
 }
 
 Configuration Configuration::without(NodeId id) const {
   auto members = members_;
   std::erase_if(members, [&](const Member& m) { return m.id == id; });
-  return Configuration(std::move(members));
+  return Configuration(std::move(members)).with_lease_cap(lease_cap_);
+}
+
+Configuration Configuration::with_lease_cap(Duration cap) const {
+  auto next = *this;
+  next.lease_cap_ = cap;
+  return next;
 }
 
 std::string encode(const Configuration& configuration) {
   std::string out;
-  append_be<std::uint8_t>(out, kVersion);
+  const bool leases = configuration.lease_cap() > Duration(0);
+  append_be<std::uint8_t>(out, leases ? kVersionWithLeases : kVersion);
   append_be<std::uint16_t>(out, static_cast<std::uint16_t>(configuration.members().size()));
   for (const auto& member : configuration.members()) {
     append_id(out, member.id);
@@ -99,12 +107,14 @@ std::string encode(const Configuration& configuration) {
     append_be<std::uint16_t>(out, static_cast<std::uint16_t>(member.address.size()));
     out += member.address;
   }
+  if (leases) append_be(out, static_cast<std::uint64_t>(configuration.lease_cap().count()));
   return out;
 }
 
 Result<Configuration> decode_configuration(std::string_view bytes) {
   Reader reader{bytes};
-  if (reader.take<std::uint8_t>() != kVersion) {
+  const auto version = reader.take<std::uint8_t>();
+  if (version != kVersion && version != kVersionWithLeases) {
     return Error{Code::unsupported, "configuration of an unknown version"};
   }
   const auto count = reader.take<std::uint16_t>();
@@ -124,10 +134,14 @@ Result<Configuration> decode_configuration(std::string_view bytes) {
     member.address = reader.take_text(length);
     members.push_back(std::move(member));
   }
+  const auto cap = version == kVersionWithLeases ? reader.take<std::uint64_t>() : 0;
   if (reader.failed || !reader.rest.empty()) {
     return Error{Code::corrupt, "configuration of a wrong length"};
   }
-  Configuration configuration(std::move(members));
+  if (version == kVersionWithLeases && (cap == 0 || cap > static_cast<std::uint64_t>(kLeaseCapMax.count()))) {
+    return Error{Code::corrupt, "configuration with an impossible lease cap"};
+  }
+  auto configuration = Configuration(std::move(members)).with_lease_cap(Duration(static_cast<std::int64_t>(cap)));
   for (std::size_t i = 1; i < configuration.members().size(); ++i) {
     if (configuration.members()[i - 1].id == configuration.members()[i].id) {
       return Error{Code::corrupt, "configuration that lists a member twice"};
@@ -143,6 +157,7 @@ std::string text(const Configuration& configuration) {
     out += text(member.id).substr(0, 8) + " " + member.address;
     if (!member.voter) out += member.promote ? " (joining)" : " (learner)";
   }
+  if (const auto cap = milliseconds(configuration.lease_cap()); cap > 0) out += "; leases up to " + std::to_string(cap) + " ms";
   return out;
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time.h"
 #include "model/entry.h"
 #include "model/ids.h"
 
@@ -26,6 +27,9 @@ namespace holdfast::raft {
 // Bounds a configuration's size on the wire and the number of links a master holds.
 inline constexpr std::size_t kMembersMax = 31;
 inline constexpr std::size_t kAddressBytesMax = 512;
+
+// No lease is longer.
+inline constexpr Duration kLeaseCapMax = 10s;
 
 struct Member {
   NodeId id;
@@ -48,6 +52,11 @@ class Configuration {
   explicit Configuration(std::vector<Member> members);  // sorted by id, so equal sets compare equal
 
   const std::vector<Member>& members() const { return members_; }
+
+  // The longest lease that may be granted; 0: none. In the configuration, so that a member that restarts knows from its
+  // own log what it may have granted and forgotten (lease.h).
+  Duration lease_cap() const { return lease_cap_; }
+  Configuration with_lease_cap(Duration cap) const;
   bool empty() const { return members_.empty(); }
   const Member* find(NodeId id) const;
   bool is_voter(NodeId id) const;
@@ -62,13 +71,15 @@ class Configuration {
 
  private:
   std::vector<Member> members_;
+  Duration lease_cap_{};
 };
 
 // The bytes of a configuration entry and of a snapshot's head. Decoding checks bounds, since the bytes may come from
 // a disk or a peer; encode(decode(x)) == x.
 //
-//   u8 version = 1, u16 count, then per member: uuid high u64, low u64, u8 flags (1 voter, 2 promote, 4 replaces),
-//   if flag 4: uuid of the replaced; u16 length, address. All big-endian.
+//   u8 version, u16 count, then per member: uuid high u64, low u64, u8 flags (1 voter, 2 promote, 4 replaces),
+//   if flag 4: uuid of the replaced; u16 length, address. Version 2 ends with u64 lease cap in nanoseconds, above 0;
+//   version 1, of the first release, has none. All big-endian.
 std::string encode(const Configuration& configuration);
 Result<Configuration> decode_configuration(std::string_view bytes);
 
@@ -89,7 +100,12 @@ struct SetAddress {
   NodeId id;
   std::string address;
 };
-using Change = std::variant<AddMember, PromoteMember, RemoveMember, SetAddress>;
+// Turns leases on, off (0), or bounds them otherwise. A lower cap is refused as busy until what was granted under the
+// higher one has run out: ask again. Only to be asked for when every member is known to understand leases.
+struct SetLeaseCap {
+  Duration cap{};
+};
+using Change = std::variant<AddMember, PromoteMember, RemoveMember, SetAddress, SetLeaseCap>;
 
 // The entry with which every founding member of a cluster begins: the same bytes on all of them, index 1, term 1, so
 // it counts as committed from the start. All must be given the same list (host: architecture, section 4).

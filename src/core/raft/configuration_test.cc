@@ -41,10 +41,34 @@ TEST(Configuration, AMemberListedTwiceIsRefused) {
 
 TEST(Configuration, ALaterVersionIsRefused) {
   auto bytes = encode(some());
-  bytes[0] = 2;
+  bytes[0] = 3;
   const auto decoded = decode_configuration(bytes);
   ASSERT_FALSE(decoded);
   EXPECT_EQ(decoded.error().code(), Code::unsupported);
+}
+
+TEST(Configuration, WithoutALeaseCapTheBytesAreThoseOfTheFirstRelease) {
+  EXPECT_EQ(encode(some())[0], 1);
+  EXPECT_EQ(encode(some().with_lease_cap(80ms).with_lease_cap(Duration(0))), encode(some()));
+}
+
+TEST(Configuration, TheLeaseCapComesBackAndStaysWhenMembersChange) {
+  const auto capped = some().with_lease_cap(80ms);
+  EXPECT_EQ(encode(capped)[0], 2);
+  const auto decoded = decode_configuration(encode(capped));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(*decoded, capped);
+  EXPECT_NE(*decoded, some());
+  EXPECT_EQ(capped.without(node(1)).lease_cap(), 80ms);
+  EXPECT_EQ(capped.with({.id = node(5), .address = "e:9333"}).lease_cap(), 80ms);
+}
+
+TEST(Configuration, AnImpossibleLeaseCapIsRefused) {
+  EXPECT_FALSE(decode_configuration(encode(some().with_lease_cap(kLeaseCapMax + 1ns))));
+  auto bytes = encode(some());
+  bytes[0] = 2;
+  EXPECT_FALSE(decode_configuration(bytes));
+  EXPECT_FALSE(decode_configuration(bytes + std::string(8, '\0')));
 }
 
 TEST(Configuration, OnlyVotersMakeTheMajority) {

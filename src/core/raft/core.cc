@@ -6,14 +6,17 @@
 
 namespace holdfast::raft {
 
-Core::Core(Options options, Start start, Instant now)
+Core::Core(Options options, Start start, Time now)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(start), now)) {}
 Core::~Core() = default;
 Core::Core(Core&&) noexcept = default;
 Core& Core::operator=(Core&&) noexcept = default;
 
-Output Core::step(Instant now, std::span<const Input> inputs) { return impl_->step(now, inputs); }
+Output Core::step(Time now, std::span<const Input> inputs) { return impl_->step(now, inputs); }
 CoreStatus Core::status() const { return impl_->status(); }
+std::optional<ReadBy> Core::lease_serves(const Time& now, const std::optional<std::string>& key) const {
+  return impl_->lease_serves(now, key);
+}
 const Configuration& Core::configuration() const { return impl_->configuration(); }
 const Configuration& Core::configuration_at(Index index) const { return impl_->configuration_at(index); }
 
@@ -33,7 +36,7 @@ bool has_nobody_to_wait_for(const Configuration& configuration, NodeId self, con
 
 }  // namespace
 
-Core::Impl::Impl(Options options, Start start, Instant now)
+Core::Impl::Impl(Options options, Start start, Time now)
     : options_(std::move(options)),
       term_(start.hard_state.term),
       vote_(start.hard_state.vote),
@@ -42,14 +45,16 @@ Core::Impl::Impl(Options options, Start start, Instant now)
       disk_first_(start.disk_first),
       written_(start.hard_state),
       disk_(start.disk_full ? DiskCondition::full : DiskCondition::good),
-      heard_(now),
+      heard_(now.boot),
       silence_({.interval = options_.beat_interval,
                 .initial = options_.silence_default,
                 .min = options_.silence_min,
                 .max = options_.silence_max,
                 .fixed = options_.silence_fixed}),
       random_(options_.seed),
-      now_(now) {
+      clocks_compared_(now),
+      now_(now.boot),
+      time_(now) {
   configurations_[Index(0)] = Configuration();
   if (snapshot_) {
     configurations_.clear();
@@ -69,19 +74,22 @@ Core::Impl::Impl(Options options, Start start, Instant now)
   durable_ = log_.last_index();
   handed_out_ = base_of(start).index;
   commit_ = std::max(handed_out_, std::min(start.hard_state.commit, log_.last_index()));
-  if (has_nobody_to_wait_for(configuration(), options_.self, log_)) heard_ = now - silence_.timeout();
+  if (has_nobody_to_wait_for(configuration(), options_.self, log_)) heard_ = now_ - silence_.timeout();
   // The log knows a later term than the vote: what was voted in that one is not known any more, so nobody gets it.
   if (log_.last().term > term_) {
     term_ = log_.last().term;
     vote_ = options_.self;
   }
+  grants_.emplace(now, lease_forgotten(start), drift());
   out_.configuration.reset();
 }
 
-Output Core::Impl::step(Instant now, std::span<const Input> inputs) {
-  CHECK(now >= now_);
-  now_ = now;
-  if (now > promised_wake_ + 2 * options_.beat_interval) resumed_at_ = now;
+Output Core::Impl::step(Time now, std::span<const Input> inputs) {
+  CHECK(now.boot >= time_.boot && now.raw >= time_.raw);
+  time_ = now;
+  now_ = now.boot;
+  if (now_ > promised_wake_ + 2 * options_.beat_interval) resumed_at_ = now_;
+  watch_clocks();
   for (const auto& input : inputs) {
     if (stopped_ && !std::holds_alternative<Persisted>(input)) continue;
     std::visit([this](const auto& one) { on(one); }, input);
@@ -98,9 +106,18 @@ void Core::Impl::on(const Received& input) {
     ++counters_.messages_dropped;
     return;
   }
+  releases_.heard(m.from, m.incarnation);
   // A pre-vote speaks of a term that nobody has entered yet; everything else carries the sender's own.
   const auto* request = std::get_if<VoteRequest>(&m.body);
   const bool hypothetical = request != nullptr && request->pre;
+  if (mutated(Mutation::lease_kept_by_voter) && request != nullptr && !hypothetical && m.term > term_ &&
+      leader() != nullptr) {
+    VoteReply said{.request_term = m.term, .candidate_incarnation = m.incarnation};
+    said.released = {release_of_own(kEveryEpoch)};
+    send_now(m.from, said);
+    out_.messages_now.back().term = m.term;
+    return;
+  }
   if (!hypothetical && m.term > term_ && !std::holds_alternative<Notice>(m.body)) {
     become_follower(m.term, "a later term, " + text(m.term) + ", is known to " + label(m.from));
   }
@@ -169,6 +186,7 @@ Instant Core::Impl::wake_at() const {
   auto wake = kDistantFuture;
   if (const auto* leading = leader()) {
     wake = leading->next_beat;
+    if (const auto left = wait_left(); left > Duration(0)) wake = std::min(wake, now_ + std::max<Duration>(left, 50us));
   } else if (const auto* standing = candidate()) {
     wake = standing->retry_at;
   } else {
@@ -260,6 +278,7 @@ Output Core::Impl::finish() {
   if (leader() != nullptr && !stopped_) {
     out_.assign_until = majority_answered() + silence_.timeout();
     if (mutated(Mutation::no_check_quorum)) out_.assign_until = kDistantFuture;
+    out_.lease = lease_held();
   }
   out_.wake_at = promised_wake_ = wake_at();
   return std::exchange(out_, Output());
@@ -280,7 +299,14 @@ CoreStatus Core::Impl::status() const {
   if (snapshot_) s.snapshot = snapshot_->last.index;
   s.silence_timeout = silence_.timeout();
   s.counters = counters_;
+  s.lease.cap = configuration().lease_cap();
+  s.lease.clocks_apart = clocks_apart_;
   if (const auto* leading = leader()) {
+    s.lease.asked = lease_to_ask().length;
+    s.lease.epoch = leading->lease_epoch;
+    s.lease.held = lease_held();
+    s.lease.wait_left = std::max(wait_left(), Duration(0));
+    s.lease.revoked = leading->lease_revoked;
     s.transferring = leading->transfer.has_value();
     s.commit_at_election = leading->commit_at_election;
     for (const auto& [id, peer] : leading->peers) {

@@ -18,12 +18,16 @@
 // silence_max to the gaps seen, unless fixed. LinkLost about the leader is a hint: the member asks for pre-votes at
 // once, and another that still hears the leader refuses. A leader that no majority has answered for S steps down.
 //
-// Reads. ReadRequested ends in a ReadState: the state machine may answer it once it has applied `index`.
+// Reads. ReadRequested ends in a ReadState: the state machine may answer it once it has applied `index`. A leader that
+// holds a lease (lease.h) answers at once, any other after a round. Leases are in use while the configuration has a
+// lease cap; they delay no election, a new leader only commits nothing until the leases before its own are over.
+// Meanwhile it answers reads of what the entries that may have been committed by others do not touch.
 //
 // Not thread-safe: belongs to the thread that runs it. Checks on its own invariants stay on in release builds.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,6 +37,7 @@
 
 #include "base/time.h"
 #include "core/raft/configuration.h"
+#include "core/raft/lease.h"
 #include "core/raft/messages.h"
 #include "model/entry.h"
 #include "model/ids.h"
@@ -60,6 +65,15 @@ struct Options {
   Duration heir_step = 8ms;    // about a pre-vote round and a sync on a LAN: heir r+1 stays still when r succeeds
   Duration transfer_wait_max = 1s;  // a hand-over that takes longer is given up, writes go on here
   Duration read_wait_max = 1s;      // then a ReadRequested fails
+
+  // Leases. The configuration's cap bounds the length, and turns them on. All members should have the same drift.
+  Duration lease_length{};         // to be asked for when leading, at least two beats long; 0: never
+  Duration lease_cap_max = kLeaseCapMax;  // no cap above this is accepted, nothing longer is granted
+  double clock_drift = 0.005;      // between any member's better clock and true time, either way
+  double clocks_apart_max = 0.02;  // rates of this member's two clocks that differ by more: no lease is held here
+
+  // The keys that a command touches, for reads while a new leader may not commit; nothing: it may touch everything.
+  std::function<std::optional<std::vector<std::string>>(const Entry&)> touched;
 
   std::uint16_t entry_format = kEntryFormat;  // of entries made here, and the highest understood
 
@@ -142,6 +156,17 @@ struct TransferRequested {
 // Wants to read what is committed now. Answered exactly once in Output::reads. Also at followers (asks the leader).
 struct ReadRequested {
   Tag tag = 0;
+  std::optional<std::string> key;  // as Options::touched names it; nothing: may depend on everything
+  bool by_round = false;           // not by the lease
+};
+
+// A guardian's certificate: leases of `node` in `incarnation` and `term` are over, its reads have been stopped first. At
+// that node itself: it holds no lease for the rest of the term, though it may lead on. Elsewhere it is a release, and
+// reason enough to stand for election without a pre-vote.
+struct LeaseRevoked {
+  NodeId node;
+  Incarnation incarnation;
+  Term term;
 };
 
 // The state up to `index` (applied) is on disk as a snapshot of `bytes`; log entries below `disk_first` are gone from
@@ -194,7 +219,7 @@ struct DiskChanged {
 struct Woken {};
 
 using Input = std::variant<Received, Proposed, ChangeProposed, Persisted, LinkLost, TransferRequested, ReadRequested,
-                           SnapshotTaken, EntriesFetched, SnapshotPieceRead, SnapshotPieceWritten, DiskChanged, Woken>;
+                           SnapshotTaken, EntriesFetched, SnapshotPieceRead, SnapshotPieceWritten, DiskChanged, LeaseRevoked, Woken>;
 
 // ----------------------------------------------------------------------------------------------------- output
 
@@ -217,10 +242,26 @@ struct ProposalDone {
 };
 
 // `ok`: once the state machine has applied `index`, it answers the read. Not ok: no leader could be confirmed.
+// By lease the answer holds for the `now` of the step; a host whose lease a guardian may revoke looks at that word after
+// the step and before it answers, and asks again `by_round` when it is set.
+enum class ReadBy : std::uint8_t {
+  round,
+  lease,
+  lease_in_wait,  // the key asked for is not touched by what may have been committed by others
+};
 struct ReadState {
   Tag tag = 0;
   bool ok = false;
   Index index;
+  ReadBy by = ReadBy::round;
+};
+
+// What a leader may do by its lease. For threads beside the core's: read the state, then look at both clocks, then answer.
+// In the past when no lease is held. Valid until the next step; to be published before that step's messages leave.
+struct LeaseHeld {
+  Term term;
+  Time until = kDistantPast;  // both clocks must be below; strictly
+  bool in_wait = false;       // only what others' entries do not touch, see CoreStatus::lease
 };
 
 struct LogRead {
@@ -290,6 +331,8 @@ struct Output {
   // when not leading. Valid until the next step; may be published to other threads.
   Instant assign_until = kDistantPast;
 
+  LeaseHeld lease;
+
   Instant wake_at = kDistantFuture;  // call again by then at the latest
 };
 
@@ -325,6 +368,22 @@ struct Counters {
   std::uint64_t damage_repaired = 0;
   std::uint64_t members_refused = 0;    // regressed or duplicated
   std::uint64_t messages_dropped = 0;   // stale, misaddressed or from strangers
+  std::uint64_t reads_by_round = 0;
+  std::uint64_t reads_by_lease = 0;
+  std::uint64_t reads_in_wait = 0;      // by lease, before this leader could commit
+  std::uint64_t waits = 0;              // elections won that had to wait for an earlier lease
+  std::uint64_t waits_released = 0;     // elections won that a release, or several, freed from waiting
+  std::uint64_t leases_released = 0;    // given up here: by hand-over, or for a later term
+};
+
+struct LeaseStatus {
+  Duration cap{};            // of the configuration in force; 0: leases are off
+  Duration asked{};          // leading: the length asked for now
+  std::uint64_t epoch = 0;   // leading
+  LeaseHeld held;
+  Duration wait_left{};      // leading: until it may commit
+  bool revoked = false;      // leading: by its guardian, for this term
+  bool clocks_apart = false;
 };
 
 struct CoreStatus {
@@ -340,6 +399,7 @@ struct CoreStatus {
   bool transferring = false;
   Index commit_at_election;  // leading: the commit index known when elected (assign only from blocks at or below it)
   std::vector<PeerStatus> peers;  // leading: all other members
+  LeaseStatus lease;
   Counters counters;
 };
 
@@ -347,15 +407,19 @@ struct CoreStatus {
 
 class Core {
  public:
-  Core(Options options, Start start, Instant now);
+  Core(Options options, Start start, Time now);
   ~Core();
   Core(Core&&) noexcept;
   Core& operator=(Core&&) noexcept;
 
-  // Handles `inputs` in order, then whatever `now` makes due. `now` never goes back.
-  Output step(Instant now, std::span<const Input> inputs);
+  // Handles `inputs` in order, then whatever `now` makes due. `now` never goes back on either clock, and is to be taken
+  // after the inputs: the core counts on it that they came before.
+  Output step(Time now, std::span<const Input> inputs);
 
   CoreStatus status() const;
+
+  // What a read by lease may do at `now`, which may be later than the last step.
+  std::optional<ReadBy> lease_serves(const Time& now, const std::optional<std::string>& key) const;
 
   // The configuration in force (the last appended), and the one in force at a committed index since the snapshot.
   const Configuration& configuration() const;

@@ -5,6 +5,7 @@
 //   replication.cc  appends and their answers, beats, commit, flow control, commands
 //   membership.cc   changes of members, learners that grow up, members that are refused
 //   reads.cc        rounds that confirm leadership, reads of followers
+//   leases.cc       leases asked for, granted, held and given up; the wait of a new leader
 //   snapshots.cc    snapshots taken, sent and received
 //
 // One step: `now_` is set, inputs are handled in order, then tick() does what is due, then finish() fills the output.
@@ -14,6 +15,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "base/check.h"
 #include "core/raft/core.h"
@@ -40,6 +42,10 @@ struct Peer {
   bool disk_full = false;
   bool damaged = false;
   bool leaving = false;  // no longer in the configuration; told so once that is committed
+
+  // The newest grant of this epoch: when it was asked for, and for how long. Length 0: none.
+  Time lease_sent = kDistantPast;
+  Duration lease_length{};
 
   // probe: at most one Append is out. replicate: a window of them.
   bool probe_out = false;
@@ -76,6 +82,7 @@ struct Candidate {
   bool transfer = false;
   bool link_lost = false;
   std::map<NodeId, bool> replies;
+  LeaseWait wait;  // as reported with the votes
   Stamp asked{};
   Instant retry_at{};
   Duration patience{};              // how long replies may take once the own vote is on disk
@@ -87,6 +94,7 @@ struct Transfer {
   NodeId target;
   Instant give_up_at{};
   Instant sent = kDistantPast;  // TimeoutNow
+  Release release;              // goes with it
 };
 
 struct Leader {
@@ -106,17 +114,28 @@ struct Leader {
   Round round;                    // newest begun
   std::deque<RoundRead> waiting;  // for the next round
   std::deque<RoundRead> asking;   // their round has begun
+
+  std::uint64_t lease_epoch = 1;
+  bool lease_asked = false;    // in this term, ever
+  bool lease_revoked = false;  // for the rest of the term
+  std::optional<Duration> lease_limit;  // a lower cap is to come: nothing longer is asked for since
+  Time lease_limit_since;
+  LeaseWait wait;
+  bool waited = false;  // it is over, once and for all
+  bool limbo_everything = false;
+  std::set<std::string> limbo;  // keys of the entries that others may have committed
 };
 
 class Core::Impl {
  public:
-  Impl(Options options, Start start, Instant now);
+  Impl(Options options, Start start, Time now);
 
-  Output step(Instant now, std::span<const Input> inputs);
+  Output step(Time now, std::span<const Input> inputs);
   CoreStatus status() const;
   const Configuration& configuration() const { return configurations_.rbegin()->second; }
   const Configuration& configuration_at(Index index) const;
   SnapshotMeta snapshot_meta(Index index, Term term) const;
+  std::optional<ReadBy> lease_serves(const Time& now, const std::optional<std::string>& key) const;
 
  private:
   // core.cc
@@ -132,6 +151,7 @@ class Core::Impl {
   void on(const SnapshotPieceRead& input);
   void on(const SnapshotPieceWritten& input);
   void on(const DiskChanged& input);
+  void on(const LeaseRevoked& input);
   void on(const Woken&) {}
   void tick();
   Output finish();
@@ -147,7 +167,12 @@ class Core::Impl {
   Message made(NodeId to, Body body) const {
     return Message{options_.self, to, term_, options_.incarnation, std::move(body)};
   }
+  // Only in builds for tests (mutation.h); elsewhere the compiler leaves nothing of it.
+#ifdef HOLDFAST_MUTANTS
   bool mutated(Mutation m) const { return options_.mutation == m; }
+#else
+  static constexpr bool mutated(Mutation) { return false; }
+#endif
   void halt(std::string why);
 
   // election.cc
@@ -169,7 +194,7 @@ class Core::Impl {
   void lead_no_more();
   void receive(const Message& m, const VoteRequest& request);
   void receive(const Message& m, const VoteReply& reply);
-  void receive(const Message& m, const TimeoutNow&);
+  void receive(const Message& m, const TimeoutNow& order);
   std::optional<NodeId> best_heir() const;
   void start_transfer(std::optional<NodeId> target);
   void drive_transfer();
@@ -215,8 +240,27 @@ class Core::Impl {
   void ask_for_read(std::uint64_t request);
   void begin_round();
   void confirm_reads();
-  void answer_read(const RoundRead& read);
+  void answer_read(const RoundRead& read, ReadBy by);
+  void answer_by_lease();
   void tick_reads();
+
+  // leases.cc
+  double drift() const { return mutated(Mutation::lease_no_drift) ? 0 : options_.clock_drift; }
+  Duration lease_forgotten(const Start& start) const;
+  Duration cap_on_disk() const;
+  Lease lease_to_ask() const;
+  Lease grant(const Message& m, const Lease& asked);
+  std::map<Index, Configuration>::const_iterator configurations_that_count() const;
+  Lease ask_lease();
+  void granted(Peer& peer, const Lease& lease, Stamp sent);
+  LeaseHeld lease_held() const;
+  void give_up_lease();
+  Release release_of_own(std::uint64_t epoch) const { return {term_, epoch, options_.self}; }
+  void take_releases(const std::vector<Release>& releases);
+  Duration wait_left() const;
+  void begin_wait(LeaseWait wait);
+  bool may_lower_cap(Duration cap, std::string* why);
+  void watch_clocks();
 
   // snapshots.cc
   void receive(const Message& m, const SnapshotPiece& piece);
@@ -232,7 +276,11 @@ class Core::Impl {
 
   // The value that a majority of the voters has reached: `self` stands for this member's own.
   template <typename T>
-  T majority_value(T self, const std::function<T(const Peer&)>& of) const;
+  T majority_value(T self, const std::function<T(const Peer&)>& of) const {
+    return majority_value<T>(configuration(), self, of);
+  }
+  template <typename T>
+  T majority_value(const Configuration& voters, T self, const std::function<T(const Peer&)>& of) const;
 
   // Constant after construction.
   const Options options_;
@@ -286,6 +334,8 @@ class Core::Impl {
     Tag tag = 0;
     Instant give_up_at{};
     Instant asked_at = kDistantPast;
+    std::optional<std::string> key;
+    bool by_round = false;
   };
   std::map<std::uint64_t, LocalRead> reads_;
   std::uint64_t read_counter_ = 0;
@@ -303,8 +353,16 @@ class Core::Impl {
   // A hand-over that was begun here and whose outcome is not known yet.
   std::optional<Transfer> handing_over_;
 
+  // Leases, as a voter; and what is known to be over.
+  std::optional<Grants> grants_;  // always, after construction
+  Releases releases_;
+  Instant certified_at_ = kDistantPast;  // a guardian said that the leader of this term is gone
+  Time clocks_compared_;
+  bool clocks_apart_ = false;
+
   // This step.
-  Instant now_;
+  Instant now_;  // on the first clock, for all but leases
+  Time time_;
   Instant promised_wake_ = kDistantFuture;
   Instant resumed_at_ = kDistantPast;  // when this member last came back from standing still
   Output out_;
@@ -315,11 +373,11 @@ class Core::Impl {
 };
 
 template <typename T>
-T Core::Impl::majority_value(T self, const std::function<T(const Peer&)>& of) const {
+T Core::Impl::majority_value(const Configuration& voters, T self, const std::function<T(const Peer&)>& of) const {
   const auto* leading = leader();
   CHECK(leading != nullptr);
   std::vector<T> values;
-  for (const auto& member : configuration().members()) {
+  for (const auto& member : voters.members()) {
     if (!member.voter) continue;
     if (member.id == options_.self) {
       values.push_back(self);

@@ -74,6 +74,7 @@ Instant Core::Impl::suspect_at() const {
   const auto patience = options_.heir_step * static_cast<std::int64_t>(rank());
   auto silent_at = heard_ + silence_.timeout() + patience;
   if (!leader_ && waits_for_own_disk()) silent_at = std::max(silent_at, vote_given_at_ + options_.silence_max);
+  if (certified_at_ != kDistantPast) silent_at = std::min(silent_at, certified_at_ + patience);
   if (link_lost_at_ == kDistantPast) return silent_at;
   if (link_is_down(heard_)) return std::min(silent_at, link_lost_at_ + patience);
   // Heard again after the link broke: for a while, silence is suspicious sooner.
@@ -85,6 +86,7 @@ Instant Core::Impl::suspect_at() const {
 std::string Core::Impl::suspicion() const {
   const auto whom = leader_ ? leader_ : suspect_;
   if (!whom) return "there was none before";
+  if (certified_at_ != kDistantPast) return "its guardian says that " + label(*whom) + " is gone";
   if (link_lost_at_ != kDistantPast && now_ < link_lost_at_ + silence_.timeout()) {
     return "the connection to " + label(*whom) + " broke";
   }
@@ -111,6 +113,7 @@ void Core::Impl::set_term(Term term) {
   leader_.reset();
   beat_at_ = kDistantPast;
   beat_sequence_ = 0;
+  certified_at_ = kDistantPast;
 }
 
 void Core::Impl::become_follower(Term term, std::string why) {
@@ -153,6 +156,7 @@ void Core::Impl::follow(NodeId leader) {
     }
   }
   heard_ = now_;
+  certified_at_ = kDistantPast;
   elections_failed_ = 0;
 }
 
@@ -200,7 +204,7 @@ void Core::Impl::start_election(bool transfer, std::string why) {
   role_ = next;
   for (const auto& member : configuration().members()) {
     if (!member.voter || member.id == options_.self) continue;
-    send_now(member.id, VoteRequest{.transfer = transfer, .last = claimed()});
+    send_now(member.id, VoteRequest{.transfer = transfer, .last = claimed(), .released = releases_.newest()});
   }
   count_votes();
 }
@@ -244,6 +248,7 @@ void Core::Impl::become_leader() {
   elections_failed_ = 0;
   incoming_.reset();
   follow_configuration();
+  begin_wait(standing.wait);
   append_entry(EntryKind::term_start, {});
   order_heirs();
   for (auto& [request, read] : reads_) ask_for_read(request);
@@ -257,6 +262,9 @@ void Core::Impl::lead_no_more() {
   }
   for (auto& [request, read] : reads_) read.asked_at = kDistantPast;
   heirs_ = leading->heirs;
+  if (!leading->lease_asked) return;
+  releases_.add(release_of_own(kEveryEpoch));
+  ++counters_.leases_released;
 }
 
 void Core::Impl::tick_election() {
@@ -264,7 +272,14 @@ void Core::Impl::tick_election() {
     if (candidate() != nullptr) role_ = Follower();
     return;
   }
-  if (const auto* standing = candidate()) {
+  const auto* standing = candidate();
+  // Nobody needs to be asked whether that leader is gone.
+  const bool certain = certified_at_ != kDistantPast && (standing == nullptr || standing->pre);
+  if (certain && now_ >= suspect_at()) {
+    const auto why = suspicion();
+    if (leader_) suspect_ = leader_;
+    start_election(false, why);
+  } else if (standing != nullptr) {
     if (now_ < standing->retry_at) return;
     if (!standing->pre) ++elections_failed_;
     start_prevote();
@@ -300,12 +315,15 @@ void Core::Impl::receive(const Message& m, const VoteRequest& request) {
     send_now(m.from, reply);
     return;
   }
+  take_releases(request.released);
   const bool free = is_empty(vote_) || vote_ == m.from || mutated(Mutation::vote_twice);
   reply.granted = m.term == term_ && complete && free && leader() == nullptr;
+  reply.released = releases_.newest();
   if (!reply.granted) {
     send_now(m.from, reply);
     return;
   }
+  reply.reports = grants_->report(m.term, time_);
   vote_ = m.from;
   vote_sequence_ = sequence_ + 1;
   vote_given_at_ = now_;
@@ -320,6 +338,7 @@ void Core::Impl::receive(const Message& m, const VoteRequest& request) {
 }
 
 void Core::Impl::receive(const Message& m, const VoteReply& reply) {
+  take_releases(reply.released);
   auto* standing = candidate();
   const bool own = reply.candidate_incarnation == options_.incarnation ||
                    mutated(Mutation::vote_of_other_incarnation);
@@ -329,13 +348,17 @@ void Core::Impl::receive(const Message& m, const VoteReply& reply) {
     return;
   }
   auto& known = standing->replies[m.from];
+  if (reply.granted && !known) {
+    for (const auto& report : reply.reports) standing->wait.add(report, time_);
+  }
   known = known || reply.granted;
   count_votes();
 }
 
 // ------------------------------------------------------------------------------------------------ hand-over
 
-void Core::Impl::receive(const Message& m, const TimeoutNow&) {
+void Core::Impl::receive(const Message& m, const TimeoutNow& order) {
+  take_releases({order.release});
   if (m.term != term_ || leader_ != m.from || !electable() || leader() != nullptr) {
     ++counters_.messages_dropped;
     return;
@@ -394,7 +417,8 @@ void Core::Impl::drive_transfer() {
   const bool first = leading->transfer->sent == kDistantPast;
   if (complete && (first || now_ - leading->transfer->sent >= options_.beat_interval)) {
     leading->transfer->sent = now_;
-    send_now(leading->transfer->target, TimeoutNow{});
+    if (first) give_up_lease();
+    send_now(leading->transfer->target, TimeoutNow{leading->transfer->release});
   }
 }
 

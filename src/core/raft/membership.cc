@@ -96,6 +96,12 @@ Result<Configuration> Core::Impl::changed(const Change& change) {
     moved.address = address->address;
     return now.with(moved);
   }
+  if (const auto* leases = std::get_if<SetLeaseCap>(&change)) {
+    if (leases->cap < Duration(0) || leases->cap > options_.lease_cap_max) {
+      return Error{Code::invalid, "leases can last up to " + std::to_string(milliseconds(options_.lease_cap_max)) + " ms"};
+    }
+    return now.with_lease_cap(leases->cap);
+  }
   const auto id = std::get<RemoveMember>(change).id;
   if (now.find(id) == nullptr) return now;
   auto next = now.without(id);
@@ -125,6 +131,8 @@ void Core::Impl::on(const ChangeProposed& input) {
     out_.proposals.push_back({input.tag, ProposalOutcome::committed, term_, configurations_.rbegin()->first, {}});
     return;
   }
+  if (std::string why; !may_lower_cap(next->lease_cap(), &why)) return refuse(ProposalOutcome::busy, why);
+  leading->lease_limit.reset();
   auto bytes = encode(*next);
   leading->proposals_bytes += bytes.size();
   append_entry(EntryKind::configuration, std::move(bytes));

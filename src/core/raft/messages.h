@@ -9,7 +9,8 @@
 // Every message carries the sender's incarnation: a vote asked for before a crash is never counted after it, since the
 // log it spoke of may have been longer than what reached the disk.
 //
-// Room is left for leases (raft-and-leases 2): VoteReply::reports, Beat::lease_*; unknown fields are ignored.
+// Leases (lease.h) ride on what is said anyway: a Beat or Append asks for one, its reply grants it, a vote reports what
+// was granted to others. Their fields are empty while no lease is in use, and then take nothing on the wire.
 #pragma once
 
 #include <cstdint>
@@ -43,19 +44,45 @@ struct LogPosition {
   friend auto operator<=>(const LogPosition&, const LogPosition&) = default;
 };
 
+// A lease as it is asked for and granted. Stamps and length are the leader's; a grant is the question given back, so it
+// means nothing to anyone but its leader. Epoch 0: none asked for, none granted.
+struct Lease {
+  std::uint64_t epoch = 0;  // counts up within a term whenever the leader gives up what it holds
+  Duration length{};        // from the sending of the question, on the leader's clocks
+  Stamp raw{};              // when that was, on the second clock (lease.h); `sent` beside it is the first
+  friend bool operator==(const Lease&, const Lease&) = default;
+};
+
+// Leases of `holder` in `term` of this epoch and of lower ones are over for ever. Only made when the reads that they
+// covered have stopped (I10).
+struct Release {
+  Term term;
+  std::uint64_t epoch = 0;  // kEveryEpoch: whatever it held in that term
+  NodeId holder;
+  friend bool operator==(const Release&, const Release&) = default;
+};
+inline constexpr std::uint64_t kEveryEpoch = UINT64_MAX;
+inline constexpr std::size_t kReleasesMax = 8;  // told in one message
+
 // Asks for a vote in Message::term. With `pre` it changes nothing at either side: "would you, if I asked?"
 struct VoteRequest {
   bool pre = false;
   bool transfer = false;   // the old leader asked for this election (TimeoutNow)
   bool link_lost = false;  // pre-vote after a broken connection to the leader: a hint, the receiver must confirm it
   LogPosition last;        // of the candidate's log, unsynced entries included
+  std::vector<Release> released;  // leases known to be over
 };
 
-// Left behind for leases: how long a lease this voter granted to the leader of `term` may still run.
+// How long a lease that this voter granted may still run, in true time, counted from the sending of this report; late
+// arrival only makes the wait longer. Term 0: what it may have granted before it restarted; no release covers that.
 struct LeaseReport {
   Term term;
+  std::uint64_t epoch = 0;
   Duration left{};
+  NodeId holder;
+  Incarnation incarnation;  // of the holder
 };
+inline constexpr std::size_t kLeaseReportsMax = 32;
 
 // Promises (without `pre`): this member votes for nobody else in `request_term`, across restarts.
 struct VoteReply {
@@ -63,7 +90,8 @@ struct VoteReply {
   bool granted = false;
   Term request_term;                  // of the request
   Incarnation candidate_incarnation;  // of the request; votes for another incarnation do not count
-  std::vector<LeaseReport> reports;   // always empty until leases come
+  std::vector<LeaseReport> reports;   // with a granted vote: of leases of earlier terms
+  std::vector<Release> released;      // leases known to be over; those of the sender itself among them
 };
 
 // Entries after `previous`. Also repeats the commit index, so a busy leader needs no beats for that.
@@ -73,6 +101,7 @@ struct Append {
   Index commit;
   Round round;
   Stamp sent{};
+  Lease lease;
 };
 
 enum class AppendResult : std::uint8_t {
@@ -94,6 +123,7 @@ struct AppendReply {
   Index durable;  // last index known to be on disk; lets a leader notice a log that shrank
   Round round;
   Stamp sent{};  // echoed
+  Lease lease;   // echoed when granted
 };
 
 // "I lead." Sent every beat_interval and whenever the commit index moves.
@@ -103,6 +133,7 @@ struct Beat {
   std::uint64_t sequence = 0;  // counts beats of this leader in this term; gaps tell loss
   Round round;
   std::vector<NodeId> heirs;  // who should follow this leader, best first
+  Lease lease;
 };
 
 // Promises nothing that is not on disk already: "I heard you, and I know of no later term; my log equals yours up to
@@ -115,10 +146,14 @@ struct BeatReply {
   Index durable;               // last index on its disk
   bool disk_full = false;
   bool damaged = false;  // its log has a hole that it is waiting to be sent again
+  Lease lease;           // echoed when granted
 };
 
-// From a leader to its heir: stand for election now, without a pre-vote. Only sent when the heir's log is complete.
-struct TimeoutNow {};
+// From a leader to its heir: stand for election now, without a pre-vote. Only sent when the heir's log is complete, and
+// after the leader has given up its lease.
+struct TimeoutNow {
+  Release release;  // of that lease; term 0: there was none
+};
 
 // The state up to and including an entry, as stored beside the log.
 struct SnapshotMeta {

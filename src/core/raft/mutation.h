@@ -1,6 +1,7 @@
 // Mutation: a rule of the core taken out, so that the simulator can show that it would notice.
 //
-// Each must be caught by test/sim within its budget (test/sim/mutants.cc); always `none` elsewhere. Numbers are stable:
+// Each must be caught by test/sim within its budget (`make mutants`). Only builds with HOLDFAST_MUTANTS look at
+// Options::mutation, those of the simulator and of the unit tests; the program has none of it. Numbers are stable:
 // test/sim/seeds.txt names them.
 #pragma once
 
@@ -30,7 +31,26 @@ enum class Mutation : std::uint8_t {
   no_check_quorum = 18,           // a leader without a majority goes on assigning
   self_vote_before_sync = 19,     // I6: the candidate counts its own unsynced vote
   snapshot_keeps_suffix = 20,     // an installed snapshot leaves a log that does not contain its last entry
+
+  // Leases: those of raft-and-leases 7 in its order, then some of ours.
+  lease_forgotten = 21,           // a restarted voter does not report what it may have granted before
+  lease_from_receipt = 22,        // a lease is counted from the receipt of its grants
+  lease_no_limbo = 23,            // reads in the wait do not look at what others may have committed
+  lease_no_wait = 24,             // a new leader commits while an earlier lease runs
+  lease_no_drift = 25,            // all clocks are taken for right
+  lease_newest_grant = 26,        // a voter remembers the grant to the newest leader only
+  lease_clock_stops = 27,         // (the simulator's) clocks stand still while a machine is paused
+  lease_kept_by_voter = 28,       // an old leader says that it gave up its lease for a later term, and does not
+  lease_stale_grant = 29,         // a voter grants to a leader of the past
+  lease_kept_in_hand_over = 30,   // a hand-over promises that the lease is over, and it is not
+  lease_same_epoch = 31,          // what is granted after a hand-over cannot be told from what was given up
+  lease_word_not_set = 32,        // (the simulator's) a guardian certifies without stopping the reads
+  lease_of_learners = 33,         // the grants of learners count
+  lease_one_clock = 34,           // the second clock is not looked at
+  lease_release_any_epoch = 35,   // a release counts for later epochs, too
+  lease_cap_falls_at_once = 36,   // a lower cap is appended while longer grants may run
+  lease_unasked_voter = 37,       // a voter grants by a cap that is not on its disk
 };
-inline constexpr std::uint8_t kMutationLast = 20;
+inline constexpr std::uint8_t kMutationLast = 37;
 
 }  // namespace holdfast::raft

@@ -18,7 +18,7 @@ void Core::Impl::on(const ReadRequested& input) {
     return;
   }
   const auto request = ++read_counter_;
-  reads_[request] = LocalRead{input.tag, now_ + options_.read_wait_max, kDistantPast};
+  reads_[request] = LocalRead{input.tag, now_ + options_.read_wait_max, kDistantPast, input.key, input.by_round};
   if (leader() != nullptr) ask_for_read(request);
 }
 
@@ -39,6 +39,7 @@ void Core::Impl::receive(const Message& m, const ReadQuery& query) {
 // One round at a time is out, more only with the regular beats: many reads share one.
 void Core::Impl::begin_round() {
   auto* leading = leader();
+  answer_by_lease();
   const bool may = own_term_committed() || mutated(Mutation::read_before_own_commit);
   if (leading->waiting.empty() || !may || (!leading->asking.empty() && now_ < leading->next_beat)) return;
   leading->round = leading->round.next();
@@ -60,19 +61,44 @@ void Core::Impl::confirm_reads() {
   });
   if (mutated(Mutation::read_without_round)) confirmed = own;
   while (!leading->asking.empty() && leading->asking.front().round <= confirmed) {
-    answer_read(leading->asking.front());
+    answer_read(leading->asking.front(), ReadBy::round);
     leading->asking.pop_front();
   }
 }
 
-void Core::Impl::answer_read(const RoundRead& read) {
+// All of this step's reads came before its `now`, so what is committed now is an answer that was right then (2.4).
+void Core::Impl::answer_by_lease() {
+  auto* leading = leader();
+  const auto held = lease_held();
+  if (leading->waiting.empty() || now_ >= held.until.boot || time_.raw >= held.until.raw) return;
+  std::erase_if(leading->waiting, [&](RoundRead& read) {
+    std::optional<std::string> key;
+    if (read.from != options_.self) {
+      if (held.in_wait) return false;  // a follower is told an index, and that may be behind
+    } else {
+      const auto found = reads_.find(read.request);
+      if (found == reads_.end()) return true;
+      if (found->second.by_round) return false;
+      key = found->second.key;
+    }
+    const auto by = held.in_wait ? lease_serves(time_, key) : std::optional(ReadBy::lease);
+    if (!by) return false;
+    read.index = commit_;
+    answer_read(read, *by);
+    return true;
+  });
+}
+
+void Core::Impl::answer_read(const RoundRead& read, ReadBy by) {
+  ++(by == ReadBy::round ? counters_.reads_by_round : by == ReadBy::lease ? counters_.reads_by_lease
+                                                                         : counters_.reads_in_wait);
   if (read.from != options_.self) {
     send_now(read.from, ReadAnswer{read.request, read.incarnation, true, read.index});
     return;
   }
   const auto found = reads_.find(read.request);
   if (found == reads_.end()) return;
-  out_.reads.push_back({found->second.tag, true, read.index});
+  out_.reads.push_back({found->second.tag, true, read.index, by});
   reads_.erase(found);
 }
 

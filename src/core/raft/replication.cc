@@ -63,7 +63,7 @@ void Core::Impl::receive(const Message& m, const Append& append) {
     ++counters_.messages_dropped;
     return;
   }
-  AppendReply reply{.round = append.round, .sent = append.sent};
+  AppendReply reply{.round = append.round, .sent = append.sent, .lease = grant(m, append.lease)};
   reply.durable = durable_;
 
   // What lies at or below the commit index is the same in every leader's log, looked at or not.
@@ -133,6 +133,11 @@ bool Core::Impl::take_entries(const std::vector<Entry>& entries) {
 
 void Core::Impl::receive(const Message& m, const Beat& beat) {
   if (m.term < term_) {
+    if (mutated(Mutation::lease_stale_grant)) {
+      send_now(m.from, BeatReply{.sent = beat.sent, .sequence = beat.sequence, .lease = beat.lease});
+      out_.messages_now.back().term = m.term;
+      return;
+    }
     tell_term(m);
     return;
   }
@@ -156,6 +161,7 @@ void Core::Impl::receive(const Message& m, const Beat& beat) {
   reply.durable = durable_;
   reply.disk_full = disk_ == DiskCondition::full;
   reply.damaged = claimed_.has_value();
+  reply.lease = grant(m, beat.lease);
   send_now(m.from, reply);
 }
 
@@ -200,6 +206,7 @@ void Core::Impl::receive(const Message& m, const AppendReply& reply) {
     return;
   }
   peer->round = std::max(peer->round, reply.round);
+  granted(*peer, reply.lease, reply.sent);
   switch (reply.result) {
     case AppendResult::accepted:
       // Says nothing of room on the disk: an Append without entries needs none. Replies to beats tell when there is
@@ -239,6 +246,7 @@ void Core::Impl::receive(const Message& m, const BeatReply& reply) {
   }
   if (!peer->vetted && !vet(m, *peer, reply.durable, reply.damaged)) return;
   peer->round = std::max(peer->round, mutated(Mutation::round_not_counted) ? leading->round : reply.round);
+  granted(*peer, reply.lease, reply.sent);
   peer->disk_full = reply.disk_full;
   peer->damaged = reply.damaged;
   const auto both = std::min(reply.last, reply.durable);
@@ -324,7 +332,8 @@ void Core::Impl::send_entries(NodeId id, Peer& peer, LogPosition previous, std::
                       .entries = std::move(entries),
                       .commit = commit_,
                       .round = leader()->round,
-                      .sent = now_});
+                      .sent = now_,
+                      .lease = ask_lease()});
   if (peer.state == PeerState::probe) {
     peer.probe_out = true;
     peer.probe_sent = now_;
@@ -366,6 +375,9 @@ void Core::Impl::commit_by_majority() {
     if (configuration().voter_count() > 1) index = std::max(index, own);
   }
   if (index <= commit_) return;
+  // I7: an earlier lease may still let its holder read what is committed without this.
+  if (wait_left() > Duration(0)) return;
+  leader()->waited = true;
   if (log_.term_at(index) != term_ && !mutated(Mutation::commit_older_term)) return;
   advance_commit(index);
   leader()->beat_due = true;
@@ -387,13 +399,15 @@ void Core::Impl::beat() {
   auto* leading = leader();
   ++leading->sequence;
   order_heirs();
+  const auto lease = ask_lease();
   for (const auto& [id, peer] : leading->peers) {
     if (peer.state == PeerState::refused) continue;
     send_now(id, Beat{.commit = commit_,
                       .sent = now_,
                       .sequence = leading->sequence,
                       .round = leading->round,
-                      .heirs = leading->heirs});
+                      .heirs = leading->heirs,
+                      .lease = lease});
   }
   leading->beat_due = false;
   if (now_ >= leading->next_beat) {

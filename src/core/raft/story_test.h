@@ -72,10 +72,11 @@ struct MemberOf {
 
 class Cluster {
  public:
-  explicit Cluster(std::uint64_t count, std::function<void(Options&)> adjust = {}) : adjust_(std::move(adjust)) {
+  explicit Cluster(std::uint64_t count, std::function<void(Options&)> adjust = {}, Duration lease_cap = {})
+      : adjust_(std::move(adjust)) {
     for (std::uint64_t n = 1; n <= count; ++n) {
       auto& m = members_[node(n)];
-      m.disk.entries = {bootstrap_entry(voters(count))};
+      m.disk.entries = {bootstrap_entry(voters(count).with_lease_cap(lease_cap))};
       m.disk.hard_state = {Term(1), NodeId(), Index(1)};
     }
     for (std::uint64_t n = 1; n <= count; ++n) start(n);
@@ -156,8 +157,8 @@ class Cluster {
     give(n, ChangeProposed{++tag_, std::move(c)});
     return tag_;
   }
-  Tag read(std::uint64_t n) {
-    give(n, ReadRequested{++tag_});
+  Tag read(std::uint64_t n, std::optional<std::string> key = std::nullopt) {
+    give(n, ReadRequested{++tag_, std::move(key)});
     return tag_;
   }
 

@@ -15,38 +15,56 @@ std::string name(NodeId id) {
 
 std::string position(LogPosition p) { return fmt::format("{}.{}", p.term.value(), p.index.value()); }
 
+std::string lease(const Lease& l) {
+  return l.epoch == 0 ? "" : fmt::format(" lease {}.{} us", l.epoch, l.length.count() / 1000);
+}
+std::string released(const std::vector<Release>& releases) {
+  std::string out;
+  for (const auto& r : releases) {
+    out += fmt::format(" over {} t{} {}", name(r.holder), r.term.value(),
+                       r.epoch == kEveryEpoch ? "all" : std::to_string(r.epoch));
+  }
+  return out;
+}
+
 struct BodyText {
   std::string operator()(const VoteRequest& m) const {
-    return fmt::format("{}{}{} last {}", m.pre ? "pre-vote?" : "vote?", m.transfer ? " transfer" : "",
-                       m.link_lost ? " link-lost" : "", position(m.last));
+    return fmt::format("{}{}{} last {}{}", m.pre ? "pre-vote?" : "vote?", m.transfer ? " transfer" : "",
+                       m.link_lost ? " link-lost" : "", position(m.last), released(m.released));
   }
   std::string operator()(const VoteReply& m) const {
-    return fmt::format("{} {} for t{}", m.pre ? "pre-vote" : "vote", m.granted ? "yes" : "no",
-                       m.request_term.value());
+    auto out = fmt::format("{} {} for t{}", m.pre ? "pre-vote" : "vote", m.granted ? "yes" : "no",
+                           m.request_term.value());
+    for (const auto& r : m.reports) {
+      out += fmt::format(" granted {} t{} {} {} us", name(r.holder), r.term.value(), r.epoch, r.left.count() / 1000);
+    }
+    return out + released(m.released);
   }
   std::string operator()(const Append& m) const {
-    return fmt::format("append after {} +{} commit {}", position(m.previous), m.entries.size(),
-                       m.commit.value());
+    return fmt::format("append after {} +{} commit {}{}", position(m.previous), m.entries.size(), m.commit.value(),
+                       lease(m.lease));
   }
   std::string operator()(const AppendReply& m) const {
     switch (m.result) {
       case AppendResult::accepted:
-        return fmt::format("ack {}", m.match.value());
+        return fmt::format("ack {}{}", m.match.value(), lease(m.lease));
       case AppendResult::conflict:
-        return fmt::format("conflict hint {}.{}", m.hint_term.value(), m.hint_index.value());
+        return fmt::format("conflict hint {}.{}{}", m.hint_term.value(), m.hint_index.value(), lease(m.lease));
       case AppendResult::disk_full:
         return "disk full";
     }
     return "?";
   }
   std::string operator()(const Beat& m) const {
-    return fmt::format("beat commit {} round {}", m.commit.value(), m.round.value());
+    return fmt::format("beat commit {} round {}{}", m.commit.value(), m.round.value(), lease(m.lease));
   }
   std::string operator()(const BeatReply& m) const {
-    return fmt::format("heard last {} durable {} round {}{}{}", m.last.value(), m.durable.value(),
-                       m.round.value(), m.disk_full ? " full" : "", m.damaged ? " damaged" : "");
+    return fmt::format("heard last {} durable {} round {}{}{}{}", m.last.value(), m.durable.value(), m.round.value(),
+                       m.disk_full ? " full" : "", m.damaged ? " damaged" : "", lease(m.lease));
   }
-  std::string operator()(const TimeoutNow&) const { return "timeout-now"; }
+  std::string operator()(const TimeoutNow& m) const {
+    return m.release.term == Term(0) ? "timeout-now" : "timeout-now" + released({m.release});
+  }
   std::string operator()(const SnapshotPiece& m) const {
     return fmt::format("snapshot {} at {} +{}{}", position(m.meta.last), m.offset, m.data.size(),
                        m.last ? " last" : "");

@@ -243,6 +243,54 @@ TEST(RaftWire, EveryMessageComesThroughUnchanged) {
       .kind = raft::NoticeKind::regressed, .as_of = Index(3), .incarnation = Incarnation(4), .text = "why"});
 }
 
+// None of it is on the wire while there is none: the first release's masters get the bytes they know.
+TEST(RaftWire, LeasesComeThroughWholeOrNotAtAll) {
+  const raft::Lease lease{.epoch = 3, .length = 80ms, .raw = at(77ns)};
+  const raft::Release release{.term = Term(4), .epoch = raft::kEveryEpoch, .holder = node(3)};
+  const auto taken = [](raft::Body body) {
+    RaftMessage wire;
+    to_wire(message(std::move(body)), &wire);
+    return from_wire(wire)->body;
+  };
+  EXPECT_EQ(std::get<raft::Beat>(taken(raft::Beat{.lease = lease})).lease, lease);
+  EXPECT_EQ(std::get<raft::BeatReply>(taken(raft::BeatReply{.lease = lease})).lease, lease);
+  EXPECT_EQ(std::get<raft::Append>(taken(raft::Append{.lease = lease})).lease, lease);
+  EXPECT_EQ(std::get<raft::AppendReply>(taken(raft::AppendReply{.lease = lease})).lease, lease);
+  EXPECT_EQ(std::get<raft::TimeoutNow>(taken(raft::TimeoutNow{release})).release, release);
+  EXPECT_EQ(std::get<raft::VoteRequest>(taken(raft::VoteRequest{.released = {release}})).released[0], release);
+  const auto reply = std::get<raft::VoteReply>(taken(raft::VoteReply{
+      .reports = {{.term = Term(6), .epoch = 2, .left = 5ms, .holder = node(9), .incarnation = Incarnation(8)}},
+      .released = {release}}));
+  EXPECT_EQ(reply.released[0], release);
+  ASSERT_EQ(reply.reports.size(), 1u);
+  EXPECT_EQ(reply.reports[0].term, Term(6));
+  EXPECT_EQ(reply.reports[0].epoch, 2u);
+  EXPECT_EQ(reply.reports[0].left, 5ms);
+  EXPECT_EQ(reply.reports[0].holder, node(9));
+  EXPECT_EQ(reply.reports[0].incarnation, Incarnation(8));
+
+  const auto none = [](raft::Body body) {
+    RaftMessage wire;
+    to_wire(message(std::move(body)), &wire);
+    return wire;
+  };
+  EXPECT_FALSE(none(raft::Beat{}).beat().has_lease());
+  EXPECT_FALSE(none(raft::BeatReply{}).beat_reply().has_lease());
+  EXPECT_FALSE(none(raft::Append{}).append().has_lease());
+  EXPECT_FALSE(none(raft::AppendReply{}).append_reply().has_lease());
+  EXPECT_FALSE(none(raft::TimeoutNow{}).timeout_now().has_release());
+}
+
+TEST(RaftWire, LeasesLongerThanAnyAreRefused) {
+  RaftMessage wire;
+  to_wire(message(raft::Beat{.lease = {.epoch = 1, .length = raft::kLeaseCapMax + 1ns}}), &wire);
+  EXPECT_EQ(std::get<raft::Beat>(from_wire(wire)->body).lease, raft::Lease());
+  to_wire(message(raft::VoteReply{.reports = {{.left = raft::kLeaseCapMax + 1ns}}}), &wire);
+  EXPECT_FALSE(from_wire(wire).ok());
+  to_wire(message(raft::VoteReply{.released = std::vector<raft::Release>(raft::kReleasesMax + 1)}), &wire);
+  EXPECT_FALSE(from_wire(wire).ok());
+}
+
 TEST(RaftWire, WhatIsNotUnderstoodIsAnError) {
   RaftMessage wire;
   EXPECT_FALSE(from_wire(wire).ok());
@@ -274,6 +322,7 @@ TEST(RaftWire, ADatagramIsOfOurClusterOrNothing) {
 TEST(RaftWire, ABeatWithAllHeirsFitsItsBound) {
   raft::Beat beat{.commit = Index(UINT64_MAX), .sent = at(1h), .sequence = UINT64_MAX, .round = raft::Round(UINT64_MAX)};
   for (std::uint64_t i = 0; i < raft::kMembersMax; ++i) beat.heirs.push_back(node(i + 1));
+  beat.lease = {.epoch = UINT64_MAX, .length = raft::kLeaseCapMax, .raw = at(1h)};
   EXPECT_LE(encode_datagram(ClusterId(Uuid{1, 1}), Uuid{4, 4}, message(beat)).size(), raft::kBeatBytesMax);
 }
 

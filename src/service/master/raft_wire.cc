@@ -11,11 +11,13 @@ constexpr std::size_t kDatagramHeadBytes = 4 + 4 + 16 + 16;
 
 // A field that is added to a message and not carried here would be zero at the other end, which no test of the core
 // notices. These sizes (64-bit, libstdc++) make the compiler ask.
-static_assert(sizeof(raft::VoteRequest) == 24 && sizeof(raft::VoteReply) == 48);
-static_assert(sizeof(raft::Append) == 64 && sizeof(raft::AppendReply) == 56);
-static_assert(sizeof(raft::Beat) == 56 && sizeof(raft::BeatReply) == 48);
-static_assert(sizeof(raft::SnapshotMeta) == 56 && sizeof(raft::SnapshotPiece) == 96);
+static_assert(sizeof(raft::VoteRequest) == 48 && sizeof(raft::VoteReply) == 72);
+static_assert(sizeof(raft::Append) == 88 && sizeof(raft::AppendReply) == 80);
+static_assert(sizeof(raft::Beat) == 80 && sizeof(raft::BeatReply) == 72);
+static_assert(sizeof(raft::SnapshotMeta) == 64 && sizeof(raft::SnapshotPiece) == 104);
 static_assert(sizeof(raft::SnapshotReply) == 40 && sizeof(raft::ReadQuery) == 8 && sizeof(raft::ReadAnswer) == 32);
+static_assert(sizeof(raft::Lease) == 24 && sizeof(raft::Release) == 32 && sizeof(raft::LeaseReport) == 48);
+static_assert(sizeof(raft::TimeoutNow) == 32);
 static_assert(sizeof(raft::Notice) == 56 && sizeof(Entry) == 40);
 
 std::int64_t ns(raft::Stamp stamp) { return stamp.time_since_epoch().count(); }
@@ -60,6 +62,38 @@ Result<raft::SnapshotMeta> get(const RaftSnapshotMeta& in) {
                             .bytes = in.bytes()};
 }
 
+void put(const raft::Release& release, RaftRelease* out) {
+  out->set_term(release.term.value());
+  out->set_epoch(release.epoch);
+  out->set_holder(uuid_bytes(release.holder.value()));
+}
+raft::Release get(const RaftRelease& in) {
+  return {.term = Term(in.term()), .epoch = in.epoch(), .holder = NodeId(uuid_of(in.holder()))};
+}
+template <typename Releases>
+Status get(const Releases& in, std::vector<raft::Release>* out) {
+  if (static_cast<std::size_t>(in.size()) > raft::kReleasesMax) return Error{Code::invalid, "too many releases"};
+  for (const auto& release : in) out->push_back(get(release));
+  return {};
+}
+
+// Absent when there is none, so that nothing is added to what the first release says.
+template <typename Message>
+void put(const raft::Lease& lease, Message* out) {
+  if (lease.epoch == 0) return;
+  auto* to = out->mutable_lease();
+  to->set_epoch(lease.epoch);
+  to->set_length_ns(static_cast<std::uint64_t>(lease.length.count()));
+  to->set_raw(ns(lease.raw));
+}
+template <typename Message>
+raft::Lease lease_of(const Message& in) {
+  if (!in.has_lease() || in.lease().length_ns() > static_cast<std::uint64_t>(raft::kLeaseCapMax.count())) return {};
+  return {.epoch = in.lease().epoch(),
+          .length = Duration(static_cast<std::int64_t>(in.lease().length_ns())),
+          .raw = stamp(in.lease().raw())};
+}
+
 // One overload per body, sender's side.
 void put(const raft::VoteRequest& body, RaftMessage* out) {
   auto* to = out->mutable_vote_request();
@@ -67,6 +101,7 @@ void put(const raft::VoteRequest& body, RaftMessage* out) {
   to->set_transfer(body.transfer);
   to->set_link_lost(body.link_lost);
   put(body.last, to->mutable_last());
+  for (const auto& release : body.released) put(release, to->add_released());
 }
 void put(const raft::VoteReply& body, RaftMessage* out) {
   auto* to = out->mutable_vote_reply();
@@ -78,7 +113,11 @@ void put(const raft::VoteReply& body, RaftMessage* out) {
     auto* lease = to->add_reports();
     lease->set_term(report.term.value());
     lease->set_left_ns(static_cast<std::uint64_t>(report.left.count()));
+    lease->set_epoch(report.epoch);
+    if (!report.holder.value().empty()) lease->set_holder(uuid_bytes(report.holder.value()));
+    lease->set_incarnation(report.incarnation.value());
   }
+  for (const auto& release : body.released) put(release, to->add_released());
 }
 void put(const raft::Append& body, RaftMessage* out) {
   auto* to = out->mutable_append();
@@ -87,6 +126,7 @@ void put(const raft::Append& body, RaftMessage* out) {
   to->set_commit(body.commit.value());
   to->set_round(body.round.value());
   to->set_sent(ns(body.sent));
+  put(body.lease, to);
 }
 void put(const raft::AppendReply& body, RaftMessage* out) {
   auto* to = out->mutable_append_reply();
@@ -97,6 +137,7 @@ void put(const raft::AppendReply& body, RaftMessage* out) {
   to->set_durable(body.durable.value());
   to->set_round(body.round.value());
   to->set_sent(ns(body.sent));
+  put(body.lease, to);
 }
 void put(const raft::Beat& body, RaftMessage* out) {
   auto* to = out->mutable_beat();
@@ -105,6 +146,7 @@ void put(const raft::Beat& body, RaftMessage* out) {
   to->set_sequence(body.sequence);
   to->set_round(body.round.value());
   for (const auto& heir : body.heirs) to->add_heirs(uuid_bytes(heir.value()));
+  put(body.lease, to);
 }
 void put(const raft::BeatReply& body, RaftMessage* out) {
   auto* to = out->mutable_beat_reply();
@@ -115,8 +157,12 @@ void put(const raft::BeatReply& body, RaftMessage* out) {
   to->set_durable(body.durable.value());
   to->set_disk_full(body.disk_full);
   to->set_damaged(body.damaged);
+  put(body.lease, to);
 }
-void put(const raft::TimeoutNow&, RaftMessage* out) { out->mutable_timeout_now(); }
+void put(const raft::TimeoutNow& body, RaftMessage* out) {
+  auto* to = out->mutable_timeout_now();
+  if (body.release.term != Term(0)) put(body.release, to->mutable_release());
+}
 void put(const raft::SnapshotPiece& body, RaftMessage* out) {
   auto* to = out->mutable_snapshot_piece();
   put(body.meta, to->mutable_meta());
@@ -149,25 +195,39 @@ void put(const raft::Notice& body, RaftMessage* out) {
 }
 
 // Receiver's side.
-raft::Body get(const RaftVoteRequest& in) {
-  return raft::VoteRequest{
+Result<raft::Body> get(const RaftVoteRequest& in) {
+  raft::VoteRequest out{
       .pre = in.pre(), .transfer = in.transfer(), .link_lost = in.link_lost(), .last = get(in.last())};
+  if (auto taken = get(in.released(), &out.released); !taken) return taken.error();
+  return raft::Body(std::move(out));
 }
-raft::Body get(const RaftVoteReply& in) {
+Result<raft::Body> get(const RaftVoteReply& in) {
   raft::VoteReply out{.pre = in.pre(),
                       .granted = in.granted(),
                       .request_term = Term(in.request_term()),
                       .candidate_incarnation = Incarnation(in.candidate_incarnation())};
-  for (const auto& report : in.reports()) {
-    out.reports.push_back({.term = Term(report.term()), .left = Duration(static_cast<std::int64_t>(report.left_ns()))});
+  if (static_cast<std::size_t>(in.reports_size()) > raft::kLeaseReportsMax) {
+    return Error{Code::invalid, "too many leases reported"};
   }
-  return out;
+  for (const auto& report : in.reports()) {
+    if (report.left_ns() > static_cast<std::uint64_t>(raft::kLeaseCapMax.count())) {
+      return Error{Code::invalid, "a lease reported that is longer than any"};
+    }
+    out.reports.push_back({.term = Term(report.term()),
+                           .epoch = report.epoch(),
+                           .left = Duration(static_cast<std::int64_t>(report.left_ns())),
+                           .holder = NodeId(uuid_of(report.holder())),
+                           .incarnation = Incarnation(report.incarnation())});
+  }
+  if (auto taken = get(in.released(), &out.released); !taken) return taken.error();
+  return raft::Body(std::move(out));
 }
 Result<raft::Body> get(const RaftAppend& in) {
   raft::Append out{.previous = get(in.previous()),
                    .commit = Index(in.commit()),
                    .round = raft::Round(in.round()),
-                   .sent = stamp(in.sent())};
+                   .sent = stamp(in.sent()),
+                   .lease = lease_of(in)};
   for (const auto& item : in.entries()) {
     auto entry = get(item);
     if (!entry) return entry.error();
@@ -183,7 +243,8 @@ Result<raft::Body> get(const RaftAppendReply& in) {
                                       .hint_index = Index(in.hint_index()),
                                       .durable = Index(in.durable()),
                                       .round = raft::Round(in.round()),
-                                      .sent = stamp(in.sent())});
+                                      .sent = stamp(in.sent()),
+                                      .lease = lease_of(in)});
 }
 Result<raft::Body> get(const RaftBeat& in) {
   raft::Beat out{.commit = Index(in.commit()),
@@ -192,6 +253,7 @@ Result<raft::Body> get(const RaftBeat& in) {
                  .round = raft::Round(in.round())};
   if (static_cast<std::size_t>(in.heirs_size()) > raft::kMembersMax) return Error{Code::invalid, "too many heirs"};
   for (const auto& heir : in.heirs()) out.heirs.emplace_back(uuid_of(heir));
+  out.lease = lease_of(in);
   return raft::Body(std::move(out));
 }
 raft::Body get(const RaftBeatReply& in) {
@@ -201,7 +263,8 @@ raft::Body get(const RaftBeatReply& in) {
                          .last = Index(in.last()),
                          .durable = Index(in.durable()),
                          .disk_full = in.disk_full(),
-                         .damaged = in.damaged()};
+                         .damaged = in.damaged(),
+                         .lease = lease_of(in)};
 }
 Result<raft::Body> get(const RaftSnapshotPiece& in) {
   auto meta = get(in.meta());
@@ -238,7 +301,11 @@ Result<raft::Body> body_of(const RaftMessage& in) {
     case RaftMessage::kAppendReply: return get(in.append_reply());
     case RaftMessage::kBeat: return get(in.beat());
     case RaftMessage::kBeatReply: return get(in.beat_reply());
-    case RaftMessage::kTimeoutNow: return raft::Body(raft::TimeoutNow{});
+    case RaftMessage::kTimeoutNow: {
+      raft::TimeoutNow out;
+      if (in.timeout_now().has_release()) out.release = get(in.timeout_now().release());
+      return raft::Body(out);
+    }
     case RaftMessage::kSnapshotPiece: return get(in.snapshot_piece());
     case RaftMessage::kSnapshotReply: return get(in.snapshot_reply());
     case RaftMessage::kReadQuery: return raft::Body(raft::ReadQuery{.request = in.read_query().request()});
