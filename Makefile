@@ -35,6 +35,9 @@ test: deps-test ## installs, builds, passes all tests (T=name runs only matching
 sim: everything ## runs 1,000 seeds of the simulator (SEED=42 replays one)
 	@SEED='$(SEED)' tools/sim.sh
 
+mutants: everything ## takes each rule out of the Raft core in turn; the simulator must notice every time
+	@tools/mutants.sh
+
 soak: everything ## the long tests: 200 leader deaths, thread sanitizer, long simulation
 	@JOBS=$(JOBS) tools/soak.sh
 
@@ -50,4 +53,4 @@ bench: build deps-bench ## prints the benchmarks' figures and ratios (docs/bench
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help deps-build deps-test deps-bench build everything up down check test sim soak fuzz tsan bench clean
+.PHONY: help deps-build deps-test deps-bench build everything up down check test sim mutants soak fuzz tsan bench clean
