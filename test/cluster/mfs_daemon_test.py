@@ -413,9 +413,9 @@ def three_masters_of_one_machine_form_a_cluster():
                             f"{listen}{more}")
             return path
 
-        def act(path, action):
-            done = subprocess.run([MASTER, "-c", str(path), action], capture_output=True, text=True, timeout=20)
-            check(done.returncode == 0, f"{path.name} {action}: {done.stderr}")
+        def act(path, *words, code=0):
+            done = subprocess.run([MASTER, "-c", str(path), *words], capture_output=True, text=True, timeout=20)
+            check(done.returncode == code, f"{path.name} {' '.join(words)}: {done.returncode}: {done.stderr}")
 
         def status(address):
             try:
@@ -434,6 +434,10 @@ def three_masters_of_one_machine_form_a_cluster():
             for path in files:
                 act(path, "start")
             wait(lambda s: s.get("IsLeader"), "each alone leads")
+            act(files[0], "stop")
+            act(files[0], "-e", "start", code=1)  # alone it would begin an empty cluster
+            act(files[0], "start")
+            wait(lambda s: s.get("IsLeader"), "each alone leads")
             for address in addresses:
                 write(address, f"HA_ENABLED = 1\nMASTER_HOST = {', '.join(addresses)}\n")
             for path in files:
@@ -441,6 +445,12 @@ def three_masters_of_one_machine_form_a_cluster():
                 time.sleep(0.7)
             wait(lambda s: len(s.get("Peers") or []) == 2 and s.get("Leader"), "no cluster of three")
             check(len({status(address)["Leader"] for address in addresses}) == 1, "two leaders")
+            # Empty, it takes the place of the one that it was.
+            act(files[0], "stop")
+            act(files[0], "-e", "start")
+            check((host.folder / addresses[0] / f"m{host.port['http']}.before-1" / "identity.json").exists(),
+                  "-e keeps nothing of before")
+            wait(lambda s: len(s.get("Peers") or []) == 2 and s.get("Leader"), "an empty master does not come back")
         finally:
             for path in files:
                 subprocess.run([MASTER, "-c", str(path), "kill"], capture_output=True, timeout=20)
