@@ -90,6 +90,9 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   config.on_fatal = [](const std::string& why) { LOG_FATAL("{}", why); };
   // Without a volume nobody can have been given a key.
   config.holds_data = [master = in.master.get()] { return master->cluster_status().max_volume_id.value() != 0; };
+  config.leases_understood = [master = in.master.get()] {
+    return master->cluster_status().feature_level >= master::kLeasesFeatureLevel;
+  };
   auto runtime = master::MasterRuntime::open(config, world.disk, world.clock, world.random, in.master->state_machine());
   if (!runtime) return runtime.error();
   in.runtime = std::move(*runtime);

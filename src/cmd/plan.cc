@@ -346,6 +346,19 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
       runtime.heartbeat_interval = std::min<Duration>(runtime.heartbeat_interval, *runtime.election_timeout / 3);
     }
   }
+  if (const auto lease = flags.string("leaderLease"); lease != "auto") {
+    const auto length = strconv::parse_duration(lease);
+    if (!length || *length < 0s) {
+      return fatal(fmt::format("-{}={}: give \"auto\" or a duration such as 80ms; 0s turns leases off",
+                               flags.full_name("leaderLease"), lease));
+    }
+    runtime.leader_lease = *length;
+  }
+  const auto lease_reads = master::parse_lease_reads(flags.string("leaseReads"));
+  if (!lease_reads) {
+    return fatal(fmt::format("-{}: {}", flags.full_name("leaseReads"), lease_reads.error().what()));
+  }
+  runtime.lease_reads = *lease_reads;
   if (const auto valid = master::validate(runtime); !valid) return valid.error();
   plan.options.heartbeat_interval = runtime.heartbeat_interval;
 

@@ -197,6 +197,19 @@ TEST_F(Plans, AHeartbeatAboveAThirdOfTheElectionTimeoutIsRefused) {
   EXPECT_FALSE(master({})->runtime.election_timeout.has_value());
 }
 
+TEST_F(Plans, LeasesOfTheLeaderAreAutoUnlessTold) {
+  EXPECT_FALSE(master({})->runtime.leader_lease);
+  EXPECT_EQ(master({})->runtime.lease_reads, master::LeaseReads::automatic);
+  EXPECT_EQ(master({"-leaderLease=2s", "-leaseReads=on"})->runtime.leader_lease, 2s);
+  EXPECT_EQ(master({"-leaderLease=2s", "-leaseReads=on"})->runtime.lease_reads, master::LeaseReads::on);
+  EXPECT_EQ(master({"-leaderLease=0s"})->runtime.leader_lease, 0s);
+  EXPECT_EQ(fault(master({"-leaderLease=soon"})),
+            "-leaderLease=soon: give \"auto\" or a duration such as 80ms; 0s turns leases off");
+  EXPECT_EQ(fault(master({"-leaseReads=yes"})), "-leaseReads: \"yes\" is none of auto, on, off");
+  EXPECT_FALSE(master({"-leaderLease=50ms"}).ok());  // two heartbeats take longer
+  EXPECT_TRUE(master({"-leaderLease=50ms", "-heartbeatInterval=25ms"}).ok());
+}
+
 TEST(FreeSpaceText, IsAPercentageUpTo100AndBytesBeyond) {
   EXPECT_EQ(parse_free_space("15")->percent, 15);
   EXPECT_EQ(parse_free_space("0.5")->percent, 0.5);

@@ -69,6 +69,9 @@ constexpr Flag kMaster[] = {
     {"metrics.intervalSeconds", integer, "15", "seconds between two pushes to -metrics.address", inert},
     {"electionTimeout", duration, "0s", "a leader not heard of for this long is replaced; 0: adapted to the network, near 100ms on a LAN"},
     {"heartbeatInterval", duration, "33ms", "how often the leader is heard of; at most a third of -electionTimeout"},
+    {"leaderLease", string, "auto", "for this long after a heartbeat a leader answers reads of the masters' state without asking; "
+                                    "auto: just under the silence timeout, 80ms; 0s: never"},
+    {"leaseReads", string, "auto", "on, off, or auto: on, but off on a virtual machine, whose clocks may be stopped with it"},
     {"raftHashicorp", boolean, "false", "no effect: there is one implementation of Raft here", inert},
     {"raftBootstrap", boolean, "false", "no effect: state is never deleted at start"},
     {"resumeState", boolean, "true", "no effect: state is never deleted at start"},

@@ -18,6 +18,7 @@ Duration read_clock(clockid_t id) {
 Instant boot_now() { return Instant(read_clock(CLOCK_BOOTTIME)); }
 
 Instant SystemClock::now() const { return boot_now(); }
+Instant SystemClock::raw() const { return Instant(read_clock(CLOCK_MONOTONIC_RAW)); }
 WallTime SystemClock::wall() const { return WallTime(read_clock(CLOCK_REALTIME)); }
 
 SystemClock& system_clock() {

@@ -8,6 +8,7 @@ namespace holdfast::io::posix {
 class SystemClock final : public Clock {
  public:
   [[nodiscard]] Instant now() const override;
+  [[nodiscard]] Instant raw() const override;
   [[nodiscard]] WallTime wall() const override;
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "model/address.h"
+#include "service/master/lease_policy.h"
 
 namespace holdfast::master {
 
@@ -32,6 +33,13 @@ struct RuntimeConfig {
   // -electionTimeout: a leader silent for longer is held for lost. Empty: adaptive, 100 ms to 2 s.
   std::optional<Duration> election_timeout;
   Duration heartbeat_interval = 33ms;  // above a third of election_timeout: refused by validate()
+
+  // -leaderLease, empty for auto, 0 for none; -leaseReads (lease_policy.h).
+  std::optional<Duration> leader_lease;
+  LeaseReads lease_reads = LeaseReads::automatic;
+  // Whether every master understands leases, as the feature level in the replicated state says: only then the leader turns
+  // them on. Empty: false.
+  std::function<bool()> leases_understood;
 
   // What this build understands; tests of mixed versions raise it.
   std::uint32_t feature_level = 1;

@@ -44,6 +44,20 @@ struct MemberView {
   std::optional<Duration> silent_for;  // since its last message; empty: never heard
 };
 
+// Leases (docs/leases.md) as this master knows of them; all zero while they are off. Instants are on io::Clock::now(), by
+// the clock that ends first; they may be a little old, so they are for people, not for reads.
+struct LeaseView {
+  Duration cap{};     // the longest that may be granted; 0: leases are off
+  Duration length{};  // leading: asked for; 0: this master reads by rounds
+  std::uint64_t epoch = 0;
+  std::optional<Instant> held_until;     // leading, and holding one
+  std::optional<Instant> commits_from;   // leading: nothing is committed before, an earlier lease may still run
+  bool clocks_apart = false;             // this machine's clocks differ in speed: no lease is held here
+  std::uint64_t reads_by_lease = 0;      // since the start
+  std::uint64_t reads_in_wait = 0;
+  std::uint64_t reads_by_round = 0;
+};
+
 // One moment of the group, never changed after it is published.
 struct View {
   ClusterId cluster_id;  // empty until bootstrap is over
@@ -60,6 +74,7 @@ struct View {
   // it are used only when their own entry has been committed and applied (so: always ask the registry, never the log).
   Index commit_at_election;
   std::vector<MemberView> members;   // self included
+  LeaseView lease;
   std::string last_change;           // one line: who leads and why it changed
   std::string waiting_for;           // bootstrap: "localhost:9335 has not answered yet"; empty otherwise
 

@@ -45,6 +45,13 @@ struct Metrics {
   metrics::Gauge& snapshots_sent = metrics::process().gauge("holdfast_raft_snapshots_sent_total", "snapshots sent");
   metrics::Gauge& silence =
       metrics::process().gauge("holdfast_raft_silence_timeout_seconds", "silence after which a leader counts as lost");
+  metrics::Gauge& lease_held = metrics::process().gauge("holdfast_raft_lease_held", "1 while this leader holds a lease");
+  metrics::Gauge& lease_waits = metrics::process().gauge("holdfast_raft_lease_waits_total",
+                                                         "elections won here that waited for an earlier lease");
+  metrics::Gauge& reads_by_lease =
+      metrics::process().gauge("holdfast_raft_reads_by_lease_total", "reads confirmed by the lease");
+  metrics::Gauge& reads_by_round =
+      metrics::process().gauge("holdfast_raft_reads_by_round_total", "reads confirmed by asking a majority");
   metrics::Histogram& commit_time = metrics::process().histogram(
       "holdfast_raft_commit_seconds", "from proposal to applied, at the leader", {}, metrics::kDiskFirstBound);
 };
@@ -122,7 +129,7 @@ Status RaftHost::begin(ClusterId cluster, std::unique_ptr<storage::RaftStore> st
   raft::Options core = options_.core;
   core.self = options_.self;
   core.incarnation = options_.incarnation;
-  core_.emplace(core, std::move(start), clock_.now());
+  core_.emplace(core, std::move(start), raft::Time(clock_.now(), clock_.raw()));
   log_ = std::make_unique<LogThread>(
       std::move(store), clock_,
       LogThread::Hooks{.send =
@@ -339,10 +346,11 @@ void RaftHost::run() {
     wait(wake_at);
     if (stopping_ || failed_) break;
     auto inputs = take_inputs();
-    const Instant now = clock_.now();
+    const raft::Time time(clock_.now(), clock_.raw());  // after the inputs: see Core::step
+    const Instant now = time.boot;
     note_disk(now, &inputs);
     note_senders(inputs, now);
-    auto out = core_->step(now, inputs);
+    auto out = core_->step(time, inputs);
     wake_at = std::min(out.wake_at, now + 1h);
     const bool beat = std::any_of(out.messages_now.begin(), out.messages_now.end(), [](const raft::Message& message) {
       return std::holds_alternative<raft::Beat>(message.body);
@@ -408,6 +416,13 @@ void RaftHost::handle(raft::Output out) {
   const auto before = status_;
   status_ = core_->status();
   if (out.leadership) tell(*out.leadership);
+  if (status_.counters.waits != before.counters.waits) {
+    LOG_INFO("commits nothing for up to {} ms: an earlier leader's lease may still run",
+             milliseconds(status_.lease.wait_left) + 1);
+  }
+  if (status_.lease.clocks_apart && !before.lease.clocks_apart && status_.lease.cap > Duration(0)) {
+    LOG_WARNING("the clocks of this machine differ in speed: no reads by lease until they agree");
+  }
   if (out.configuration) {
     transport_->configure(*out.configuration);
     Guard guard(mutex_);
@@ -527,6 +542,22 @@ void RaftHost::tell(const raft::LeadershipChange& change) {
   }
 }
 
+LeaseView RaftHost::make_lease_view(Instant now) const {
+  const auto& lease = status_.lease;
+  LeaseView view{.cap = lease.cap,
+                 .length = lease.asked,
+                 .epoch = lease.epoch,
+                 .clocks_apart = lease.clocks_apart,
+                 .reads_by_lease = status_.counters.reads_by_lease,
+                 .reads_in_wait = status_.counters.reads_in_wait,
+                 .reads_by_round = status_.counters.reads_by_round};
+  const auto& until = lease.held.until;
+  const auto left = std::min(until.boot - now, until.raw - clock_.raw());
+  if (left > Duration(0)) view.held_until = now + left;
+  if (lease.wait_left > Duration(0)) view.commits_from = now + lease.wait_left;
+  return view;
+}
+
 std::shared_ptr<const View> RaftHost::make_view() const {
   const Instant now = clock_.now();
   auto view = std::make_shared<View>();
@@ -542,6 +573,7 @@ std::shared_ptr<const View> RaftHost::make_view() const {
   view->applied = applied_;
   view->commit_at_election = status_.commit_at_election;
   view->last_change = last_change_;
+  view->lease = make_lease_view(now);
   const auto infos = transport_->peers();
   for (const auto& member : core_->configuration().members()) {
     MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .term = status_.term};
@@ -604,6 +636,10 @@ void RaftHost::publish(bool changed) {
   m.quorum_lost.set(static_cast<double>(status_.counters.quorum_lost));
   m.snapshots_sent.set(static_cast<double>(status_.counters.snapshots_sent));
   m.silence.set(seconds(status_.silence_timeout));
+  m.lease_held.set(make_lease_view(now).held_until ? 1 : 0);
+  m.lease_waits.set(static_cast<double>(status_.counters.waits));
+  m.reads_by_lease.set(static_cast<double>(status_.counters.reads_by_lease + status_.counters.reads_in_wait));
+  m.reads_by_round.set(static_cast<double>(status_.counters.reads_by_round));
 }
 
 std::shared_ptr<const View> RaftHost::view() const {

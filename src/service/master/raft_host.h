@@ -124,6 +124,7 @@ class RaftHost final : public Consensus {
   void consider_snapshot();
   void publish(bool changed);
   std::shared_ptr<const View> make_view() const;
+  LeaseView make_lease_view(Instant now) const;
   void tell(const raft::LeadershipChange& change);
   void fail(const std::string& why);
   void end_all_proposals();

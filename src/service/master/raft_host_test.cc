@@ -203,6 +203,7 @@ class RaftHostTest : public ::testing::Test {
     ASSERT_TRUE(opened.ok()) << opened.error().what();
     raft::Options core;
     core.silence_min = core.silence_default = silence_;
+    core.lease_length = 100ms;  // not before the configuration has a cap
     member.wire = std::make_unique<Wire>(network_, member.id);
     member.host = std::make_unique<RaftHost>(RaftHost::Options{.self = member.id,
                                                                .incarnation = Incarnation(++member.starts),
@@ -275,6 +276,29 @@ TEST_F(RaftHostTest, CommandsAreCommittedEverywhereAndAnswered) {
   EXPECT_TRUE(soon([&] {
     return std::all_of(members_.begin(), members_.end(), [&](const auto& member) { return has(*member, "x"); });
   }));
+}
+
+TEST_F(RaftHostTest, ALeaderHoldsALeaseOnceTheConfigurationAllowsItAndHandsItOver) {
+  ASSERT_TRUE(commit("x"));
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  EXPECT_FALSE(first->host->view()->lease.held_until);
+  ASSERT_TRUE(soon([&] {
+    std::promise<Status> done;
+    first = leader();
+    first->host->change(raft::SetLeaseCap{200ms}, [&](const Status& status) { done.set_value(status); });
+    return done.get_future().get().ok();
+  }));
+  ASSERT_TRUE(soon([&] { return leader()->host->view()->lease.held_until.has_value(); }));
+  first = leader();
+  EXPECT_EQ(first->host->view()->lease.cap, 200ms);
+  EXPECT_EQ(first->host->view()->lease.length, 100ms);
+  first->host->transfer(std::nullopt, [](const Status&) {});
+  auto* second = leader(first);
+  ASSERT_NE(second, nullptr);
+  ASSERT_TRUE(commit("y"));
+  EXPECT_TRUE(soon([&] { return leader()->host->view()->lease.held_until.has_value(); }));
+  EXPECT_TRUE(soon([&] { return leader() == first || !first->host->view()->lease.held_until; }));
 }
 
 // Every batch that the state machine's bounds allow fits into one entry, in the log of every member and on the wire.

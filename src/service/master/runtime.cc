@@ -158,6 +158,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void meet_listed(Instant now, Duration interval);
   void ask_to_join(Instant now);
   void announce_addresses(const View& view);
+  void turn_on_leases(const View& view);
   void keep_members();
   void tell(Instant now, const std::string& what);
   void compare_with_peers();
@@ -207,6 +208,8 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::set<std::string> told_ HOLDFAST_GUARDED_BY(mutex_);
   std::size_t join_attempt_ HOLDFAST_GUARDED_BY(mutex_) = 0;
   std::string was_called_ HOLDFAST_GUARDED_BY(mutex_);   // the address of the last start, if it was another
+  LeasePolicy leases_;  // constant after open
+  std::atomic<bool> changing_leases_{false};
   bool readdressing_ HOLDFAST_GUARDED_BY(mutex_) = false;  // a change of address is being committed
   bool joining_ HOLDFAST_GUARDED_BY(mutex_) = false;     // takes part, is no member yet
   bool awake_ HOLDFAST_GUARDED_BY(mutex_) = false;
@@ -323,6 +326,9 @@ void Runtime::make_host() {
   core.silence_min = std::max(kSilenceMin, 3 * config_.heartbeat_interval);
   core.silence_default = std::max(core.silence_default, core.silence_min);
   if (config_.election_timeout) core.silence_default = *config_.election_timeout;
+  leases_ = lease_policy(config_.leader_lease, config_.lease_reads, config_.election_timeout, clock_may_stop());
+  if (!leases_.remark.empty()) LOG_INFO("{}", leases_.remark);
+  core.lease_length = leases_.length;
   // What the core hands out must fit into the segment in reserve (core/raft/core.h, DiskChanged).
   core.append_bytes_max = std::min<std::size_t>(core.append_bytes_max, config_.segment_bytes / 8);
   core.proposals_bytes_max = config_.segment_bytes / 2;
@@ -780,6 +786,7 @@ Duration Runtime::member_turn(Instant now) {
   keep_members();
   Duration wait = kIdleInterval;
   if (view->is_leader()) announce_addresses(*view);
+  if (view->is_leader()) turn_on_leases(*view);
   if (const auto interval = listed_interval(*configuration)) {
     meet_listed(now, *interval);
     wait = std::min(wait, *interval);
@@ -912,6 +919,21 @@ void Runtime::announce_addresses(const View& view) {
     });
     return;
   }
+}
+
+// A leader whose leases would be longer than the configuration allows has it allow them, once every master understands.
+// It never lowers what another may need.
+void Runtime::turn_on_leases(const View& view) {
+  if (leases_.cap <= view.lease.cap || !config_.leases_understood || !config_.leases_understood()) return;
+  if (changing_leases_.exchange(true)) return;
+  host_->change(raft::SetLeaseCap{leases_.cap}, [this](const Status& status) {
+    if (status) {
+      LOG_INFO("leaders answer reads by leases of up to {} ms from now on", milliseconds(leases_.cap));
+    } else {
+      LOG_V(1, "leases: {}", status.error().what());
+    }
+    changing_leases_ = false;
+  });
 }
 
 // The members last known are where to dial after the next start.
@@ -1157,6 +1179,7 @@ Status validate(const RuntimeConfig& config) {
                      std::to_string(milliseconds(*config.election_timeout)) +
                      " ms: a single lost heartbeat would look like a lost leader. Shorten the one or lengthen the other"};
   }
+  if (auto done = validate_lease(config.leader_lease, config.heartbeat_interval); !done) return done;
   if (config.segment_bytes < 4 * kEntryBytesMax) return Error{Code::invalid, "log segments must hold at least 4 MiB"};
   if (config.peers.size() > raft::kMembersMax) {
     return Error{Code::invalid, "-peers names more than " + std::to_string(raft::kMembersMax) + " masters"};
