@@ -49,7 +49,7 @@ constexpr Option kMaster[] = {
     {"MASTER_PORT", integer, "9420", "port where masters find each other and chunkservers come to; with HA_ENABLED the "
      "same one on all masters", at_start, {}, 1, kPortMax},
     {"LEADER_LEASE_DURATION", seconds, "2", "how long a leader may answer reads by itself after a majority was last heard",
-     at_start, {}, 1, 60},
+     at_start, {}, 1, 10},
     {"DNS_REFRESH_TIME", seconds, "5", "how often MASTER_HOST is resolved again; when that fails the last answer stays",
      at_start, {}, 1, kDay},
 
