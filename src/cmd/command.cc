@@ -46,6 +46,11 @@ constexpr Command kCommands[] = {
      "  single point of failure. Flags of the master begin with -master., those of the volume server with -volume.; the\n"
      "  others are for both.",
      declare_server, run_server},
+    {"shell", "shell -master=<host:port>,<host:port>,<host:port>", "give the masters commands, line by line",
+     "Reads commands from the terminal, or from its input when that is none: `echo cluster.raft.ps | weed shell`. One\n"
+     "  master that answers is enough: changes go to the leader, whoever that is by then. `;` separates commands on a\n"
+     "  line, `help` lists them. Answers go to stdout, errors to stderr; a command that fails does not stop the next.",
+     declare_shell, run_shell},
     {"upload", "upload -master=localhost:9333 file1 [file2 ...]\n       upload -dir=<folder> -include=*.pdf",
      "store files and print their ids",
      "Asks a master for ids, stores the files at the volume servers it names, and prints a line of JSON with name, URL,\n"
@@ -64,7 +69,7 @@ constexpr std::string_view kFuture[] = {
     "admin", "autocomplete", "autocomplete.uninstall", "backup", "compact", "export", "filer", "filer.backup",
     "filer.cat", "filer.copy", "filer.meta.backup", "filer.meta.scan", "filer.meta.tail", "filer.remote.gateway",
     "filer.remote.sync", "filer.replicate", "filer.sync", "filer.sync.verify", "fix", "fuse", "iam", "mini", "mount",
-    "mq.agent", "mq.broker", "mq.kafka.gateway", "s3", "shell", "update", "webdav", "sftp", "worker"};
+    "mq.agent", "mq.broker", "mq.kafka.gateway", "s3", "update", "webdav", "sftp", "worker"};
 
 }  // namespace
 

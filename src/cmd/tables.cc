@@ -216,6 +216,16 @@ constexpr Flag kDataCenter = {"dataCenter", string, "", "data center this volume
 constexpr Flag kRack = {"rack", string, "", "rack this volume server stands in"};
 constexpr Flag kIdleTimeout = {"idleTimeout", integer, "30", "seconds after which an idle connection is closed"};
 
+constexpr Flag kShell[] = {
+    {"master", string, "", "masters, comma-separated host:port; any one is enough. Empty: as shell.toml says, else "
+                           "localhost:9333"},
+    {"cluster", string, "", "the cluster of shell.toml whose cluster.<name>.master is meant; empty: cluster.default"},
+    {"filer", string, "", "a filer", later, kNoFiler},
+    {"filerGroup", string, "", "the group of filers", later, kNoFiler},
+    {"debug", boolean, "false", "print more on the way", inert},
+    kOptions,
+};
+
 constexpr Flag kUpload[] = {
     {"master", string, "localhost:9333", "masters, comma-separated host:port; any one is enough"},
     {"dir", string, "", "upload all files below this folder instead of the ones named"},
@@ -348,6 +358,7 @@ void declare_server(FlagSet& flags) {
   flags.add(kOptions);
 }
 
+void declare_shell(FlagSet& flags) { flags.add(kShell); }
 void declare_upload(FlagSet& flags) { flags.add(kUpload); }
 void declare_download(FlagSet& flags) { flags.add(kDownload); }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Masters come and go, as real processes: begun one by one with the commands of the cheat sheet, started again without
--peers.
+-peers; added, removed, replaced and handed over by the shell while files are written.
 
 Each story of the beginning is told twice: on this machine (free ports), and with the very commands, ports included, in
 a network namespace that has nothing but loopback. Namespaces need root; without it those stories are skipped.
@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 
-from harness import Client, Failure, Http, NETWORK_ERRORS, Process, WEED, check, free_port, payload, run
+from harness import (Client, Cluster, Failure, Http, Load, NETWORK_ERRORS, Process, WEED, check, free_port, payload,
+                     run)
 
 LOOPBACK_ONLY = "HOLDFAST_TEST_LOOPBACK_ONLY"
 
@@ -230,7 +231,192 @@ def with_nothing_but_loopback():
         sh("ip", "netns", "del", name)
 
 
+# --- the shell, and members changed while files are written ------------------------------------------------------------
+
+def shell(masters, *lines, flags=(), timeout=60):
+    """(stdout, stderr) of the lines given to `weed shell` on its input."""
+    done = subprocess.run([WEED, "-alsologtostderr=false", "shell", f"-master={','.join(masters)}", *flags],
+                          input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=timeout)
+    check(done.returncode == 0, f"the shell ended with {done.returncode}: {done.stderr}")
+    return done.stdout, done.stderr
+
+
+def raft_ps(masters):
+    """{grpc port: (id, suffrage)} as the shell shows them."""
+    out, err = shell(masters, "cluster.raft.ps")
+    check(not err, err)
+    lines = out.splitlines()
+    rows = [re.fullmatch(r"  \* (\S+) \S+:(\d+) \((Leader|Voter|Nonvoter)\)", line) for line in lines[1:]]
+    check(all(rows), f"unexpected lines: {out}")
+    check(lines[0] == f"the raft cluster has {len(rows)} servers", lines[0])
+    return {int(row[2]) - 10000: (row[1], row[3]) for row in rows}
+
+
+def until(what, condition, seconds=15):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (Failure, *NETWORK_ERRORS, ValueError) as error:
+            last = error
+        check(time.monotonic() < end, f"not within {seconds} s: {what} ({last!r})")
+        time.sleep(0.05)
+
+
+def the_shell_reads_lines_and_goes_on_after_errors():
+    with Cluster() as cluster:
+        cluster.wait_writable()
+        ports = cluster.master_ports
+        rows = raft_ps([cluster.masters[1]])
+        check(sorted(rows) == sorted(ports), f"{rows}")
+        leader = cluster.leader()
+        check([p for p, (_, s) in rows.items() if s == "Leader"] == [ports[leader]], f"{rows}, leads {leader}")
+        check(sorted(s for _, s in rows.values()) == ["Leader", "Voter", "Voter"], f"{rows}")
+
+        out, err = shell(cluster.masters, "cluster.raft.ps; nosuch", "volume.balance -apply", "# text",
+                         "cluster.raft.add -nosuch=1", "cluster.raft.remove", "lock; unlock", 'help "cluster.raft.add"',
+                         "volume.list -v=3", "exit", "cluster.raft.ps")
+        check(out.count("the raft cluster has") == 1, f"exit did not end it: {out}")
+        for part in ("unknown command: nosuch\n", "unknown command: volume.balance\n  it comes with a later release",
+                     "unknown command: #\n", "flag provided but not defined: -nosuch\nUsage of cluster.raft.add:\n  -address",
+                     "error: -id must say which master", "error: the masters of this release have no admin lock yet"):
+            check(part in err, f"not on stderr: {part!r}\n{err}")
+        for part in ("  cluster.raft.add\t# adds a master", "Topology volumeSizeLimit:128 MB hdd(volume:", "      DataNode "):
+            check(part in out, f"not on stdout: {part!r}\n{out}")
+        check("volume id:" not in out, "-v=3 shows volumes")
+        for i in range(5):
+            Client(cluster.masters).upload(payload(i, 100), "collection=pictures")
+        out, err = until("five files are reported",
+                         lambda: (lambda o: o if re.search("^Total volumes:.* file_count:5 ", o[0], re.M) else None)(
+                             shell(cluster.masters, "volume.list -collectionPattern=pic*", "collection.list")), 10)
+        check('collection:"pictures"' in out and " collections.\n" in out, out)
+        out, _ = shell(cluster.masters, "cluster.ps")
+        check(all(f":{p}" in out for p in cluster.volume_ports), out)
+        out, _ = shell(cluster.masters, "help")
+        check("  cluster.raft.transferLeader " in out, out)
+
+
+def the_shell_says_when_nobody_leads_and_when_nobody_answers():
+    with Cluster(volumes=0) as cluster:
+        cluster.leader()
+        for process in cluster.master_processes[1:]:
+            process.kill()
+        rows = until("the list without a leader",
+                     lambda: (lambda r: r if not any(s == "Leader" for _, s in r.values()) else None)(
+                         raft_ps(cluster.masters[:1])))
+        check(len(rows) == 3, f"{rows}")
+        begin = time.monotonic()
+        _, err = shell(cluster.masters[:1], "cluster.raft.transferLeader")
+        check("error: the masters have no leader" in err and time.monotonic() - begin < 50, err)
+
+
+def new_master(cluster, peers, name):
+    """Another master, not started; `peers` is what its flag says."""
+    port = free_port()
+    (cluster.folder / name).mkdir()
+    argv = [WEED, "-logtostderr=true", "master", f"-ip={cluster.host}", f"-port={port}", f"-mdir=./{name}",
+            f"-peers={peers}", "-volumeSizeLimitMB=128"]
+    process = Process(name, argv, cluster.folder, {"TMPDIR": str(cluster.folder)})
+    cluster.masters.append(f"{cluster.host}:{port}")
+    cluster.master_ports.append(port)
+    cluster.master_processes.append(process)
+    return len(cluster.masters) - 1
+
+
+def voters(cluster, *, at=None):
+    rows = raft_ps([m for m, p in zip(cluster.masters, cluster.master_processes) if p.alive()] if at is None else at)
+    return sorted(cluster.master_ports.index(p) for p, (_, s) in rows.items() if s != "Nonvoter")
+
+
+def members_change_while_files_are_written():
+    with Cluster() as cluster:
+        cluster.wait_writable()
+        load = Load(cluster.masters[:3], writers=3).start()
+        try:
+            # The lead goes round, to the one named by address and by id, and to the best heir.
+            for turn in range(4):
+                leader = cluster.leader()
+                rows = raft_ps(cluster.masters)
+                other = (leader + 1) % 3
+                port = cluster.master_ports[other]
+                wish = [f"-address={cluster.masters[other]}", f"-id={rows[port][0]}", "",
+                        f"-address={cluster.host}:{port + 10000}"][turn]
+                out, err = shell(cluster.masters, f"cluster.raft.transferLeader {wish}")
+                check(not err and out.startswith(f"leadership went from {cluster.masters[leader]} to "), out + err)
+                now = cluster.leader()
+                check(now == other if wish else now != leader, f"{now} leads after {wish}: {out}")
+
+            # A fourth joins by -peers; a fifth is added as one that only learns, and votes when asked again.
+            fourth = new_master(cluster, cluster.masters[0], "m4")
+            cluster.master_processes[fourth].start()
+            until("the fourth votes", lambda: voters(cluster) == [0, 1, 2, 3])
+            fifth = new_master(cluster, cluster.masters[0] + ",localhost:1", "m5")
+            # It waits for a master that never comes, so it founds nothing; the cluster it names invites it as a learner
+            # that votes later. So take a name only, which no cluster answers.
+            process = cluster.master_processes[fifth]
+            process.argv = [a if not a.startswith("-peers=") else f"-peers={cluster.masters[fifth]},localhost:1"
+                            for a in process.argv]
+            process.start()
+            until("the fifth answers", lambda: Http(1.0).json(cluster.masters[fifth], "/cluster/status"))
+            out, err = shell(cluster.masters[:3], f"cluster.raft.add -id={cluster.masters[fifth]} -voter=false")
+            check(not err, err)
+            until("the fifth learns", lambda: raft_ps(cluster.masters[:3])[cluster.master_ports[fifth]][1] == "Nonvoter")
+            time.sleep(0.5)
+            check(voters(cluster) == [0, 1, 2, 3], "a learner that was not to vote votes")
+            out, err = shell(cluster.masters[:3], f"cluster.raft.add -id={cluster.masters[fifth]}")
+            check(not err, err)
+            until("the fifth votes", lambda: voters(cluster) == [0, 1, 2, 3, 4])
+
+            # Removed: a dead one by address, a living one by id, and the leader, who hands over first.
+            dead = next(i for i in (0, 1, 2) if i != cluster.leader())
+            cluster.master_processes[dead].kill()
+            out, err = shell(cluster.masters, f"cluster.raft.remove -id={cluster.masters[dead]}")
+            check(not err, err)
+            expected = [i for i in range(5) if i != dead]
+            check(voters(cluster) == expected, f"{voters(cluster)}")
+            leader = cluster.leader()
+            out, err = shell(cluster.masters, f"cluster.raft.remove -id={raft_ps(cluster.masters)[cluster.master_ports[leader]][0]}")
+            check(not err, err)
+            until("the removed leader ends", lambda: not cluster.master_processes[leader].alive())
+            check("was removed" in cluster.master_processes[leader].log(), "a removed master does not say so")
+            expected.remove(leader)
+            until("three are left", lambda: voters(cluster) == expected)
+
+            # The dead one returns from its old disk: told that it was removed, it ends and disturbs nobody.
+            before = cluster.leader(among=expected)
+            cluster.master_processes[dead].start()
+            until("the one removed while dead ends", lambda: not cluster.master_processes[dead].alive())
+            check("is not a member of this cluster any more" in cluster.master_processes[dead].log(),
+                  "it does not say that it was removed")
+            check(cluster.leader(among=expected) == before, "the removed one's return changed who leads")
+
+            # Replaced: with its folder emptied it joins as a new member at the same place.
+            shutil.rmtree(cluster.folder / f"m{dead + 1}")
+            (cluster.folder / f"m{dead + 1}").mkdir()
+            cluster.master_processes[dead].argv = [
+                a if not a.startswith("-peers=") else f"-peers={cluster.masters[expected[0]]}"
+                for a in cluster.master_processes[dead].argv]
+            cluster.master_processes[dead].start()
+            expected = sorted(expected + [dead])
+            until("the replaced one votes", lambda: voters(cluster) == expected)
+            # Nobody can be removed so that the others would be no living majority.
+            a, b = [i for i in expected if i != cluster.leader()][:2]
+            cluster.master_processes[a].kill()
+            out, err = shell(cluster.masters, f"cluster.raft.remove -id={cluster.masters[b]}")
+            check(not err or "no majority would be alive" in err, err)
+            cluster.master_processes[a].start()
+            time.sleep(1)
+        finally:
+            load.stop()
+        load.masters = cluster.masters
+        load.verify()
+        print(f"  {len(load.acknowledged)} files written meanwhile, {load.failures} tries failed")
+
+
 if __name__ == "__main__":
     if os.environ.get(LOOPBACK_ONLY):
         run(BEGINNINGS)
-    run(BEGINNINGS + [with_nothing_but_loopback])
+    run(BEGINNINGS + [with_nothing_but_loopback, the_shell_reads_lines_and_goes_on_after_errors,
+                      the_shell_says_when_nobody_leads_and_when_nobody_answers, members_change_while_files_are_written])

@@ -108,6 +108,9 @@ Result<Configuration> Core::Impl::changed(const Change& change) {
   if (next.voter_count() == 0) return Error{Code::refused, "the last voter cannot be removed"};
   if (id == options_.self) {
     start_transfer(std::nullopt);
+    if (!leader()->transfer) {
+      return Error{Code::unavailable, "the leader can only be removed when another voter takes over, and none answers"};
+    }
     return Error{Code::busy, "the leader hands over before it is removed: ask the next one"};
   }
   if (now.is_voter(id) && !live_after(next)) {
@@ -126,7 +129,10 @@ void Core::Impl::on(const ChangeProposed& input) {
   if (disk_ == DiskCondition::full) return refuse(ProposalOutcome::disk_full, "");
   if (!change_possible()) return refuse(ProposalOutcome::busy, "another change of members is under way");
   auto next = changed(input.change);
-  if (!next) return refuse(ProposalOutcome::refused, next.error().what());
+  if (!next) {
+    const bool hands_over = leading->transfer.has_value();  // the leader itself is to be removed
+    return refuse(hands_over ? ProposalOutcome::held : ProposalOutcome::refused, next.error().what());
+  }
   if (*next == configuration()) {
     out_.proposals.push_back({input.tag, ProposalOutcome::committed, term_, configurations_.rbegin()->first, {}});
     return;

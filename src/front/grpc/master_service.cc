@@ -413,8 +413,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     if (!request->target_id().empty() || !request->target_address().empty()) {
       target = member_named(request->target_id(), request->target_address());
       if (!target) {
-        const std::string name = request->target_id() + request->target_address();
-        return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, "no master is called " + name));
+        return answered(context, nobody_called(request->target_id().empty() ? request->target_address()
+                                                                           : request->target_id()));
       }
     }
     const auto leader = master_.leader();
@@ -434,7 +434,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     auto address = member_address(request->id(), request->address());
     if (!address) return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, address.error().what()));
     ServerUnaryReactor* reactor = context->DefaultReactor();
-    runtime_->add_server(*address, [reactor](const Status& status) {
+    runtime_->add_server(*address, request->voter(), [reactor](const Status& status) {
       reactor->Finish(status ? grpc::Status::OK : grpc_status(status.error()));
     });
     return reactor;
@@ -444,10 +444,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                                        const master_pb::RaftRemoveServerRequest* request,
                                        master_pb::RaftRemoveServerResponse*) override {
     if (const auto refused = refuse_change(context)) return answered(context, *refused);
-    const auto id = member_named(request->id(), request->id());
-    if (!id) {
-      return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, "no master is called " + request->id()));
-    }
+    const auto id = member_named(request->id(), "");
+    if (!id) return answered(context, nobody_called(request->id()));
     const master::ClusterStatus status = master_.cluster_status();
     const master::MemberView* member = status.view ? status.view->member(*id) : nullptr;
     if (member != nullptr && member->connected && !request->force()) {
@@ -570,17 +568,29 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     return std::nullopt;
   }
 
-  // A member by its UUID, or by any of its addresses.
+  // A member by its UUID, or by any form of its address: "host:port", "host:port.grpcport", "host:grpcport".
   std::optional<NodeId> member_named(const std::string& id, const std::string& address) const {
     const master::ClusterStatus status = master_.cluster_status();
     if (!status.view) return std::nullopt;
     for (const master::MemberView& member : status.view->members) {
-      if ((!id.empty() && id == text(member.id)) ||
-          (!address.empty() && (address == member.http || address == member.grpc))) {
-        return member.id;
+      if (!id.empty() && id == text(member.id)) return member.id;
+    }
+    for (const auto& name : {id, address}) {
+      const auto parsed = Address::parse(name);
+      for (const master::MemberView& member : status.view->members) {
+        if (parsed && !member.http.empty() && (name == member.grpc || parsed->http() == member.http)) return member.id;
       }
     }
     return std::nullopt;
+  }
+
+  grpc::Status nobody_called(const std::string& name) const {
+    std::string known;
+    const master::ClusterStatus status = master_.cluster_status();
+    if (status.view) {
+      for (const master::MemberView& member : status.view->members) known += (known.empty() ? "" : ", ") + member.http;
+    }
+    return grpc::Status(StatusCode::INVALID_ARGUMENT, "no master is called " + name + "; there are " + known);
   }
 
   // Upstream's shell gives the gRPC address, and as id the HTTP one, sometimes with ".grpcport".

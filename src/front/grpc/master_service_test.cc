@@ -892,6 +892,16 @@ TEST(MasterService, MembersAreChangedByTheAllowedAtTheLeaderOnly) {
   EXPECT_NE(remove(false).error_message().find("is connected"), std::string::npos);
   EXPECT_TRUE(remove(true).ok());
   EXPECT_EQ(runtime.removed, NodeId(Uuid{1, 2}));
+  for (const char* name : {"127.0.0.1:9334", "127.0.0.1:9334.19334", "127.0.0.1:19334"}) {
+    runtime.removed.reset();
+    grpc::ClientContext named;
+    master_pb::RaftRemoveServerRequest request;
+    request.set_id(name);
+    request.set_force(true);
+    master_pb::RaftRemoveServerResponse response;
+    EXPECT_TRUE(node.stub->RaftRemoveServer(&named, request, &response).ok()) << name;
+    EXPECT_EQ(runtime.removed, NodeId(Uuid{1, 2})) << name;
+  }
 
   grpc::ClientContext context;
   master_pb::RaftAddServerRequest add;
@@ -899,6 +909,10 @@ TEST(MasterService, MembersAreChangedByTheAllowedAtTheLeaderOnly) {
   add.set_address("127.0.0.1:19335");
   master_pb::RaftAddServerResponse added;
   EXPECT_TRUE(node.stub->RaftAddServer(&context, add, &added).ok());
+  EXPECT_EQ(runtime.added, "127.0.0.1:9335 (learner)");
+  add.set_voter(true);
+  grpc::ClientContext again;
+  EXPECT_TRUE(node.stub->RaftAddServer(&again, add, &added).ok());
   EXPECT_EQ(runtime.added, "127.0.0.1:9335");
 
   allowed = false;

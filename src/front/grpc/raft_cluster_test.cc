@@ -588,7 +588,7 @@ TEST_F(RaftCluster, AServerIsAddedByAnOperator) {
   fourth.config.peers = {fourth.config.self, {.host = "127.0.0.1", .port = free_port(), .grpc_port = free_port()}};
   ASSERT_TRUE(fourth.start().ok());
   std::promise<Status> done;
-  leader()->runtime->add_server(fourth.config.self, [&](Status status) { done.set_value(std::move(status)); });
+  leader()->runtime->add_server(fourth.config.self, true, [&](Status status) { done.set_value(std::move(status)); });
   const auto status = done.get_future().get();
   EXPECT_TRUE(status.ok()) << status.error().what();
   EXPECT_TRUE(voters_are(4));

@@ -213,8 +213,8 @@ class FakeRuntime final : public master::MasterRuntime {
     transferred_to = target;
     done({});
   }
-  void add_server(const Address& address, std::function<void(Status)> done) override {
-    added = text(address);
+  void add_server(const Address& address, bool voter, std::function<void(Status)> done) override {
+    added = text(address) + (voter ? "" : " (learner)");
     done({});
   }
   void remove_server(NodeId id, std::function<void(Status)> done) override {

@@ -75,8 +75,10 @@ Error error_of(const raft::ProposalDone& done) {
   switch (done.outcome) {
     case raft::ProposalOutcome::committed: break;
     case raft::ProposalOutcome::not_leader: return {Code::not_leader, "this master does not lead"};
-    case raft::ProposalOutcome::held: return {Code::busy, "leadership is being handed over"};
-    case raft::ProposalOutcome::busy: return {Code::busy, "too many changes are under way"};
+    case raft::ProposalOutcome::held:
+      return {Code::busy, done.text.empty() ? "leadership is being handed over" : done.text};
+    case raft::ProposalOutcome::busy:
+      return {Code::busy, done.text.empty() ? "too many changes are under way" : done.text};
     case raft::ProposalOutcome::too_large: return {Code::invalid, "too large for one log entry"};
     case raft::ProposalOutcome::disk_full: return {Code::no_space, "the disk of the masters' log is full"};
     case raft::ProposalOutcome::refused: return {Code::refused, done.text};

@@ -116,7 +116,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void transfer_leadership(std::optional<NodeId> target, std::function<void(Status)> done) override {
     host_->transfer(target, std::move(done));
   }
-  void add_server(const Address& address, std::function<void(Status)> done) override;
+  void add_server(const Address& address, bool voter, std::function<void(Status)> done) override;
   void remove_server(NodeId id, std::function<void(Status)> done) override {
     host_->change(raft::RemoveMember{id}, std::move(done));
   }
@@ -976,18 +976,30 @@ void Runtime::compare_with_peers() {
            missing, extra.empty() ? "" : (missing.empty() ? " named, join when new:" : "; named, join when new:"), extra);
 }
 
-void Runtime::add_server(const Address& address, std::function<void(Status)> done) {
+void Runtime::add_server(const Address& address, bool voter, std::function<void(Status)> done) {
   RaftGreeting greeting;
   greet(&greeting);
-  calls_.meet(text(address), greeting, [this, done = std::move(done)](Result<RaftGreeting> answer) {
-    if (!answer) return done(answer.error());
+  calls_.meet(text(address), greeting, [this, voter, at = text(address),
+                                        done = std::move(done)](Result<RaftGreeting> answer) {
+    if (!answer) {
+      return done(Error{answer.error().code(), "the master at " + at + " does not answer (" + answer.error().what() +
+                                                   "): start it first, with -peers naming one of this cluster; then it "
+                                                   "joins by itself"});
+    }
     const auto who = answer_of(*answer);
     const auto cluster = host_->view()->cluster_id;
     if (!who.cluster.value().empty() && who.cluster != cluster) {
+      const bool lone = who.configuration.members().size() == 1 && !who.holds_data;
       return done(Error{Code::refused, "the master at " + who.address + " belongs to another cluster, " +
-                                           text(who.cluster) + ": stop it and remove its member folder first"});
+                                           text(who.cluster) +
+                                           (lone ? ", which it founded by itself and which holds nothing: start it again "
+                                                   "with -peers=" + text(config_.self) + ", and it joins this one"
+                                                 : ": stop it, remove its member folder and start it again")});
     }
-    host_->change(raft::AddMember{{.id = who.node, .address = who.address, .voter = false, .promote = true}}, done);
+    const auto configuration = host_->configuration();
+    const auto* member = configuration ? configuration->find(who.node) : nullptr;
+    if (member != nullptr && voter && !member->voter) return host_->change(raft::PromoteMember{who.node}, done);
+    host_->change(raft::AddMember{{.id = who.node, .address = who.address, .voter = false, .promote = voter}}, done);
   });
 }
 

@@ -69,9 +69,10 @@ class MasterRuntime {
   virtual void transfer_leadership(std::optional<NodeId> target, std::function<void(Status)> done) = 0;
 
   // Changes of members asked for by an operator (RaftAddServer, RaftRemoveServer): at the leader, answered when
-  // committed. add_server calls the address and takes whoever answers there, without state, as a learner that becomes
-  // a voter.
-  virtual void add_server(const Address& address, std::function<void(Status)> done) = 0;
+  // committed. add_server calls the address and takes whoever answers there, without state, as a learner; it becomes a
+  // voter when it has caught up, if `voter` says so, else it stays one that receives everything and counts for nothing.
+  // A member that is there already only changes from the one into the other, never back.
+  virtual void add_server(const Address& address, bool voter, std::function<void(Status)> done) = 0;
   virtual void remove_server(NodeId id, std::function<void(Status)> done) = 0;
 };
 

@@ -1,0 +1,187 @@
+#include "client/admin_client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <chrono>
+#include <thread>
+
+#include "api/convert.h"
+#include "api/master.grpc.pb.h"
+#include "client/channel.h"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr Duration kAttemptMax = std::chrono::seconds(10);     // a hand-over and a change of members need an answer each
+constexpr Duration kPause = std::chrono::milliseconds(50);     // between two looks for a leader
+
+}  // namespace
+
+struct AdminClient::Stub {
+  std::unique_ptr<master_pb::Seaweed::Stub> rpc;
+};
+
+AdminClient::AdminClient(MasterClient& masters, Duration patience) : masters_(masters), patience_(patience) {}
+AdminClient::~AdminClient() = default;
+
+AdminClient::Stub& AdminClient::stub(const Address& address) {
+  auto& place = stubs_[address.grpc()];
+  if (!place) place = std::make_unique<Stub>(Stub{master_pb::Seaweed::NewStub(make_channel(address))});
+  return *place;
+}
+
+Status AdminClient::once(const Address& address, const CallOnce& call) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::duration_cast<std::chrono::microseconds>(std::min(kAttemptMax, patience_)));
+  const grpc::Status status = call(stub(address), &context);
+  if (status.ok()) return {};
+  return error_of(status, /*sent=*/!is_surely_unsent(status));
+}
+
+Status AdminClient::at_leader(const CallOnce& call, bool again) {
+  const auto until = steady_clock::now() + patience_;
+  Error last(Code::unavailable, "no master answers");
+  for (;;) {
+    const auto configuration = masters_.configuration();
+    if (!configuration) {
+      last = configuration.error();
+    } else if (const auto leader = Address::parse(configuration->leader); !leader) {
+      last = Error(Code::unavailable, "the masters have no leader: a majority of them must be alive");
+    } else {
+      const Status status = once(*leader, call);
+      if (status) return status;
+      const Code code = status.error().code();
+      last = status.error();
+      const bool passes = code == Code::not_leader || code == Code::unavailable || code == Code::busy ||
+                          (code == Code::outcome_unknown && again);
+      if (!passes) return last;
+    }
+    if (steady_clock::now() >= until) return last;
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+Result<std::vector<RaftServer>> AdminClient::raft_servers() {
+  const auto configuration = masters_.configuration();
+  if (!configuration) return configuration.error();
+  std::vector<Address> places;
+  if (const auto leader = Address::parse(configuration->leader)) places.push_back(*leader);
+  for (const auto& address : masters_.masters()) places.push_back(address);
+  Error last(Code::unavailable, "no master answers");
+  for (const auto& place : places) {
+    master_pb::RaftListClusterServersResponse response;
+    const Status status = once(place, [&](Stub& stub, grpc::ClientContext* context) {
+      return stub.rpc->RaftListClusterServers(context, {}, &response);
+    });
+    if (!status) {
+      last = status.error();
+      continue;
+    }
+    std::vector<RaftServer> servers;
+    for (const auto& server : response.cluster_servers()) {
+      servers.push_back({server.id(), server.address(), server.suffrage(), server.isleader()});
+    }
+    return servers;
+  }
+  return last;
+}
+
+Status AdminClient::add_raft_server(const std::string& id, const std::string& grpc_address, bool voter) {
+  master_pb::RaftAddServerRequest request;
+  request.set_id(api::utf8(id));
+  request.set_address(api::utf8(grpc_address));
+  request.set_voter(voter);
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::RaftAddServerResponse response;
+        return stub.rpc->RaftAddServer(context, request, &response);
+      },
+      /*again=*/true);
+}
+
+Status AdminClient::remove_raft_server(const std::string& id) {
+  master_pb::RaftRemoveServerRequest request;
+  request.set_id(api::utf8(id));
+  request.set_force(true);
+  bool maybe_done = false;
+  const Status status = at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::RaftRemoveServerResponse response;
+        const auto answer = stub.rpc->RaftRemoveServer(context, request, &response);
+        // Asked again after a broken link: then it may be gone, and not to be found is what was wanted.
+        if (maybe_done && answer.error_code() == grpc::StatusCode::INVALID_ARGUMENT) return grpc::Status::OK;
+        maybe_done = maybe_done || (!answer.ok() && !is_surely_unsent(answer));
+        return answer;
+      },
+      /*again=*/true);
+  return status;
+}
+
+Result<LeadershipMove> AdminClient::transfer_leadership(const std::string& id, const std::string& grpc_address) {
+  master_pb::RaftLeadershipTransferRequest request;
+  request.set_target_id(api::utf8(id));
+  request.set_target_address(api::utf8(grpc_address));
+  LeadershipMove move;
+  const Status status = at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::RaftLeadershipTransferResponse response;
+        const auto answer = stub.rpc->RaftLeadershipTransfer(context, request, &response);
+        move = {response.previous_leader(), response.new_leader()};
+        return answer;
+      },
+      /*again=*/false);
+  if (!status) return status.error();
+  return move;
+}
+
+Result<std::vector<ClusterNode>> AdminClient::cluster_nodes(const std::string& type) {
+  master_pb::ListClusterNodesRequest request;
+  request.set_client_type(api::utf8(type));
+  std::vector<ClusterNode> nodes;
+  const Status status = at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::ListClusterNodesResponse response;
+        const auto answer = stub.rpc->ListClusterNodes(context, request, &response);
+        nodes.clear();
+        for (const auto& node : response.cluster_nodes()) {
+          nodes.push_back({node.address(), node.version(), node.data_center(), node.rack()});
+        }
+        return answer;
+      },
+      /*again=*/true);
+  if (!status) return status.error();
+  return nodes;
+}
+
+Result<std::vector<std::string>> AdminClient::collections() {
+  master_pb::CollectionListRequest request;
+  request.set_include_normal_volumes(true);
+  request.set_include_ec_volumes(true);
+  std::vector<std::string> names;
+  const Status status = at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::CollectionListResponse response;
+        const auto answer = stub.rpc->CollectionList(context, request, &response);
+        names.clear();
+        for (const auto& collection : response.collections()) names.push_back(collection.name());
+        return answer;
+      },
+      /*again=*/true);
+  if (!status) return status.error();
+  return names;
+}
+
+Status AdminClient::volume_list(master_pb::VolumeListResponse* response) {
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        response->Clear();
+        return stub.rpc->VolumeList(context, {}, response);
+      },
+      /*again=*/true);
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,83 @@
+// AdminClient: what an operator's tool asks of the masters and has them do (`shell`).
+//
+// A change goes to the leader, which is looked for again when it moved or died meanwhile. Changes of members name what is
+// wanted, so that asking twice is harmless: a broken link is answered by asking the next leader. A hand-over is not: then
+// the Error is outcome_unknown, and who leads now is the answer.
+//
+// Waits for its answers. Not thread-safe.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "client/master_client.h"
+
+namespace grpc {
+class ClientContext;
+class Status;
+}  // namespace grpc
+namespace master_pb {
+class ListClusterNodesResponse;
+class VolumeListResponse;
+}  // namespace master_pb
+
+namespace holdfast::client {
+
+struct RaftServer {
+  std::string id;        // as its masters name it: a UUID here
+  std::string address;   // host:grpcport
+  std::string suffrage;  // "Voter" or "Nonvoter"
+  bool is_leader = false;
+};
+
+struct LeadershipMove {
+  std::string from;  // host:port; "" if there was none
+  std::string to;
+};
+
+struct ClusterNode {
+  std::string address;
+  std::string version;
+  std::string data_center;
+  std::string rack;
+};
+
+class AdminClient {
+ public:
+  // `masters` outlives this. No call takes much longer than `patience`, elections included.
+  AdminClient(MasterClient& masters, Duration patience);
+  ~AdminClient();
+
+  // By the leader, or by any master that answers when there is none: the list is then as that one last knew it.
+  Result<std::vector<RaftServer>> raft_servers();
+  // A master is named by its address ("host:port", "host:port.grpcport"), the one that is there by its id as well.
+  Status add_raft_server(const std::string& id, const std::string& grpc_address, bool voter);
+  Status remove_raft_server(const std::string& id);
+  // To the named one, or without a name to the best heir.
+  Result<LeadershipMove> transfer_leadership(const std::string& id, const std::string& grpc_address);
+
+  // `type`: "filer", "broker", "s3". Of the leader.
+  Result<std::vector<ClusterNode>> cluster_nodes(const std::string& type);
+  Result<std::vector<std::string>> collections();
+  // All that the leader knows of data centers, racks, servers and volumes.
+  Status volume_list(master_pb::VolumeListResponse* response);
+
+ private:
+  struct Stub;
+  using CallOnce = std::function<grpc::Status(Stub&, grpc::ClientContext*)>;
+  Stub& stub(const Address& address);
+  Status once(const Address& address, const CallOnce& call);
+  // `again`: whether a request that may have taken effect is put to the next leader.
+  Status at_leader(const CallOnce& call, bool again);
+
+  MasterClient& masters_;
+  const Duration patience_;
+  std::map<std::string, std::unique_ptr<Stub>> stubs_;  // by host:grpcport
+};
+
+}  // namespace holdfast::client
