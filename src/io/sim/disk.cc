@@ -279,25 +279,30 @@ Status SimDisk::remove(const std::string& given) {
   return {};
 }
 
+namespace {
+
+// `from` becomes `to`; a folder takes along what is in it.
+template <typename Names, typename Node>
+void move_name(Names& names, const std::string& from, const std::string& to, const Node& node) {
+  std::vector<std::pair<std::string, Node>> moved = {{to, node}};
+  for (auto it = names.lower_bound(from + "/"); it != names.end() && it->first.starts_with(from + "/");) {
+    moved.emplace_back(to + it->first.substr(from.size()), it->second);
+    it = names.erase(it);
+  }
+  names.erase(from);
+  for (auto& [path, child] : moved) names[path] = child;
+}
+
+}  // namespace
+
 Status SimDisk::rename(const std::string& given_from, const std::string& given_to) {
   const std::string from = plain(given_from);
   const std::string to = plain(given_to);
   const auto node = find(from);
   if (!node) return Error{Code::not_found, "rename " + from + ": No such file"};
   if (auto may = changing("rename " + from); !may) return may;
-  if (node->is_folder) {
-    std::vector<std::pair<std::string, std::shared_ptr<Node>>> inside;
-    for (const auto& [path, child] : names_) {
-      if (path.starts_with(from + "/")) inside.emplace_back(path, child);
-    }
-    for (auto& [path, child] : inside) {
-      set_name(to + path.substr(from.size()), child);
-      set_name(path, nullptr);
-    }
-  }
-  // One change of the journal, so that no crash sees neither name or both.
-  names_.erase(from);
-  names_[to] = node;
+  // One change of the journal, so that no crash sees neither name or both, nor half of a folder.
+  move_name(names_, from, to, node);
   changes_.push_back({from + '\0' + to, node});
   return {};
 }
@@ -312,8 +317,7 @@ Status SimDisk::sync_dir(const std::string& given) {
     const auto& change = changes_[i];
     const auto split = change.path.find('\0');
     if (split != std::string::npos) {
-      durable_.erase(change.path.substr(0, split));
-      durable_[change.path.substr(split + 1)] = change.node;
+      move_name(durable_, change.path.substr(0, split), change.path.substr(split + 1), change.node);
     } else if (change.node) {
       durable_[change.path] = change.node;
     } else {
