@@ -415,8 +415,104 @@ def members_change_while_files_are_written():
         print(f"  {len(load.acknowledged)} files written meanwhile, {load.failures} tries failed")
 
 
+def a_changed_ip_heals_itself():
+    """One master is called otherwise at its next start, then all of them at once: the others, the volume servers and the
+    next start without -peers all know."""
+    with Cluster() as cluster:
+        cluster.wait_writable()
+        load = Load(cluster.masters, writers=2).start()
+        try:
+            def rename(process, ip):
+                process.argv = [f"-ip={ip}" if a.startswith("-ip=") else a for a in process.argv]
+
+            def known_as(i, name):
+                def seen():
+                    return all(f"{name}:{cluster.master_ports[i]}." in " ".join(
+                        Http(1.0).json(m, "/cluster/status")[1].get("Peers", []))
+                        for j, m in enumerate(cluster.masters) if j != i)
+                until(f"master {i + 1} is known as {name}", seen)
+            for i in (cluster.leader(), (cluster.leader() + 1) % 3):
+                process = cluster.master_processes[i]
+                process.stop()
+                rename(process, "127.0.0.1")
+                process.argv = without_peers(process.argv)
+                process.start()
+                known_as(i, "127.0.0.1")
+                cluster.leader()
+            # All at once, with the new list; the volume servers stay as they are.
+            for process in cluster.master_processes:
+                process.stop()
+            for process in cluster.master_processes:
+                rename(process, "127.0.0.2")
+                process.argv = without_peers(process.argv) + [
+                    "-peers=" + ",".join(f"127.0.0.2:{p}" for p in cluster.master_ports)]
+                process.start()
+            cluster.masters = [f"127.0.0.2:{p}" for p in cluster.master_ports]
+            for i in range(3):
+                known_as(i, "127.0.0.2")
+            cluster.leader()
+            # From disk alone.
+            for process in cluster.master_processes:
+                process.stop()
+                process.argv = without_peers(process.argv)
+            for process in cluster.master_processes:
+                process.start()
+            cluster.leader()
+        finally:
+            load.stop()
+        load.masters = cluster.masters
+        until("an upload under the new names", lambda: Client(cluster.masters).upload(b"x"))
+        load.verify()
+
+
+def a_longer_list_after_a_stop_brings_the_new_ones_in():
+    with Cluster() as cluster:
+        cluster.wait_writable()
+        fid = Client(cluster.masters).upload(payload(1, 100))
+        for process in cluster.master_processes:
+            process.stop()
+        for name in ("m4", "m5"):
+            new_master(cluster, "", name)
+        for process in cluster.master_processes:
+            process.argv = without_peers(process.argv) + ["-peers=" + ",".join(cluster.masters)]
+            process.start()
+        until("five vote", lambda: voters(cluster) == [0, 1, 2, 3, 4])
+        log = "".join(p.log() for p in cluster.master_processes[:3])
+        check("-peers differs from the stored members" in log, "no line tells the difference")
+        for i in (0, 1):
+            cluster.master_processes[i].kill()
+        client = Client(cluster.masters[2:])
+        until("an upload with two of five lost", lambda: client.upload(b"x"))
+        check(client.read(fid) == payload(1, 100), "reads back wrong")
+
+
+def a_strangers_master_is_refused_in_words():
+    with Cluster() as cluster, Cluster(masters=1, volumes=1) as stranger:
+        cluster.wait_writable()
+        stranger.wait_writable()
+        fid = Client(stranger.masters).upload(payload(1, 100))
+        process = stranger.master_processes[0]
+        process.stop()
+        process.argv = without_peers(process.argv) + [f"-peers={cluster.masters[0]}"]
+        process.start()
+        until("it says what to do", lambda: "Both may hold files, so they cannot become one" in process.log())
+        check(len(raft_ps(cluster.masters)) == 3, "a stranger became a member")
+        until("its own files", lambda: Client(stranger.masters).read(fid) == payload(1, 100))
+        _, err = shell(cluster.masters, f"cluster.raft.add -id={stranger.masters[0]}")
+        check("belongs to another cluster" in err, err)
+        check(len(raft_ps(cluster.masters)) == 3, "a stranger was added")
+        # One that holds nothing is told how to come.
+        lone = new_master(cluster, "none", "m4")
+        cluster.master_processes[lone].start()
+        until("it leads itself", lambda: Http(1.0).json(cluster.masters[lone], "/cluster/status")[1].get("IsLeader"))
+        _, err = shell(cluster.masters[:3], f"cluster.raft.add -id={cluster.masters[lone]}")
+        check("which it founded by itself and which holds nothing: start it again with -peers=" in err, err)
+
+
 if __name__ == "__main__":
     if os.environ.get(LOOPBACK_ONLY):
         run(BEGINNINGS)
     run(BEGINNINGS + [with_nothing_but_loopback, the_shell_reads_lines_and_goes_on_after_errors,
-                      the_shell_says_when_nobody_leads_and_when_nobody_answers, members_change_while_files_are_written])
+                      the_shell_says_when_nobody_leads_and_when_nobody_answers, members_change_while_files_are_written,
+                      a_changed_ip_heals_itself, a_longer_list_after_a_stop_brings_the_new_ones_in,
+                      a_strangers_master_is_refused_in_words])
