@@ -34,6 +34,13 @@ constexpr Command kCommands[] = {
      "Will answer lookups from a copy of the masters' map without being one of them. This build does not do it yet:\n"
      "  every master answers lookups by itself, leading or not.",
      declare_master_follower, run_master_follower},
+    {"recover", "recover -mdir=<folder> -port=9333",
+     "go on with what one master holds when the majority is gone for good",
+     "For a stopped master whose cluster can never have a majority again: the disks of the others are lost. Says what\n"
+     "  this one knows and what may be lost, asks, and makes it a new cluster that has taken over the volumes of the old;\n"
+     "  2^40 file keys are skipped, so that no id is given twice. Old masters that come back are told to stop. The files\n"
+     "  of before are kept beside. Refused while the master runs, and when a majority can be reached.",
+     declare_recover, run_recover},
     {"scaffold", "scaffold -config=[mfsmaster|mfschunkserver|mfsmetalogger|mfshdd] [-output=<folder>]",
      "print commented samples of settings",
      "Prints a sample of a settings file of mfsmaster, mfschunkserver or mfsmetalogger: every option with its default, its\n"

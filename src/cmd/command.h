@@ -41,6 +41,7 @@ int run_master(const Call& call);
 int run_master_follower(const Call& call);
 int run_volume(const Call& call);
 int run_server(const Call& call);
+int run_recover(const Call& call);
 int run_shell(const Call& call);
 int run_upload(const Call& call);
 int run_download(const Call& call);

@@ -216,6 +216,13 @@ constexpr Flag kDataCenter = {"dataCenter", string, "", "data center this volume
 constexpr Flag kRack = {"rack", string, "", "rack this volume server stands in"};
 constexpr Flag kIdleTimeout = {"idleTimeout", integer, "30", "seconds after which an idle connection is closed"};
 
+constexpr Flag kRecover[] = {
+    {"mdir", string, "", "the `folder` that the master was started with; of server its -master.dir, or the first of -dir"},
+    {"port", integer, "9333", "the port of the master: its own folder is m<port> below -mdir"},
+    {"yes", boolean, "false", "do not ask"},
+    kOptions,
+};
+
 constexpr Flag kShell[] = {
     {"master", string, "", "masters, comma-separated host:port; any one is enough. Empty: as shell.toml says, else "
                            "localhost:9333"},
@@ -358,6 +365,7 @@ void declare_server(FlagSet& flags) {
   flags.add(kOptions);
 }
 
+void declare_recover(FlagSet& flags) { flags.add(kRecover); }
 void declare_shell(FlagSet& flags) { flags.add(kShell); }
 void declare_upload(FlagSet& flags) { flags.add(kUpload); }
 void declare_download(FlagSet& flags) { flags.add(kDownload); }

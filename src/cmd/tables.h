@@ -14,6 +14,7 @@ void declare_master(FlagSet& flags);
 void declare_master_follower(FlagSet& flags);
 void declare_volume(FlagSet& flags);
 void declare_server(FlagSet& flags);
+void declare_recover(FlagSet& flags);
 void declare_shell(FlagSet& flags);
 void declare_upload(FlagSet& flags);
 void declare_download(FlagSet& flags);

@@ -285,6 +285,28 @@ Result<Answer> Registry::apply(const RaiseGeneration& command) {
   return Answer{state_.generation.value(), 0};
 }
 
+Status Registry::succeed(ClusterId successor) {
+  if (state_.cluster_id.value().empty()) return Error(Code::refused, "nothing was ever agreed on in this cluster");
+  if (state_.cluster_id == successor) return invalid("a cluster cannot succeed itself");
+  const auto known = std::find(state_.adopted_clusters.begin(), state_.adopted_clusters.end(), state_.cluster_id);
+  if (known == state_.adopted_clusters.end()) {
+    if (state_.adopted_clusters.size() >= kAdoptedClustersMax) {
+      return Error(Code::no_space, "the volumes of " + std::to_string(kAdoptedClustersMax) + " clusters were taken over");
+    }
+    state_.adopted_clusters.push_back(state_.cluster_id);
+  }
+  state_.cluster_id = successor;
+  // Of those that are gone; who goes on is a member that never was before, and reserves keys of its own.
+  state_.holders.clear();
+  state_.members.clear();
+  state_.generation = state_.generation.next();
+  if (state_.next_key.value() <= kAdoptedKeyMax) raise_floor(state_.next_key.value() + kKeySkipOfSuccessor);
+  if (state_.max_volume_id.value() <= kAdoptedVolumeIdMax) {
+    state_.max_volume_id = state_.max_volume_id + kVolumeIdSkipOfSuccessor;
+  }
+  return {};
+}
+
 // ---- checkpoints ---------------------------------------------------------------------------------------------------
 
 std::string Registry::encode_state() const {

@@ -42,6 +42,11 @@ constexpr std::uint64_t kAdoptedKeyMax = 1ull << 63;   // above it a key is take
 constexpr std::uint64_t kKeyMax = ~0ull - kKeySkip;    // the counter never passes it
 constexpr std::uint64_t kKeyBlockMax = 1ull << 26;     // in one reservation
 constexpr std::uint32_t kVolumeIdSkip = 128;           // skipped when masters were lost: volumes they made unseen by us
+// Skipped by succeed(). What the lost masters did last is not known at all: they may have adopted folders, each of which
+// moved their counter by kKeySkip past its keys, and reserved blocks there. Two to the fortieth is beyond what any number
+// of such steps does; where a folder itself holds larger keys, Topology::uncovered_key() goes twice the usual way past them.
+constexpr std::uint64_t kKeySkipOfSuccessor = 1ull << 40;
+constexpr std::uint32_t kVolumeIdSkipOfSuccessor = 4096;  // as many as can be unsettled
 constexpr std::uint32_t kAdoptedVolumeIdMax = 1u << 31;
 constexpr std::uint32_t kVolumeIdMax = 0xfffffffe;
 constexpr std::uint32_t kVolumeIdsPerCommandMax = 1024;
@@ -202,6 +207,12 @@ class Registry final : public StateMachine {
   std::uint64_t digest() const override;
   Checkpoint checkpoint() const override;
   Status restore(const Checkpoint& checkpoint) override;
+
+  // The state with which a cluster goes on whose majority is gone for good (service/master/recovery.h): it is `successor`
+  // from now on, has taken over the volumes of the one it was, is a generation further, and has skipped the keys and volume
+  // ids that those who are gone may have given out. No entry of a log: nobody is left to agree with. Refused when the state
+  // belongs to no cluster, or too many clusters' volumes were taken over already.
+  Status succeed(ClusterId successor);
 
  private:
   struct Session {

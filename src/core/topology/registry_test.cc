@@ -202,6 +202,41 @@ TEST(Registry, AVolumeServerThatObeyedALaterGenerationShowsThatStateWasLost) {
   EXPECT_GE(log.state().key_floor.value(), 101 + kKeySkip);
 }
 
+TEST(Registry, ASuccessorOfALostMajorityTakesOverItsVolumesAndGivesNothingTwice) {
+  Log log;
+  EXPECT_EQ(log.registry.succeed(kTheirs).error().code(), Code::refused);  // there is nothing to succeed yet
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.apply(reserve(kA, 1, 100)).ok());
+  ASSERT_TRUE(log.apply(AllocateVolumeIds{7}).ok());
+  ASSERT_TRUE(log.apply(adopt(kOurs, 1, 50, 3, 1)).ok());
+  ASSERT_TRUE(log.apply(AnnounceMember{kA, Incarnation(1), Uuid{1, 1}, "a:1", "a:2", "a:1", 1}).ok());
+  const RegistryState before = log.state();
+
+  EXPECT_EQ(log.registry.succeed(kOurs).error().code(), Code::invalid);
+  EXPECT_EQ(log.state(), before);
+  ASSERT_TRUE(log.registry.succeed(kTheirs).ok());
+  const auto& after = log.state();
+  EXPECT_EQ(after.cluster_id, kTheirs);
+  EXPECT_EQ(after.generation, before.generation.next());
+  EXPECT_EQ(after.next_key.value(), before.next_key.value() + kKeySkipOfSuccessor);
+  EXPECT_EQ(after.key_floor, after.next_key);
+  EXPECT_EQ(after.max_volume_id.value(), before.max_volume_id.value() + kVolumeIdSkipOfSuccessor);
+  EXPECT_TRUE(after.holders.empty());
+  EXPECT_TRUE(after.members.empty());
+  EXPECT_EQ(*after.dirs, *before.dirs);
+  EXPECT_EQ(*after.unsettled, *before.unsettled);
+  EXPECT_TRUE(after.may_adopt(kOurs));
+  EXPECT_FALSE(after.may_adopt(kOthers));
+
+  // It goes on as any state does: through a checkpoint, and with the first entries of the new leader.
+  Registry again;
+  ASSERT_TRUE(again.restore(log.registry.checkpoint()).ok());
+  EXPECT_EQ(again.state(), after);
+  EXPECT_TRUE(log.apply(InitCluster{kTheirs}).ok());
+  EXPECT_FALSE(log.apply(InitCluster{kOurs}).ok());
+  EXPECT_GE(log.apply(reserve(kB, 1, 10))->first, before.next_key.value() + kKeySkipOfSuccessor);
+}
+
 TEST(Registry, AnotherClusterIdIsRefusedForEver) {
   Log log;
   ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());

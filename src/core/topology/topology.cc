@@ -569,6 +569,11 @@ std::vector<AdoptDirs> Topology::pending_adoptions(std::size_t limit) const {
       // A key that is taken for corrupt must not hide the largest good one.
       if (info->max_key.value() <= kAdoptedKeyMax) command.max_key = std::max(command.max_key, info->max_key);
     }
+    // As in uncovered_key().
+    const bool of_lost_masters = server->cluster_id != ClusterId() && server->cluster_id != registry_.cluster_id;
+    if (command.has_volumes && of_lost_masters && command.max_key.value() <= kAdoptedKeyMax - kKeySkip) {
+      command.max_key = command.max_key + kKeySkip;
+    }
     command.dirs = server->dirs;
     commands.push_back(std::move(command));
     if (commands.size() >= limit) break;
@@ -588,6 +593,11 @@ NeedleId Topology::uncovered_key() const {
   }
   for (const auto& [id, server] : servers_) {
     if (server->folders_adopted && !server->keys_covered) consider(server->max_file_key);
+  }
+  // Masters that were lost may have seen this key too, moved their counter past it by the usual step, and given out keys
+  // from there that nobody has written yet.
+  if (largest != NeedleId() && !registry_.adopted_clusters.empty() && largest.value() <= kAdoptedKeyMax - kKeySkip) {
+    largest = largest + kKeySkip;
   }
   return largest;
 }

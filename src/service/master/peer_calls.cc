@@ -67,6 +67,37 @@ void PeerCalls::join(const std::string& address, const RaftGreeting& greeting,
   });
 }
 
+std::map<std::string, RaftGreeting> PeerCalls::ask(const std::set<std::string>& places, const RaftGreeting& greeting,
+                                                   io::Clock& clock, Duration patience) {
+  struct Round {
+    Mutex mutex;
+    Condition ended;
+    std::size_t open HOLDFAST_GUARDED_BY(mutex) = 0;
+    std::map<std::string, RaftGreeting> answers HOLDFAST_GUARDED_BY(mutex);
+  };
+  auto round = std::make_shared<Round>();
+  {
+    Guard guard(round->mutex);
+    round->open = places.size();
+  }
+  for (const auto& place : places) {
+    meet(place, greeting, [round, place](Result<RaftGreeting> answer) {
+      Guard guard(round->mutex);
+      --round->open;
+      if (answer) round->answers.emplace(place, std::move(*answer));
+      round->ended.notify_all();
+    });
+  }
+  const Instant until = clock.now() + patience;
+  Guard guard(round->mutex);
+  while (round->open > 0) {
+    const Duration left = until - clock.now();
+    if (left <= Duration(0)) break;
+    (void)round->ended.wait_for(round->mutex, left);
+  }
+  return round->answers;
+}
+
 void PeerCalls::stop() {
   Guard guard(mutex_);
   stopping_ = true;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "io/clock.h"
 
 namespace grpc {
 class ClientContext;
@@ -32,6 +34,10 @@ class PeerCalls {
   // once, whatever a channel remembers.
   void meet(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<RaftGreeting>)> done);
   void join(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<RaftJoinReply>)> done);
+
+  // Who answers at these places within `patience`; waits for it.
+  std::map<std::string, RaftGreeting> ask(const std::set<std::string>& places, const RaftGreeting& greeting,
+                                          io::Clock& clock, Duration patience);
 
   // Cancels what is under way and waits for its end; later calls do nothing.
   void stop();

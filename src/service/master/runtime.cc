@@ -34,6 +34,7 @@ constexpr Duration kFirstWordPatience = 300ms; // how long a master asks others 
 constexpr Duration kNamesPatience = 1s;        // for the resolver, where a start needs to know whom -peers means
 constexpr Duration kNamesPatienceOfMembers = 100ms;  // where it only helps to know
 constexpr Duration kForeignInterval = 5s;      // between looks at listed masters of another cluster
+constexpr std::size_t kSupersededMax = 64;     // clusters one after the other, each of which lost its majority
 constexpr Duration kListedInterval = 300ms;    // between looks at listed masters that are no members (below kLoneWait)
 // A master that was given no -peers listens this long for a cluster that knows its address before it founds its own:
 // the members of such a cluster redial a lost member at least every 300 ms (kRedialMax, and gRPC's jitter on it).
@@ -94,6 +95,13 @@ bool may_hold_data(const storage::RaftStore::Opened& opened, std::uint32_t featu
   return registry.state().max_volume_id != VolumeId();
 }
 
+// For a member of `lost`, whose place `successor` has taken.
+std::string recovered_text(ClusterId lost, ClusterId successor, const std::string& at) {
+  return "cluster " + text(lost) + " lost its majority and an operator had it go on as cluster " + text(successor) +
+         " without this master: the one at " + at + " is of that. What this one holds is void; to bring it back as a new "
+         "member remove its member folder and start it again with -peers=" + at;
+}
+
 class Runtime final : public MasterRuntime, public LinkAcceptor {
  public:
   Runtime(RuntimeConfig config, io::Disk& disk, io::Clock& clock, io::Random& random, topology::StateMachine& state)
@@ -148,7 +156,6 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   Status take_part(storage::RaftStore::Opened opened);
   Status refuse_copy();
   Status give_up_lone_cluster();
-  std::map<std::string, RaftGreeting> ask(const std::set<std::string>& places, const RaftGreeting& greeting);
   Status found(ClusterId cluster, const raft::Configuration& configuration);
   Status enter(const Entrance& entrance);
 
@@ -169,6 +176,9 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void consider_invitation(const RaftGreeting& from);
   void greet(RaftGreeting* greeting);
   bool foreign(const RaftGreeting& from, RaftGreeting* answer);
+  std::string superseded_by(const RaftGreeting& from) HOLDFAST_REQUIRES(mutex_);
+  bool heed(const RaftGreeting& from);
+  void meet_former(Instant now);
   bool pause(Duration duration);
   void nudge();
   void fatal(const std::string& why);
@@ -206,6 +216,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::string join_at_ HOLDFAST_GUARDED_BY(mutex_);      // the leader's address, as told by a member
   std::string join_answer_ HOLDFAST_GUARDED_BY(mutex_);  // why we are not in yet
   std::set<std::string> told_ HOLDFAST_GUARDED_BY(mutex_);
+  std::set<ClusterId> superseded_heard_ HOLDFAST_GUARDED_BY(mutex_);  // from members of ours; kept with the members
   std::size_t join_attempt_ HOLDFAST_GUARDED_BY(mutex_) = 0;
   std::string was_called_ HOLDFAST_GUARDED_BY(mutex_);   // the address of the last start, if it was another
   LeasePolicy leases_;  // constant after open
@@ -219,6 +230,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   Instant began_ = kDistantPast;
   Instant met_at_ = kDistantPast;
   Instant joined_at_ = kDistantPast;
+  Instant former_met_at_ = kDistantPast;
   Instant told_at_ = kDistantPast;
 };
 
@@ -250,6 +262,11 @@ Status Runtime::open_state() {
     return Error{identity.error().code(),
                  identity.error().what() + ". Restore the file, or remove the folder " + folder_ +
                      ": then this master joins the others as a new member"};
+  }
+  if (identity && !identity->recovering.empty()) {
+    return Error{Code::refused, "a recovery of " + folder_ + " was begun and did not end: run `recover -mdir=" +
+                                    config_.folder + " -port=" + std::to_string(config_.self.port) +
+                                    "` again, it goes on where it was"};
   }
   Guard guard(mutex_);
   if (!identity) {
@@ -388,44 +405,13 @@ Status Runtime::refuse_copy() {
   }
   RaftGreeting greeting;
   greet(&greeting);
-  for (const auto& [place, answer] : ask(places, greeting)) {
+  for (const auto& [place, answer] : calls_.ask(places, greeting, clock_, kFirstWordPatience)) {
     if (answer.node() != greeting.node() || answer.process() == greeting.process()) continue;
     return Error{Code::refused, "the master at " + place + " runs with the identity of " + folder_ +
                                     ": this folder is a copy of its folder. Remove " + folder_ +
                                     " and start again: then this master joins as a new member"};
   }
   return {};
-}
-
-// Who answers at these places within kFirstWordPatience.
-std::map<std::string, RaftGreeting> Runtime::ask(const std::set<std::string>& places, const RaftGreeting& greeting) {
-  struct Round {
-    Mutex mutex;
-    Condition ended;
-    std::size_t open HOLDFAST_GUARDED_BY(mutex) = 0;
-    std::map<std::string, RaftGreeting> answers HOLDFAST_GUARDED_BY(mutex);
-  };
-  auto round = std::make_shared<Round>();
-  {
-    Guard guard(round->mutex);
-    round->open = places.size();
-  }
-  for (const auto& place : places) {
-    calls_.meet(place, greeting, [round, place](Result<RaftGreeting> answer) {
-      Guard guard(round->mutex);
-      --round->open;
-      if (answer) round->answers.emplace(place, std::move(*answer));
-      round->ended.notify_all();
-    });
-  }
-  const Instant until = clock_.now() + kFirstWordPatience;
-  Guard guard(round->mutex);
-  while (round->open > 0) {
-    const Duration left = until - clock_.now();
-    if (left <= Duration(0)) break;
-    (void)round->ended.wait_for(round->mutex, left);
-  }
-  return round->answers;
 }
 
 // A master that was once started without -peers has founded a cluster of its own. When -peers names masters of another
@@ -453,7 +439,7 @@ Status Runtime::give_up_lone_cluster() {
     greeting.set_phase(RAFT_PHASE_NEW);
   }
   std::map<std::string, Answer> answers;
-  for (const auto& [place, answer] : ask(places, greeting)) answers.emplace(place, answer_of(answer));
+  for (const auto& [place, answer] : calls_.ask(places, greeting, clock_, kFirstWordPatience)) answers.emplace(place, answer_of(answer));
   const auto target = cluster_to_join(own, answers);
   if (!target) return {};
   Guard guard(mutex_);
@@ -509,7 +495,14 @@ Status Runtime::take_part(storage::RaftStore::Opened opened) {
         PeerLinks::Hooks{.received = [this](std::vector<raft::Message> messages) { host_->received(std::move(messages)); },
                          .lost = [this](NodeId peer) { host_->link_lost(peer); },
                          .greet = [this](RaftGreeting* greeting) { greet(greeting); },
-                         .greeted = [this](const RaftGreeting&) { nudge(); },
+                         .greeted =
+                             [this](const RaftGreeting& from) {
+                               {
+                                 Guard guard(mutex_);
+                                 for (const auto& id : from.superseded()) superseded_heard_.emplace(uuid_of(id));
+                               }
+                               nudge();
+                             },
                          .must_stop =
                              [this](const std::string& why) {
                                host_->silence();
@@ -738,6 +731,7 @@ void Runtime::meet_listed(Instant now, Duration interval) {
   greet(&greeting);
   for (const auto& name : names) {
     calls_.meet(name, greeting, [this, name](Result<RaftGreeting> answer) {
+      if (answer && heed(*answer)) return;
       std::shared_ptr<PeerLinks> links;
       bool news = false;
       std::optional<Answer> heard;
@@ -784,6 +778,7 @@ Duration Runtime::member_turn(Instant now) {
     return kJoinInterval;
   }
   keep_members();
+  meet_former(now);
   Duration wait = kIdleInterval;
   if (view->is_leader()) announce_addresses(*view);
   if (view->is_leader()) turn_on_leases(*view);
@@ -799,6 +794,29 @@ Duration Runtime::member_turn(Instant now) {
     wait = kHintInterval;
   }
   return wait;
+}
+
+// Members of a cluster whose place this one has taken may be up again somewhere, and do not know it yet.
+void Runtime::meet_former(Instant now) {
+  if (now < former_met_at_ + kForeignInterval && former_met_at_ != kDistantPast) return;
+  former_met_at_ = now;
+  std::vector<std::string> places;
+  {
+    Guard guard(mutex_);
+    for (const auto& place : identity_.former) {
+      const bool is_member = std::any_of(identity_.members.begin(), identity_.members.end(),
+                                         [&](const auto& member) { return same_address(member.address, place); });
+      if (!is_member) places.push_back(place);
+    }
+  }
+  if (places.empty()) return;
+  RaftGreeting greeting;
+  greet(&greeting);
+  for (const auto& place : places) {
+    calls_.meet(place, greeting, [this](Result<RaftGreeting> answer) {
+      if (answer) heed(*answer);
+    });
+  }
 }
 
 // How often to call the listed masters that are no members: those without state are invited by that. Empty: there are none.
@@ -823,6 +841,11 @@ void Runtime::tell_of_foreign(const std::string& name, ClusterId theirs) {
   const bool holds_data = !config_.holds_data || config_.holds_data();
   Guard guard(mutex_);
   if (!told_.insert("foreign " + name + text(theirs)).second) return;
+  if (std::find(identity_.superseded.begin(), identity_.superseded.end(), theirs) != identity_.superseded.end()) {
+    LOG_WARNING("the master at {} still belongs to cluster {}, in whose place this one, {}, is since a recovery: it is told "
+                "to stop", name, text(theirs), text(identity_.cluster));
+    return;
+  }
   std::string advice = "Name masters of one cluster only";
   if (lone && !holds_data) {
     advice = "Nothing is stored under this one, which it founded by itself: start it again with the same -peers, and it "
@@ -941,14 +964,27 @@ void Runtime::keep_members() {
   const auto configuration = host_->configuration();
   if (!configuration) return;
   storage::Identity identity;
+  bool is_news = false;
+  bool others = false;
   {
     Guard guard(mutex_);
-    if (identity_.members == configuration->members()) return;
+    const auto known = [&](ClusterId id) {
+      return std::find(identity_.superseded.begin(), identity_.superseded.end(), id) != identity_.superseded.end();
+    };
+    for (const auto id : std::exchange(superseded_heard_, {})) {
+      if (known(id) || identity_.superseded.size() >= kSupersededMax) continue;
+      identity_.superseded.push_back(id);
+      is_news = true;
+    }
+    others = identity_.members != configuration->members();
+    if (!others && !is_news) return;
     identity_.members = configuration->members();
     identity = identity_;
   }
-  LOG_INFO("members: {}", raft::text(*configuration));
-  if (const auto warning = even_count_warning(configuration->voter_count()); !warning.empty()) LOG_WARNING("{}", warning);
+  if (others) LOG_INFO("members: {}", raft::text(*configuration));
+  if (const auto warning = even_count_warning(configuration->voter_count()); others && !warning.empty()) {
+    LOG_WARNING("{}", warning);
+  }
   if (auto done = storage::store_identity(disk_, identity_path(), identity); !done) {
     LOG_WARNING("members last known: {}", done.error().what());
   }
@@ -1027,6 +1063,7 @@ void Runtime::greet(RaftGreeting* greeting) {
     return;
   }
   greeting->set_cluster(uuid_bytes(identity_.cluster.value()));
+  for (const auto& id : identity_.superseded) greeting->add_superseded(uuid_bytes(id.value()));
   greeting->set_phase(joining_ ? RAFT_PHASE_JOINING : RAFT_PHASE_MEMBER);
   if (!identity_.founding.empty()) greeting->set_founding(raft::encode(identity_.founding));
   if (configuration) {
@@ -1057,11 +1094,48 @@ void Runtime::consider_invitation(const RaftGreeting& from) {
   nudge();
 }
 
+// Why this member must stop now that it has heard of `from`; empty: it need not.
+std::string Runtime::superseded_by(const RaftGreeting& from) {
+  if (links_ == nullptr || from.cluster().empty() || from.cluster() == uuid_bytes(identity_.cluster.value())) return "";
+  const ClusterId theirs(uuid_of(from.cluster()));
+  std::set<ClusterId> gone;
+  for (const auto& id : from.superseded()) gone.emplace(uuid_of(id));
+  if (gone.contains(identity_.cluster)) return recovered_text(identity_.cluster, theirs, from.address());
+  const auto& ours = identity_.superseded;
+  const bool twice = std::any_of(ours.begin(), ours.end(), [&](ClusterId id) { return gone.contains(id); });
+  if (!twice || identity_.cluster < theirs) return "";
+  return "two masters were recovered from one lost cluster, and each began another: this one cluster " +
+         text(identity_.cluster) + ", the one at " + from.address() + " cluster " + text(theirs) +
+         ". Only that one may go on: remove " + folder_ + " and start this master again with -peers=" + from.address() +
+         "; then it joins as a new member";
+}
+
+bool Runtime::heed(const RaftGreeting& from) {
+  std::string why;
+  {
+    Guard guard(mutex_);
+    why = superseded_by(from);
+  }
+  if (why.empty()) return false;
+  host_->silence();
+  fatal(why);
+  return true;
+}
+
 // Whether `from` belongs to another cluster than ours; then the answer says so, and once our log.
 bool Runtime::foreign(const RaftGreeting& from, RaftGreeting* answer) {
   Guard guard(mutex_);
   if (from.cluster().empty() || links_ == nullptr || from.cluster() == uuid_bytes(identity_.cluster.value())) return false;
   const ClusterId theirs(uuid_of(from.cluster()));
+  if (std::find(identity_.superseded.begin(), identity_.superseded.end(), theirs) != identity_.superseded.end()) {
+    answer->set_refusal(recovered_text(theirs, identity_.cluster, identity_.self));
+    answer->set_must_stop(true);
+    if (told_.insert(from.cluster() + from.address()).second && told_.size() < 1000) {
+      LOG_WARNING("the master at {} comes from cluster {}, in whose place this one, {}, is since a recovery: it is told to "
+                  "stop", from.address(), text(theirs), text(identity_.cluster));
+    }
+    return true;
+  }
   answer->set_refusal("the master at " + identity_.self + " belongs to cluster " + text(identity_.cluster) + ", not to " +
                       text(theirs));
   if (told_.insert(from.cluster() + from.address()).second && told_.size() < 1000) {
@@ -1075,6 +1149,7 @@ bool Runtime::foreign(const RaftGreeting& from, RaftGreeting* answer) {
 
 void Runtime::meet(const RaftGreeting& from, RaftGreeting* answer) {
   greet(answer);
+  if (heed(from)) return;
   consider_invitation(from);
   if (foreign(from, answer)) return;
   bool waits = false;
@@ -1088,6 +1163,10 @@ void Runtime::meet(const RaftGreeting& from, RaftGreeting* answer) {
 
 std::unique_ptr<IncomingLink> Runtime::opened(const RaftGreeting& from, RaftGreeting* answer) {
   greet(answer);
+  if (heed(from)) {
+    answer->set_refusal("this master is stopping");
+    return nullptr;
+  }
   consider_invitation(from);
   if (foreign(from, answer)) return nullptr;
   if (from.format() != kGreetingFormat) {

@@ -10,6 +10,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::int64_t kFormat = 1;
+constexpr std::int64_t kFormatRecovering = 2;
 constexpr std::uint64_t kFileBytesMax = 1_MiB;
 
 Result<Uuid> uuid_at(const json::object& object, std::string_view key) {
@@ -29,6 +30,24 @@ std::string text_or_empty(const Uuid& uuid) { return uuid.empty() ? "" : text(uu
 
 std::string quoted(const std::string& text) { return json::serialize(json::value(text)); }
 
+// `,\n  "key": ["...", ...]`, or nothing.
+template <typename Items, typename Text>
+std::string optional_list(const char* key, const Items& items, Text text_of) {
+  std::string out;
+  for (const auto& item : items) out += (out.empty() ? "" : ", ") + quoted(text_of(item));
+  return out.empty() ? "" : ",\n  " + quoted(key) + ": [" + out + "]";
+}
+
+std::vector<std::string> strings_at(const json::object& object, std::string_view key) {
+  std::vector<std::string> out;
+  const auto* value = object.if_contains(key);
+  if (value == nullptr || !value->is_array()) return out;
+  for (const auto& item : value->get_array()) {
+    if (item.is_string()) out.emplace_back(item.get_string());
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string encode(const Identity& identity) {
@@ -39,7 +58,7 @@ std::string encode(const Identity& identity) {
                ", \"voter\": " + (member.voter ? "true" : "false") + "}";
   }
   if (!members.empty()) members += "\n  ";
-  return "{\n  \"format\": " + std::to_string(kFormat) +                                        //
+  return "{\n  \"format\": " + std::to_string(identity.recovering.empty() ? kFormat : kFormatRecovering) +  //
          ",\n  \"node\": " + quoted(text(identity.node)) +                                      //
          ",\n  \"cluster\": " + quoted(text_or_empty(identity.cluster.value())) +               //
          ",\n  \"incarnation\": " + std::to_string(identity.incarnation.value()) +              //
@@ -47,7 +66,10 @@ std::string encode(const Identity& identity) {
          ",\n  \"self\": " + quoted(identity.self) +                                            //
          ",\n  \"founding\": " +
          quoted(identity.founding.empty() ? "" : hex(bytes_of(raft::encode(identity.founding)))) +  //
-         ",\n  \"members\": [" + members + "]\n}\n";
+         ",\n  \"members\": [" + members + "]" +                                               //
+         optional_list("superseded", identity.superseded, [](ClusterId id) { return text(id); }) +  //
+         optional_list("former", identity.former, [](const std::string& address) { return address; }) +
+         (identity.recovering.empty() ? "" : ",\n  \"recovering\": " + quoted(identity.recovering)) + "\n}\n";
 }
 
 Result<Identity> decode_identity(std::string_view bytes) {
@@ -57,9 +79,17 @@ Result<Identity> decode_identity(std::string_view bytes) {
   const auto& object = parsed.get_object();
   const auto* format = object.if_contains("format");
   if (format == nullptr || !format->is_int64()) return Error{Code::corrupt, "no format"};
-  if (format->get_int64() != kFormat) return Error{Code::unsupported, "of a newer format: start a newer holdfast"};
+  if (format->get_int64() != kFormat && format->get_int64() != kFormatRecovering) return Error{Code::unsupported, "of a newer format: start a newer holdfast"};
 
   Identity identity;
+  identity.recovering = string_at(object, "recovering");
+  if (identity.recovering.empty() != (format->get_int64() == kFormat)) return Error{Code::corrupt, "bad recovering"};
+  for (const auto& id : strings_at(object, "superseded")) {
+    const auto cluster = Uuid::parse(id);
+    if (!cluster) return Error{Code::corrupt, "bad superseded"};
+    identity.superseded.emplace_back(*cluster);
+  }
+  identity.former = strings_at(object, "former");
   const auto node = uuid_at(object, "node");
   if (!node || node->empty()) return Error{Code::corrupt, "no node"};
   identity.node = NodeId(*node);

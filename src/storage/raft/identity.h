@@ -15,7 +15,13 @@
 //       "self": "localhost:9333",       how it was called last
 //       "founding": "0001...",          configuration the cluster began with (hex of raft::encode), if known
 //       "members": [{"node": "0b7d...", "address": "localhost:9333", "voter": true}, ...]   last known: where to dial
+//       "superseded": ["77aa...", ...], clusters whose place this one has taken by a recovery; their members must stop
+//       "former": ["localhost:9334", ...],  where such members were, to be told so
+//       "recovering": "recovered-4"     a recovery is being put in place, and where the files of before are going
 //     }
+//
+// The last three only when there is something to say. While a recovery is being put in place the format is 2, which no
+// build takes part with: the folder holds files of two lives then (service/master/recovery.h).
 #pragma once
 
 #include <string>
@@ -37,6 +43,9 @@ struct Identity {
   std::string self;
   raft::Configuration founding;
   std::vector<raft::Member> members;
+  std::vector<ClusterId> superseded;
+  std::vector<std::string> former;
+  std::string recovering;
 
   friend bool operator==(const Identity&, const Identity&) = default;
 };

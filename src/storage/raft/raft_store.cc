@@ -73,6 +73,17 @@ Status RaftStore::found(io::Disk& disk, io::Random& random, const std::string& f
   return (*store)->write_promise({.state = {.term = first.term, .commit = first.index}});
 }
 
+Status RaftStore::found_from(io::Disk& disk, io::Random& random, const std::string& folder, Options options,
+                             raft::SnapshotMeta meta, Term term, const std::vector<topology::CheckpointFile>& files) {
+  if (auto done = begin(disk, random, folder, options); !done) return done;
+  auto snapshots = SnapshotStore::open(disk, io::join(folder, "snapshot"), options.cluster);
+  if (!snapshots) return snapshots.error();
+  if (auto stored = (*snapshots)->store(std::move(meta), files); !stored) return stored.error();
+  auto store = make(disk, folder, options);
+  if (!store) return store.error();
+  return (*store)->write_promise({.state = {.term = term}});
+}
+
 Status RaftStore::begin(io::Disk& disk, io::Random& random, const std::string& folder, Options options) {
   (void)random;
   if (auto done = clear(disk, folder); !done) return done;

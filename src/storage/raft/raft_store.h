@@ -53,6 +53,10 @@ class RaftStore {
   static Status found(io::Disk& disk, io::Random& random, const std::string& folder, Options options,
                       const raft::Configuration& configuration);
 
+  // Makes the state of a member that founds a cluster with what another one had: `files` as a snapshot, and no log.
+  static Status found_from(io::Disk& disk, io::Random& random, const std::string& folder, Options options,
+                           raft::SnapshotMeta meta, Term term, const std::vector<topology::CheckpointFile>& files);
+
   // Makes the state of a member that others will add: nothing, term 0.
   static Status begin(io::Disk& disk, io::Random& random, const std::string& folder, Options options);
 

@@ -341,6 +341,27 @@ TEST_F(RaftStoreTest, SnapshotsLetTheLogBeForgotten) {
   EXPECT_EQ(opened.start.entries.size(), 19u);
 }
 
+TEST_F(RaftStoreTest, AFolderMayBeginWithASnapshotAndNothingElse) {
+  const raft::SnapshotMeta begun{.last = {.term = Term(7), .index = Index(90)},
+                                 .configuration = configuration(),
+                                 .configuration_index = Index(90)};
+  ASSERT_TRUE(RaftStore::found_from(disk, random, "m", options(), begun, Term(9), {{.name = "state", .bytes = "x"}}).ok());
+  disk.crash();
+  for (int turn = 0; turn < 2; ++turn) {
+    auto opened = open();
+    ASSERT_TRUE(opened.start.snapshot);
+    EXPECT_EQ(opened.start.snapshot->last, begun.last);
+    EXPECT_EQ(opened.start.snapshot->configuration, configuration());
+    EXPECT_TRUE(opened.start.entries.empty());
+    EXPECT_FALSE(opened.start.damage);
+    EXPECT_EQ(opened.start.hard_state, hard(9, {}, 90));
+    EXPECT_EQ(opened.store->log().end(), Index(91));
+  }
+  auto opened = open();
+  append(*opened.store, entries(10, 91, 3));
+  EXPECT_EQ(open().start.entries.size(), 3u);
+}
+
 TEST_F(RaftStoreTest, ASnapshotTravelsInPiecesAndEmptiesTheReceiversLog) {
   auto sender = open();
   append(*sender.store, entries(1, 2, 8));
@@ -637,13 +658,18 @@ TEST(IdentityTest, ComesBackAsItWasWritten) {
   const auto again = load_identity(disk, "identity.json");
   ASSERT_TRUE(again.ok()) << again.error().what();
   EXPECT_EQ(*again, identity);
+  identity.superseded = {ClusterId(Uuid{5, 5}), ClusterId(Uuid{6, 6})};
+  identity.former = {"localhost:9334"};
+  identity.recovering = "recovered-4";
+  EXPECT_EQ(*decode_identity(encode(identity)), identity);
+  EXPECT_NE(encode(identity).find("\"format\": 2"), std::string::npos);  // no build takes part with it
   EXPECT_EQ(load_identity(disk, "none").error().code(), Code::not_found);
 }
 
 TEST(IdentityTest, DamageAndNewerFormatsAreToldApart) {
   EXPECT_EQ(decode_identity("{").error().code(), Code::corrupt);
   EXPECT_EQ(decode_identity("{\"format\": 1}").error().code(), Code::corrupt);
-  EXPECT_EQ(decode_identity("{\"format\": 2}").error().code(), Code::unsupported);
+  EXPECT_EQ(decode_identity("{\"format\": 3}").error().code(), Code::unsupported);
 }
 
 }  // namespace

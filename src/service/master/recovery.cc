@@ -1,0 +1,272 @@
+#include "service/master/recovery.h"
+
+#include <algorithm>
+#include <set>
+
+#include "api/raft.pb.h"
+#include "core/topology/registry.h"
+#include "service/master/peer_calls.h"
+#include "service/master/raft_wire.h"
+#include "storage/raft/identity.h"
+#include "storage/raft/raft_store.h"
+
+namespace holdfast::master {
+namespace {
+
+constexpr const char* kStaged = "recovery";  // where the new files are made
+constexpr const char* kFiles[] = {"vote", "progress", "log", "snapshot"};
+
+class RecoveryOfFolder final : public Recovery {
+ public:
+  RecoveryOfFolder(RecoveryConfig config, io::Disk& disk, io::Random& random)
+      : config_(std::move(config)),
+        disk_(disk),
+        random_(random),
+        folder_(io::join(config_.folder, "m" + std::to_string(config_.port))) {}
+
+  Status open();
+
+  const RecoveryReport& report() const override { return report_; }
+  std::vector<OtherMember> ask_others(io::Clock& clock) override;
+  Result<std::string> carry_out() override;
+
+ private:
+  std::string in(const std::string& name) const { return io::join(folder_, name); }
+  storage::RaftStore::Options options(const storage::Identity& identity) const {
+    return {.cluster = identity.cluster, .voter = identity.node, .segment_bytes = config_.segment_bytes};
+  }
+  Error nothing_there() const;
+  Status read(storage::RaftStore::Opened opened);
+  Result<storage::Identity> stage();
+  Status move_into_place(const storage::Identity& fresh);
+
+  const RecoveryConfig config_;
+  io::Disk& disk_;
+  io::Random& random_;
+  const std::string folder_;
+  std::unique_ptr<io::FolderLock> lock_;
+  storage::Identity identity_;
+  topology::Registry registry_{config_.feature_level};
+  RecoveryReport report_;
+};
+
+// ---------------------------------------------------------------------------------------------------- reading
+
+Error RecoveryOfFolder::nothing_there() const {
+  std::string found;
+  if (const auto names = disk_.list(config_.folder)) {
+    for (const auto& name : *names) {
+      if (name.size() < 2 || name[0] != 'm' || name.find_first_not_of("0123456789", 1) != std::string::npos) continue;
+      found += (found.empty() ? "" : ", ") + std::string("-port=") + name.substr(1);
+    }
+  }
+  return Error{Code::not_found, folder_ + ": no master was ever started there" +
+                                    (found.empty() ? ". -mdir is the folder that the master was started with (of `server` "
+                                                     "-master.dir, or the first of -dir)"
+                                                   : "; in -mdir there is " + found)};
+}
+
+Status RecoveryOfFolder::open() {
+  if (!disk_.info(in("identity.json")).ok()) return nothing_there();
+  auto lock = disk_.lock(in("lock"));
+  if (!lock) {
+    if (lock.error().code() != Code::busy) return lock.error();
+    return Error{Code::busy, lock.error().what() + ". A master that runs is not recovered: stop it first"};
+  }
+  lock_ = std::move(*lock);
+  auto identity = storage::load_identity(disk_, in("identity.json"));
+  if (!identity) return identity.error();
+  identity_ = std::move(*identity);
+  report_.folder = folder_;
+  report_.node = identity_.node;
+  report_.cluster = identity_.cluster;
+  report_.address = identity_.self;
+  if (!identity_.recovering.empty()) {
+    report_.interrupted = true;
+    return {};
+  }
+  if (identity_.cluster.value().empty()) {
+    return Error{Code::refused, folder_ + ": this master never belonged to a cluster; there is nothing to recover"};
+  }
+  auto opened = storage::RaftStore::open(disk_, random_, folder_, options(identity_));
+  if (!opened) return opened.error();
+  return read(std::move(*opened));
+}
+
+// As a start would read it, and all entries: any of them may have been committed by those who are gone.
+Status RecoveryOfFolder::read(storage::RaftStore::Opened opened) {
+  const auto& start = opened.start;
+  report_.term = start.hard_state.term;
+  report_.commit = start.hard_state.commit;
+  report_.damage = start.damage;
+  if (start.snapshot) {
+    auto files = opened.store->snapshots().load(start.snapshot->last);
+    if (!files) return files.error();
+    const auto& last = start.snapshot->last;
+    if (auto done = registry_.restore({.applied = last.index, .term = last.term, .files = std::move(*files)}); !done) {
+      return done.error().at("snapshot " + text(last.index));
+    }
+    report_.last = last;
+    report_.configuration = start.snapshot->configuration;
+  }
+  for (const auto& entry : start.entries) {
+    report_.last = {.term = entry.term, .index = entry.index};
+    if (entry.kind == EntryKind::configuration) {
+      auto configuration = raft::decode_configuration(entry.data.view());
+      if (!configuration) return configuration.error().at("log entry " + text(entry.index));
+      report_.configuration = std::move(*configuration);
+    } else if (entry.kind == EntryKind::command) {
+      if (auto done = registry_.apply(entry.index, entry.term, bytes_of(entry.data.view())); !done) return done.error();
+    }
+  }
+  const auto& state = registry_.state();
+  report_.generation = state.generation;
+  report_.next_key = state.next_key.value();
+  report_.max_volume_id = state.max_volume_id;
+  report_.folders = state.dirs->size();
+  report_.voter = report_.configuration.is_voter(identity_.node);
+  if (report_.voter && report_.configuration.voter_count() == 1) {
+    return Error{Code::refused, folder_ + ": this master is the only voter of its cluster; it needs no other one, just "
+                                          "start it"};
+  }
+  if (state.cluster_id.value().empty()) {
+    return Error{Code::refused, folder_ + ": nothing of the cluster's state has reached this master; recover another one, "
+                                          "or remove the folder and begin anew"};
+  }
+  return {};
+}
+
+// ---------------------------------------------------------------------------------------------------- asking
+
+std::vector<OtherMember> RecoveryOfFolder::ask_others(io::Clock& clock) {
+  std::vector<OtherMember> others;
+  std::set<std::string> places;
+  for (const auto& member : report_.configuration.members()) {
+    if (member.id == identity_.node) continue;
+    others.push_back({.member = member});
+    if (!member.address.empty()) places.insert(member.address);
+  }
+  // Says nothing of itself: a caller that is no master, and belongs to nothing.
+  RaftGreeting greeting;
+  greeting.set_format(1);
+  greeting.set_phase(RAFT_PHASE_UNKNOWN);
+  PeerCalls calls;
+  const auto answers = calls.ask(places, greeting, clock, kCallPatience);
+  calls.stop();
+  for (auto& other : others) {
+    const auto found = answers.find(other.member.address);
+    if (found == answers.end()) {
+      other.text = "does not answer";
+      continue;
+    }
+    const auto& answer = found->second;
+    other.answers = true;
+    const ClusterId theirs(uuid_of(answer.cluster()));
+    other.same_cluster = theirs == identity_.cluster && NodeId(uuid_of(answer.node())) == other.member.id;
+    other.succeeded = std::any_of(answer.superseded().begin(), answer.superseded().end(), [&](const auto& id) {
+      return ClusterId(uuid_of(id)) == identity_.cluster;
+    });
+    if (other.same_cluster) {
+      other.text = "is alive, term " + std::to_string(answer.term()) +
+                   (answer.leader().empty() ? ", without a leader" : ", and knows a leader");
+    } else if (other.succeeded) {
+      other.text = "belongs to cluster " + text(theirs) + ", which has taken this one's place already";
+    } else if (theirs.value().empty()) {
+      other.text = "answers, as a new master without state";
+    } else {
+      other.text = "another master answers there, of " +
+                   (theirs == identity_.cluster ? "this cluster" : "cluster " + text(theirs));
+    }
+  }
+  return others;
+}
+
+// ---------------------------------------------------------------------------------------------------- doing
+
+// The new files, complete, in a folder of their own.
+Result<storage::Identity> RecoveryOfFolder::stage() {
+  const std::string staged = in(kStaged);
+  if (auto done = disk_.remove_all(staged); !done) return done.error();
+  if (auto done = disk_.make_folders(staged); !done) return done.error();
+  auto fresh = storage::new_identity(random_);
+  fresh.cluster = ClusterId(random_.uuid());
+  fresh.self = identity_.self;
+  fresh.founding = raft::Configuration({{.id = fresh.node, .address = identity_.self, .voter = true}});
+  fresh.members = fresh.founding.members();
+  fresh.superseded = identity_.superseded;
+  fresh.superseded.push_back(identity_.cluster);
+  fresh.former = identity_.former;
+  for (const auto& member : report_.configuration.members()) {
+    if (member.id != identity_.node && !member.address.empty() &&
+        std::find(fresh.former.begin(), fresh.former.end(), member.address) == fresh.former.end()) {
+      fresh.former.push_back(member.address);
+    }
+  }
+  if (auto done = registry_.succeed(fresh.cluster); !done) return done.error();
+  const raft::SnapshotMeta meta{.last = report_.last, .configuration = fresh.founding, .configuration_index = report_.last.index};
+  if (auto done = storage::RaftStore::found_from(disk_, random_, staged, options(fresh), meta,
+                                                 std::max(report_.term, report_.last.term),
+                                                 registry_.checkpoint().files);
+      !done) {
+    return done.error();
+  }
+  // As the next start will: what cannot be opened is found here, and every file is there that replaces one of before.
+  auto opened = storage::RaftStore::open(disk_, random_, staged, options(fresh));
+  if (!opened) return opened.error();
+  for (const std::string name : kFiles) {
+    if (!disk_.info(io::join(staged, name)).ok()) return Error{Code::internal, io::join(staged, name) + ": was not made"};
+  }
+  if (auto done = disk_.sync_dir(staged); !done) return done.error();
+  return fresh;
+}
+
+// From here on the folder belongs to the new member; the steps may be repeated from any point.
+Status RecoveryOfFolder::move_into_place(const storage::Identity& fresh) {
+  const std::string staged = in(kStaged);
+  const std::string aside = in(fresh.recovering);
+  for (const std::string name : kFiles) {
+    if (!disk_.info(io::join(staged, name)).ok()) continue;  // moved before
+    if (disk_.info(in(name)).ok()) {
+      if (auto done = disk_.rename(in(name), io::join(aside, name)); !done) return done;
+    }
+    if (auto done = disk_.sync_dir(aside); !done) return done;
+    if (auto done = disk_.rename(io::join(staged, name), in(name)); !done) return done;
+    if (auto done = disk_.sync_dir(folder_); !done) return done;
+  }
+  if (auto done = disk_.remove_all(staged); !done) return done;
+  auto settled = fresh;
+  settled.recovering.clear();
+  return storage::store_identity(disk_, in("identity.json"), settled);
+}
+
+Result<std::string> RecoveryOfFolder::carry_out() {
+  if (report_.interrupted) {
+    const std::string aside = in(identity_.recovering);
+    if (auto done = move_into_place(identity_); !done) return done.error();
+    return aside;
+  }
+  auto fresh = stage();
+  if (!fresh) return fresh.error();
+  fresh->recovering = "recovered-" + std::to_string(identity_.incarnation.value());
+  const std::string aside = in(fresh->recovering);
+  // Of an attempt that did not come to the point there may be the folder with a copy of the identity.
+  const auto there = disk_.list(aside);
+  if (there && std::any_of(there->begin(), there->end(), [](const auto& name) { return !name.starts_with("identity."); })) {
+    return Error{Code::already_exists, aside + ": is in the way; move it elsewhere and try again"};
+  }
+  if (auto done = disk_.make_folders(aside); !done) return done.error();
+  if (auto done = storage::store_identity(disk_, io::join(aside, "identity.json"), identity_); !done) return done.error();
+  if (auto done = storage::store_identity(disk_, in("identity.json"), *fresh); !done) return done.error();
+  if (auto done = move_into_place(*fresh); !done) return done.error();
+  return aside;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Recovery>> Recovery::open(RecoveryConfig config, io::Disk& disk, io::Random& random) {
+  auto recovery = std::make_unique<RecoveryOfFolder>(std::move(config), disk, random);
+  if (auto done = recovery->open(); !done) return done.error();
+  return std::unique_ptr<Recovery>(std::move(recovery));
+}
+
+}  // namespace holdfast::master
