@@ -1094,7 +1094,7 @@ void Runtime::consider_invitation(const RaftGreeting& from) {
   nudge();
 }
 
-// Why this member must stop now that it has heard of `from`; empty: it need not.
+// Why this member must stop if what `from` says is true; empty: it need not.
 std::string Runtime::superseded_by(const RaftGreeting& from) {
   if (links_ == nullptr || from.cluster().empty() || from.cluster() == uuid_bytes(identity_.cluster.value())) return "";
   const ClusterId theirs(uuid_of(from.cluster()));
@@ -1110,6 +1110,7 @@ std::string Runtime::superseded_by(const RaftGreeting& from) {
          "; then it joins as a new member";
 }
 
+// An answer at an address this master knows itself. Whoever calls may be anybody: that is told of in the log only.
 bool Runtime::heed(const RaftGreeting& from) {
   std::string why;
   {
@@ -1127,6 +1128,10 @@ bool Runtime::foreign(const RaftGreeting& from, RaftGreeting* answer) {
   Guard guard(mutex_);
   if (from.cluster().empty() || links_ == nullptr || from.cluster() == uuid_bytes(identity_.cluster.value())) return false;
   const ClusterId theirs(uuid_of(from.cluster()));
+  if (const auto why = superseded_by(from); !why.empty() && told_.insert("superseded " + from.cluster()).second) {
+    LOG_WARNING("the master at {} called and says: {}. This one goes on until it hears that at an address of a master it "
+                "knows", from.address(), why);
+  }
   if (std::find(identity_.superseded.begin(), identity_.superseded.end(), theirs) != identity_.superseded.end()) {
     answer->set_refusal(recovered_text(theirs, identity_.cluster, identity_.self));
     answer->set_must_stop(true);
@@ -1149,7 +1154,6 @@ bool Runtime::foreign(const RaftGreeting& from, RaftGreeting* answer) {
 
 void Runtime::meet(const RaftGreeting& from, RaftGreeting* answer) {
   greet(answer);
-  if (heed(from)) return;
   consider_invitation(from);
   if (foreign(from, answer)) return;
   bool waits = false;
@@ -1163,10 +1167,6 @@ void Runtime::meet(const RaftGreeting& from, RaftGreeting* answer) {
 
 std::unique_ptr<IncomingLink> Runtime::opened(const RaftGreeting& from, RaftGreeting* answer) {
   greet(answer);
-  if (heed(from)) {
-    answer->set_refusal("this master is stopping");
-    return nullptr;
-  }
   consider_invitation(from);
   if (foreign(from, answer)) return nullptr;
   if (from.format() != kGreetingFormat) {
