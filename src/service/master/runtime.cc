@@ -155,6 +155,8 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void make_host();
   Status take_part(storage::RaftStore::Opened opened);
   Status refuse_copy();
+  Status refuse_second_successor();
+  std::vector<std::string> former_places() HOLDFAST_REQUIRES(mutex_);
   Status give_up_lone_cluster();
   Status found(ClusterId cluster, const raft::Configuration& configuration);
   Status enter(const Entrance& entrance);
@@ -177,6 +179,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void greet(RaftGreeting* greeting);
   bool foreign(const RaftGreeting& from, RaftGreeting* answer);
   std::string superseded_by(const RaftGreeting& from) HOLDFAST_REQUIRES(mutex_);
+  std::string twice_text(ClusterId theirs, const std::string& at) HOLDFAST_REQUIRES(mutex_);
   bool heed(const RaftGreeting& from);
   void meet_former(Instant now);
   bool pause(Duration duration);
@@ -216,6 +219,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::string join_at_ HOLDFAST_GUARDED_BY(mutex_);      // the leader's address, as told by a member
   std::string join_answer_ HOLDFAST_GUARDED_BY(mutex_);  // why we are not in yet
   std::set<std::string> told_ HOLDFAST_GUARDED_BY(mutex_);
+  bool former_wanted_ HOLDFAST_GUARDED_BY(mutex_) = false;  // one of them called: look at once whether it is so
   std::set<ClusterId> superseded_heard_ HOLDFAST_GUARDED_BY(mutex_);  // from members of ours; kept with the members
   std::size_t join_attempt_ HOLDFAST_GUARDED_BY(mutex_) = 0;
   std::string was_called_ HOLDFAST_GUARDED_BY(mutex_);   // the address of the last start, if it was another
@@ -378,6 +382,7 @@ Status Runtime::start() {
     discovery_->wait_until_known(kNamesPatienceOfMembers);
     take_discovered();
     if (auto done = refuse_copy(); !done) return done;
+    if (auto done = refuse_second_successor(); !done) return done;
     compare_with_peers();
     auto opened = std::move(*opened_);
     opened_.reset();
@@ -412,6 +417,40 @@ Status Runtime::refuse_copy() {
                                     " and start again: then this master joins as a new member"};
   }
   return {};
+}
+
+// Two masters were recovered from one lost cluster, by mistake: the one that is at work stays, for volume servers may have
+// followed it already. Asked before the first word of this one.
+Status Runtime::refuse_second_successor() {
+  std::set<std::string> places;
+  std::set<ClusterId> ours;
+  {
+    Guard guard(mutex_);
+    for (auto& place : former_places()) places.insert(std::move(place));
+    ours.insert(identity_.superseded.begin(), identity_.superseded.end());
+  }
+  if (places.empty()) return {};
+  RaftGreeting greeting;
+  greet(&greeting);
+  for (const auto& [place, answer] : calls_.ask(places, greeting, clock_, kFirstWordPatience)) {
+    const ClusterId theirs(uuid_of(answer.cluster()));
+    Guard guard(mutex_);
+    const bool same_origin = std::any_of(answer.superseded().begin(), answer.superseded().end(),
+                                         [&](const auto& id) { return ours.contains(ClusterId(uuid_of(id))); });
+    if (same_origin && theirs != identity_.cluster) return Error{Code::refused, twice_text(theirs, place)};
+  }
+  return {};
+}
+
+// Where members of a cluster were whose place this one has taken, and where no member is now.
+std::vector<std::string> Runtime::former_places() {
+  std::vector<std::string> places;
+  for (const auto& place : identity_.former) {
+    const bool is_member = std::any_of(identity_.members.begin(), identity_.members.end(),
+                                       [&](const auto& member) { return same_address(member.address, place); });
+    if (!is_member) places.push_back(place);
+  }
+  return places;
 }
 
 // A master that was once started without -peers has founded a cluster of its own. When -peers names masters of another
@@ -798,17 +837,15 @@ Duration Runtime::member_turn(Instant now) {
 
 // Members of a cluster whose place this one has taken may be up again somewhere, and do not know it yet.
 void Runtime::meet_former(Instant now) {
-  if (now < former_met_at_ + kForeignInterval && former_met_at_ != kDistantPast) return;
-  former_met_at_ = now;
   std::vector<std::string> places;
   {
     Guard guard(mutex_);
-    for (const auto& place : identity_.former) {
-      const bool is_member = std::any_of(identity_.members.begin(), identity_.members.end(),
-                                         [&](const auto& member) { return same_address(member.address, place); });
-      if (!is_member) places.push_back(place);
+    if (!std::exchange(former_wanted_, false) && now < former_met_at_ + kForeignInterval && former_met_at_ != kDistantPast) {
+      return;
     }
+    places = former_places();
   }
+  former_met_at_ = now;
   if (places.empty()) return;
   RaftGreeting greeting;
   greet(&greeting);
@@ -838,6 +875,9 @@ std::optional<Duration> Runtime::listed_interval(const raft::Configuration& conf
 void Runtime::tell_of_foreign(const std::string& name, ClusterId theirs) {
   const auto configuration = host_->configuration();
   const bool lone = configuration && configuration->members().size() == 1;
+  const auto view = host_->view();
+  // What it holds is known when it has applied its log, an entry of its own term at the end; the next look tells.
+  if (lone && !(view->is_leader() && view->commit > view->commit_at_election && view->applied >= view->commit)) return;
   const bool holds_data = !config_.holds_data || config_.holds_data();
   Guard guard(mutex_);
   if (!told_.insert("foreign " + name + text(theirs)).second) return;
@@ -1104,9 +1144,13 @@ std::string Runtime::superseded_by(const RaftGreeting& from) {
   const auto& ours = identity_.superseded;
   const bool twice = std::any_of(ours.begin(), ours.end(), [&](ClusterId id) { return gone.contains(id); });
   if (!twice || identity_.cluster < theirs) return "";
+  return twice_text(theirs, from.address());
+}
+
+std::string Runtime::twice_text(ClusterId theirs, const std::string& at) {
   return "two masters were recovered from one lost cluster, and each began another: this one cluster " +
-         text(identity_.cluster) + ", the one at " + from.address() + " cluster " + text(theirs) +
-         ". Only that one may go on: remove " + folder_ + " and start this master again with -peers=" + from.address() +
+         text(identity_.cluster) + ", the one at " + at + " cluster " + text(theirs) +
+         ". Only that one may go on: remove " + folder_ + " and start this master again with -peers=" + at +
          "; then it joins as a new member";
 }
 
@@ -1129,6 +1173,9 @@ bool Runtime::foreign(const RaftGreeting& from, RaftGreeting* answer) {
   if (from.cluster().empty() || links_ == nullptr || from.cluster() == uuid_bytes(identity_.cluster.value())) return false;
   const ClusterId theirs(uuid_of(from.cluster()));
   if (const auto why = superseded_by(from); !why.empty() && told_.insert("superseded " + from.cluster()).second) {
+    former_wanted_ = true;
+    awake_ = true;
+    woken_.notify_all();
     LOG_WARNING("the master at {} called and says: {}. This one goes on until it hears that at an address of a master it "
                 "knows", from.address(), why);
   }
