@@ -165,6 +165,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   Duration bootstrap_turn(Instant now);
   Duration member_turn(Instant now);
   void meet_listed(Instant now, Duration interval);
+  bool was_voter();
   void ask_to_join(Instant now);
   void announce_addresses(const View& view);
   void turn_on_leases(const View& view);
@@ -813,7 +814,13 @@ Duration Runtime::member_turn(Instant now) {
     joining_ = !is_member;
   }
   if (!is_member) {
-    ask_to_join(now);
+    // One that voted here was removed: the leader's notice is on its way. To ask for admission would undo the removal.
+    if (configuration && was_voter()) {
+      tell(now, "this master was removed from its cluster; to bring it back as a new member remove " + folder_ +
+                    " and start it again");
+    } else {
+      ask_to_join(now);
+    }
     return kJoinInterval;
   }
   keep_members();
@@ -910,6 +917,13 @@ std::vector<std::string> Runtime::join_targets() {
   for (const auto& member : identity_.members) add(member.address);
   for (const auto& [name, answer] : listed_) add(name);
   return out;
+}
+
+// As far as the members last kept tell. A learner may be out again because the entry that added it was never committed.
+bool Runtime::was_voter() {
+  Guard guard(mutex_);
+  return std::any_of(identity_.members.begin(), identity_.members.end(),
+                     [&](const auto& member) { return member.id == identity_.node && member.voter; });
 }
 
 void Runtime::ask_to_join(Instant now) {
