@@ -416,6 +416,7 @@ TEST_F(RaftCluster, AWipedMasterWaitsForTheClusterThatAVolumeServerTellsOf) {
   start_all();
   ASSERT_NE(await_leader(), nullptr);
   ASSERT_TRUE(commit("before"));
+  ASSERT_TRUE(all_have("before", 3));  // the one to be wiped belongs to the cluster by now
   auto& wiped = *nodes_[1];
   ClusterHint hint{.cluster = wiped.view()->cluster_id, .masters = {}, .called_as = wiped.config.self, .from = "store:8080"};
   for (auto& node : nodes_) hint.masters.push_back(node->config.self);
