@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/codec.h"
 #include "base/crc32c.h"
-#include "core/topology/codec.h"
 
 namespace holdfast::topology {
 

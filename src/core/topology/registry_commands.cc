@@ -1,6 +1,6 @@
 // The bytes of commands and answers: docs/registry-format.md. A command begins with its kind and its version; a field
 // may be added at its end under a higher version, once the feature level says that everyone reads it.
-#include "core/topology/codec.h"
+#include "base/codec.h"
 #include "core/topology/registry.h"
 
 namespace holdfast::topology {

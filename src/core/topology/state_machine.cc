@@ -1,7 +1,7 @@
 #include "core/topology/state_machine.h"
 
 #include "base/check.h"
-#include "core/topology/codec.h"
+#include "base/codec.h"
 
 namespace holdfast::topology {
 

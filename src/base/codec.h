@@ -1,4 +1,4 @@
-// Writer and Reader for the replicated forms of this folder: big-endian integers, texts with a 32-bit length in front.
+// Writer and Reader for what masters replicate: big-endian integers, texts with a 32-bit length in front.
 //
 // A Reader never runs past its bytes: after the first failed read everything reads as zero and ok() is false, so a
 // decoder reads all its fields and asks once at the end.
@@ -12,7 +12,7 @@
 #include "base/strong_id.h"
 #include "base/uuid.h"
 
-namespace holdfast::topology {
+namespace holdfast {
 
 class Writer {
  public:
@@ -85,6 +85,9 @@ class Reader {
     return ok_ ? n : 0;
   }
 
+  // What was read makes no sense to the caller: as if it could not be read.
+  void fail() { ok_ = false; }
+
   bool ok() const { return ok_; }
   bool at_end() const { return ok_ && at_ == bytes_.size(); }
   std::size_t left() const { return ok_ ? bytes_.size() - at_ : 0; }
@@ -107,4 +110,4 @@ class Reader {
   bool ok_ = true;
 };
 
-}  // namespace holdfast::topology
+}  // namespace holdfast
