@@ -3,14 +3,17 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/codec.h"
 
 namespace holdfast::topology {
 
 namespace {
 
-constexpr std::uint8_t kStateFormat = 2;  // 1 had no unsettled volumes
+// 1 had no unsettled volumes, 2 no key-value space. What has never seen a key is written as 2: a member of an earlier
+// build, which no key was written beside, can read it.
+constexpr std::uint8_t kStateFormat = 3;
+constexpr std::uint8_t kStateFormatWithoutKv = 2;
 constexpr const char* kStateFile = "registry";
 
 Error invalid(std::string what) { return Error(Code::invalid, std::move(what)); }
@@ -20,6 +23,19 @@ std::uint64_t fnv(std::string_view bytes) {
   std::uint64_t h = 0xcbf29ce484222325ull;
   for (const char c : bytes) h = (h ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ull;
   return h;
+}
+
+bool is_of_kv(const Request& request) {
+  return !request.command.empty() && kv::is_kind(static_cast<std::uint8_t>(request.command.front()));
+}
+
+// In the form that the proposer of this request reads.
+std::string refusal(const Request& request, const Error& error) {
+  if (!is_of_kv(request)) return encode(Result<Answer>(error));
+  kv::Answer answer;
+  answer.outcome = kv::Outcome::invalid;
+  answer.text = error.what();
+  return kv::encode(answer);
 }
 
 }  // namespace
@@ -46,19 +62,13 @@ Result<std::vector<std::string>> Registry::apply(Index index, Term term, BytesVi
   if (!requests) return requests.error().at("log entry " + text(index));
 
   // Everything is decoded before anything is applied: a member that must stop has applied nothing of the entry.
-  std::vector<Result<Command>> commands;
-  commands.reserve(requests->size());
+  std::vector<Result<Asked>> asked;
+  asked.reserve(requests->size());
   for (const Request& request : *requests) {
-    commands.push_back(decode_command(bytes_of(request.command)));
-    if (!commands.back().ok() && commands.back().error().code() == Code::unsupported) {
-      return commands.back().error().at("log entry " + text(index));
-    }
-    if (!commands.back().ok()) continue;
-    if (const auto* raise = std::get_if<RaiseFeatureLevel>(&*commands.back());
-        raise != nullptr && raise->level > own_feature_level_) {
-      return Error(Code::unsupported, "log entry " + text(index) + ": the cluster has gone on to feature level " +
-                                          std::to_string(raise->level) + ", this build understands " +
-                                          std::to_string(own_feature_level_) + ": start the newer one");
+    asked.push_back(decode_request(request));
+    const auto understood = asked.back().ok() ? understands(*asked.back()) : Status(asked.back().error());
+    if (!understood && understood.error().code() == Code::unsupported) {
+      return understood.error().at("log entry " + text(index));
     }
   }
 
@@ -68,13 +78,31 @@ Result<std::vector<std::string>> Registry::apply(Index index, Term term, BytesVi
   answers.reserve(requests->size());
   for (std::size_t i = 0; i < requests->size(); ++i) {
     const Request& request = (*requests)[i];
-    answers.push_back(commands[i].ok() ? apply_request(request, *commands[i])
-                                       : encode(Result<Answer>(commands[i].error())));
+    answers.push_back(asked[i].ok() ? apply_request(request, *asked[i]) : refusal(request, asked[i].error()));
   }
   return answers;
 }
 
-std::string Registry::apply_request(const Request& request, const Command& command) {
+Result<Registry::Asked> Registry::decode_request(const Request& request) {
+  const BytesView bytes = bytes_of(request.command);
+  if (is_of_kv(request)) {
+    auto command = kv::decode_command(bytes);
+    return command ? Result<Asked>(std::move(*command)) : command.error();
+  }
+  auto command = decode_command(bytes);
+  return command ? Result<Asked>(std::move(*command)) : command.error();
+}
+
+Status Registry::understands(const Asked& asked) const {
+  const auto* command = std::get_if<Command>(&asked);
+  const auto* raise = command == nullptr ? nullptr : std::get_if<RaiseFeatureLevel>(command);
+  if (raise == nullptr || raise->level <= own_feature_level_) return {};
+  return Error(Code::unsupported, "the cluster has gone on to feature level " + std::to_string(raise->level) +
+                                      ", this build understands " + std::to_string(own_feature_level_) +
+                                      ": start the newer one");
+}
+
+std::string Registry::apply_request(const Request& request, const Asked& asked) {
   Session& session = sessions_[request.id.session];
   session.last_used = applied_;
   session.answered_below = std::max(session.answered_below, request.answered_below);
@@ -83,11 +111,16 @@ std::string Registry::apply_request(const Request& request, const Command& comma
 
   if (const auto known = answers.find(request.id.sequence); known != answers.end()) return known->second;
   if (request.id.sequence < std::max(session.answered_below, session.forgotten_below)) {
-    return encode(Result<Answer>(Error(Code::stale, "request " + std::to_string(request.id.sequence) +
-                                                        " was answered long ago and is not done again")));
+    return refusal(request, Error(Code::stale, "request " + std::to_string(request.id.sequence) +
+                                                   " was answered long ago and is not done again"));
   }
 
-  std::string answer = encode(std::visit([this](const auto& c) { return apply(c); }, command));
+  std::string answer;
+  if (const auto* of_kv = std::get_if<kv::Command>(&asked)) {
+    answer = kv::encode(kv_.apply(*of_kv));
+  } else {
+    answer = encode(std::visit([this](const auto& c) { return apply(c); }, std::get<Command>(asked)));
+  }
   answers.emplace(request.id.sequence, answer);
   if (answers.size() > kAnswersPerSessionMax) {
     session.forgotten_below = answers.begin()->first + 1;
@@ -311,7 +344,7 @@ Status Registry::succeed(ClusterId successor) {
 
 std::string Registry::encode_state() const {
   Writer out;
-  out.u8(kStateFormat);
+  out.u8(kv_.is_untouched() ? kStateFormatWithoutKv : kStateFormat);
   out.id(state_.cluster_id);
   out.id(state_.generation);
   out.u32(state_.feature_level);
@@ -359,6 +392,7 @@ std::string Registry::encode_state() const {
       out.text(answer);
     }
   }
+  if (!kv_.is_untouched()) kv_.encode(out);
   return out.take();
 }
 
@@ -438,6 +472,7 @@ Status Registry::restore(const Checkpoint& checkpoint) {
       session.answers[sequence] = in.text();
     }
   }
+  kv::Space space = format > kStateFormatWithoutKv ? kv::Space::decode(in) : kv::Space();
   if (!in.at_end()) return Error(Code::corrupt, "checkpoint of the registry: does not parse");
   if (state.feature_level > own_feature_level_) {
     return Error(Code::unsupported, "the cluster is at feature level " + std::to_string(state.feature_level) +
@@ -445,6 +480,7 @@ Status Registry::restore(const Checkpoint& checkpoint) {
                                         ": start the newer one");
   }
   state_ = std::move(state);
+  kv_ = std::move(space);
   sessions_ = std::move(sessions);
   applied_ = checkpoint.applied;
   applied_term_ = checkpoint.term;

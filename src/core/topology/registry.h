@@ -1,8 +1,8 @@
 // Registry: all that masters must agree on, and nothing else. A deterministic state machine over committed entries.
 //
 // It holds: whose cluster this is and its generation; which file keys and volume ids are spoken for; which folders of
-// volume servers belong to the cluster; the members' addresses; the feature level. Where volumes lie is not in it:
-// the volume servers tell every master that (topology.h).
+// volume servers belong to the cluster; the members' addresses; the feature level; the key-value space (core/kv). Where
+// volumes lie is not in it: the volume servers tell every master that (topology.h).
 //
 // Keys are never given twice, because of four rules (raft-and-leases 3.6):
 //   1. A key block is a range above every earlier one, given by a committed entry to exactly one *process* of one
@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/kv/space.h"
 #include "core/topology/state_machine.h"
 #include "model/ids.h"
 
@@ -201,6 +202,7 @@ class Registry final : public StateMachine {
   explicit Registry(std::uint32_t feature_level = 1) : own_feature_level_(feature_level) {}
 
   const RegistryState& state() const { return state_; }
+  const kv::Space& kv() const { return kv_; }
 
   Result<std::vector<std::string>> apply(Index index, Term term, BytesView entry) override;
   Index applied() const override { return applied_; }
@@ -222,7 +224,11 @@ class Registry final : public StateMachine {
     std::map<std::uint64_t, std::string> answers;  // encoded, by sequence
   };
 
-  std::string apply_request(const Request& request, const Command& command);
+  // A request of the registry, or one of the key-value space; what is wrong with it as it stands.
+  using Asked = std::variant<Command, kv::Command>;
+  static Result<Asked> decode_request(const Request& request);
+  Status understands(const Asked& asked) const;
+  std::string apply_request(const Request& request, const Asked& asked);
   void forget_oldest_session();
   // Each returns what to answer and changes state_ only on success.
   Result<Answer> apply(const InitCluster& command);
@@ -246,6 +252,7 @@ class Registry final : public StateMachine {
   Index applied_;
   Term applied_term_;
   RegistryState state_;
+  kv::Space kv_;
   std::map<Uuid, Session> sessions_;
 };
 

@@ -269,6 +269,59 @@ TEST(Registry, ACommandThatDoesNotParseIsAnsweredAndTheRestGoesOn) {
   EXPECT_EQ(decode_answer((*answers)[1])->first, 1u);
 }
 
+// ---- the key-value space -------------------------------------------------------------------------------------------
+
+std::string one_request(RequestId id, const std::string& command) { return encode_batch({{id, 0, command}}); }
+
+kv::Answer apply_kv(Registry& registry, std::uint64_t index, RequestId id, const kv::Command& command) {
+  const auto answers = registry.apply(Index(index), Term(1), bytes_of(one_request(id, kv::encode(command))));
+  EXPECT_TRUE(answers.ok());
+  const auto answer = kv::decode_answer(answers->front());
+  EXPECT_TRUE(answer.ok());
+  return *answer;
+}
+
+TEST(Registry, KeysAndValuesAreAPartOfItsStateAndOfItsCheckpoint) {
+  Registry a(kv::kFeatureLevel);
+  const auto before = a.digest();
+  EXPECT_EQ(apply_kv(a, 1, {Uuid{1, 1}, 1}, kv::Put{"k", "v", {}, {}, "id"}).revision, kv::Revision(1));
+  EXPECT_NE(a.digest(), before);
+  Registry b(kv::kFeatureLevel);
+  ASSERT_TRUE(b.restore(a.checkpoint()).ok());
+  EXPECT_EQ(b.digest(), a.digest());
+  EXPECT_EQ(*b.kv().find("k")->value, "v");
+  // The client's id and the proposer's: each makes a second try count once.
+  EXPECT_EQ(apply_kv(b, 2, {Uuid{1, 2}, 1}, kv::Put{"k", "v", {}, {}, "id"}).revision, kv::Revision(1));
+  EXPECT_EQ(apply_kv(b, 3, {Uuid{1, 1}, 1}, kv::Put{"k", "v", {}, {}, {}}).revision, kv::Revision(1));
+  EXPECT_EQ(b.kv().revision(), kv::Revision(1));
+}
+
+TEST(Registry, WithoutAnyKeyItsCheckpointIsTheOneOfTheLevelBefore) {
+  Registry registry(kv::kFeatureLevel);
+  EXPECT_EQ(registry.checkpoint().files[0].bytes[0], 2);
+  (void)apply_kv(registry, 1, {Uuid{1, 1}, 1}, kv::Delete{"none", {}, {}});
+  EXPECT_EQ(registry.checkpoint().files[0].bytes[0], 2);
+  (void)apply_kv(registry, 2, {Uuid{1, 1}, 2}, kv::Put{"k", "v", {}, {}, {}});
+  EXPECT_EQ(registry.checkpoint().files[0].bytes[0], 3);
+}
+
+TEST(Registry, ACommandOfTheSpaceThatIsNewerThanThisBuildStopsItInWords) {
+  Registry registry(kv::kFeatureLevel);
+  const auto answers =
+      registry.apply(Index(1), Term(1), bytes_of(one_request({Uuid{1, 1}, 1}, std::string("\x50\x01", 2))));
+  ASSERT_FALSE(answers.ok());
+  EXPECT_EQ(answers.error().code(), Code::unsupported);
+  EXPECT_NE(answers.error().what().find("newer build"), std::string::npos);
+}
+
+TEST(Registry, ACommandOfTheSpaceThatDoesNotParseIsAnsweredAsOne) {
+  Registry registry(kv::kFeatureLevel);
+  const auto answers =
+      registry.apply(Index(1), Term(1), bytes_of(one_request({Uuid{1, 1}, 1}, std::string("\x40\x01", 2))));
+  ASSERT_TRUE(answers.ok());
+  EXPECT_EQ(kv::decode_answer(answers->front())->outcome, kv::Outcome::invalid);
+}
+
 TEST(Registry, AFullBatchIsOneEntryOfTheLog) {
   const Request largest{{Uuid{1, 1}, 1}, 0, std::string(kCommandBytesMax, 'c')};
   const auto batch = encode_batch({largest});
@@ -318,8 +371,14 @@ TEST(Registry, MembersAgreeAfterRandomEntriesAndCheckpoints) {
           case 8: command = SettleVolumes{{VolumeId(static_cast<std::uint32_t>(1 + random() % 100))}}; break;
           default: break;
         }
+        std::string bytes = encode(command);
+        if (random() % 4 == 0) {
+          const std::string key(1, static_cast<char>('a' + random() % 3));
+          bytes = kv::encode(random() % 3 == 0 ? kv::Command(kv::Delete{key, {}, {}})
+                                               : kv::Command(kv::Put{key, "v", random() % 2 * 1s, {}, {}}));
+        }
         const std::uint64_t id = random() % 10 == 0 && sequence > 0 ? 1 + random() % sequence : ++sequence;
-        requests.push_back({{Uuid{2, random() % 3}, id}, sequence > 20 ? sequence - 20 : 0, encode(command)});
+        requests.push_back({{Uuid{2, random() % 3}, id}, sequence > 20 ? sequence - 20 : 0, bytes});
       }
       const auto entry = encode_batch(requests);
       const auto answers_a = a.apply(Index(index), Term(1), bytes_of(entry));
@@ -340,6 +399,7 @@ TEST(Registry, MembersAgreeAfterRandomEntriesAndCheckpoints) {
 TEST(Registry, ADamagedCheckpointIsRefusedAndLeavesTheStateAsItWas) {
   Log log;
   ASSERT_TRUE(log.apply(adopt(kTheirs, 1, 2, 3, 4)).ok());
+  (void)apply_kv(log.registry, 2, {Uuid{1, 1}, 1}, kv::Put{"k", "v", 5s, {}, "id"});
   const Checkpoint good = log.registry.checkpoint();
   const auto before = log.registry.digest();
   for (std::size_t i = 0; i < good.files[0].bytes.size(); ++i) {
