@@ -104,6 +104,13 @@ class Consensus {
   using Done = std::function<void(Result<std::string>)>;
   virtual void propose(std::string command, Done done) = 0;
 
+  // For reads of the state machine that must see everything that was acknowledged before they came: `done` gets the
+  // index they are good for, once this master has applied it. Any member may ask; the leader confirms that it leads. An
+  // error (unavailable): nobody could be confirmed within about a second; no harm was done, ask again. Called exactly
+  // once, on the applying thread, as that of propose().
+  using ReadDone = std::function<void(Result<Index>)>;
+  virtual void confirm_read(ReadDone done) = 0;
+
   // `changed` is called after each new view that differs in more than lag, on the thread that publishes it: be short.
   // Given once, before start.
   virtual void on_view_change(std::function<void()> changed) = 0;

@@ -95,6 +95,15 @@ class FakeGroup {
     }
     tell();
   }
+  // What the members' builds understand, as each tells the others.
+  void set_feature_level(int i, std::uint32_t level) {
+    {
+      Guard guard(mutex_);
+      members_[static_cast<std::size_t>(i)]->feature_level = level;
+      publish();
+    }
+    tell();
+  }
   // A member whose links are down and that was last heard long ago.
   void set_lost(int i, bool lost) {
     Guard guard(mutex_);
@@ -119,6 +128,15 @@ class FakeGroup {
       }
       group.commit(std::move(command), std::move(done));
     }
+    void confirm_read(ReadDone done) override {
+      Index index;
+      {
+        Guard guard(group.commit_mutex_);
+        index = group.index_;
+      }
+      if (group.leader_ >= 0 && group.quorum_) return done(index);
+      done(Error(Code::unavailable, "no leader could be confirmed"));
+    }
     void on_view_change(std::function<void()> changed_given) override {
       Guard guard(group.mutex_);
       changed = std::move(changed_given);
@@ -129,6 +147,7 @@ class FakeGroup {
     topology::StateMachine* state = nullptr;
     bool lost = false;
     Duration silent_for = 1ms;
+    std::uint32_t feature_level = 1;
     std::shared_ptr<const View> published;
     std::function<void()> changed;
   };
@@ -168,7 +187,7 @@ class FakeGroup {
         m.grpc = "localhost:" + std::to_string(19333 + other->index);
         m.process = process(other->index);
         m.incarnation = Incarnation(1);
-        m.feature_level = 1;
+        m.feature_level = other->feature_level;
         if (!other->lost) m.silent_for = other->silent_for;
         view->members.push_back(std::move(m));
       }

@@ -226,6 +226,25 @@ void RaftHost::propose(std::string command, Done done) {
   }
 }
 
+void RaftHost::confirm_read(ReadDone done) {
+  std::optional<Error> refusal;
+  {
+    Guard guard(mutex_);
+    if (!begun_ || ended_ || stopping_) {
+      refusal = Error{Code::unavailable, "this master takes no part yet, or no more"};
+    } else if (reads_.size() >= kReadsWaitingMax) {
+      refusal = Error{Code::busy, "too many reads wait to be confirmed"};
+    } else {
+      reads_.push_back(std::move(done));
+    }
+  }
+  if (refusal) {
+    done(*refusal);
+  } else {
+    wake();
+  }
+}
+
 void RaftHost::transfer(std::optional<NodeId> target, std::function<void(Status)> done) {
   bool leads = false;
   {
@@ -273,6 +292,7 @@ std::vector<raft::Input> RaftHost::take_inputs() {
     inputs.emplace_back(raft::ChangeProposed{.tag = tag, .change = std::move(change)});
   }
   take_commands(&inputs);
+  take_reads(&inputs);
   take_datagrams(&inputs);
   return inputs;
 }
@@ -302,6 +322,19 @@ void RaftHost::take_commands(std::vector<raft::Input>* inputs) {
     inputs->emplace_back(raft::Proposed{.tag = tag, .data = topology::encode_batch(requests)});
     batches_.emplace(tag, std::move(batch));
   }
+}
+
+// Everything that waits is confirmed as one.
+void RaftHost::take_reads(std::vector<raft::Input>* inputs) {
+  std::vector<ReadDone> reads;
+  {
+    Guard guard(mutex_);
+    reads.swap(reads_);
+  }
+  if (reads.empty()) return;
+  const auto tag = next_tag_++;
+  reads_under_way_.emplace(tag, std::move(reads));
+  inputs->emplace_back(raft::ReadRequested{tag});
 }
 
 void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
@@ -357,13 +390,26 @@ void RaftHost::run() {
     const bool beat = std::any_of(out.messages_now.begin(), out.messages_now.end(), [](const raft::Message& message) {
       return std::holds_alternative<raft::Beat>(message.body);
     });
-    const bool at_rest = batches_.empty() && changes_under_way_.empty() && status_.commit == status_.last &&
-                         !status_.transferring;
-    if (beat && at_rest) gather_until_ = std::min(wake_at, now + kGatherAnswersMax);
+    if (!is_at_rest(inputs, now)) {
+      gather_until_ = kDistantPast;
+    } else if (beat) {
+      gather_until_ = std::min(wake_at, now + kGatherAnswersMax);
+    }
     handle(std::move(out));
   }
   assign_until_ = kDistantPast.time_since_epoch().count();
   end_all_proposals();
+}
+
+// Whether nobody waits for the answers to beats; a read, here or at a follower, does.
+bool RaftHost::is_at_rest(const std::vector<raft::Input>& inputs, Instant now) {
+  const bool asked = std::any_of(inputs.begin(), inputs.end(), [](const raft::Input& input) {
+    const auto* received = std::get_if<raft::Received>(&input);
+    return received != nullptr && std::holds_alternative<raft::ReadQuery>(received->message.body);
+  });
+  if (asked) asked_until_ = now + kGatherAnswersMax;
+  return now >= asked_until_ && batches_.empty() && changes_under_way_.empty() && reads_under_way_.empty() &&
+         status_.commit == status_.last && !status_.transferring;
 }
 
 void RaftHost::note_disk(Instant now, std::vector<raft::Input>* inputs) {
@@ -437,6 +483,7 @@ void RaftHost::handle(raft::Output out) {
 
   // After the View: whoever gets an answer finds a View that is no older.
   for (const auto& done : out.proposals) answer(done);
+  answer_reads(out.reads);
   if (batches_.empty()) answers_.clear();
   while (answers_.size() > kAnswersKeptMax) answers_.erase(answers_.begin());
   if (out.transfer_done || (before.role == raft::Role::leader && status_.role != raft::Role::leader)) {
@@ -510,6 +557,22 @@ void RaftHost::answer(const raft::ProposalDone& done) {
   counted().commit_time.observe(clock_.now() - batch.since);
   for (std::size_t i = 0; i < batch.dones.size(); ++i) batch.dones[i](std::move(answers->second[i]));
   answers_.erase(answers);
+}
+
+void RaftHost::answer_reads(const std::vector<raft::ReadState>& reads) {
+  for (const auto& read : reads) {
+    auto found = reads_under_way_.extract(read.tag);
+    if (found.empty()) continue;
+    if (read.ok) {
+      reads_confirmed_.emplace(read.index, std::move(found.mapped()));
+    } else {
+      for (const auto& done : found.mapped()) done(Error{Code::unavailable, "no leader could be confirmed"});
+    }
+  }
+  while (!reads_confirmed_.empty() && reads_confirmed_.begin()->first <= applied_) {
+    const auto ready = reads_confirmed_.extract(reads_confirmed_.begin());
+    for (const auto& done : ready.mapped()) done(ready.key());
+  }
 }
 
 void RaftHost::consider_snapshot() {
@@ -682,12 +745,14 @@ void RaftHost::fail(const std::string& why) {
 
 void RaftHost::end_all_proposals() {
   std::vector<Command> commands;
+  std::vector<ReadDone> reads;
   std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes;
   std::vector<std::function<void(Status)>> transfers;
   {
     Guard guard(mutex_);
     ended_ = true;
     commands.swap(commands_);
+    reads.swap(reads_);
     changes.swap(changes_);
     transfers.swap(transfers_);
   }
@@ -699,6 +764,11 @@ void RaftHost::end_all_proposals() {
   for (auto& [tag, done] : changes_under_way_) done(unknown);
   changes_under_way_.clear();
   for (auto& command : commands) command.done(Error{Code::not_leader, "this master stopped"});
+  for (auto& [tag, more] : reads_under_way_) std::move(more.begin(), more.end(), std::back_inserter(reads));
+  for (auto& [index, more] : reads_confirmed_) std::move(more.begin(), more.end(), std::back_inserter(reads));
+  reads_under_way_.clear();
+  reads_confirmed_.clear();
+  for (const auto& done : reads) done(Error{Code::unavailable, "this master stopped"});
   for (auto& [change, done] : changes) done(Error{Code::not_leader, "this master stopped"});
   for (auto& done : transfers) done(Error{Code::unavailable, "this master stopped"});
 }

@@ -35,8 +35,9 @@
 
 namespace holdfast::master {
 
-// Commands waiting for the core's thread; more are refused as busy.
+// Commands waiting for the core's thread; more are refused as busy. Reads likewise.
 inline constexpr std::size_t kCommandsWaitingMax = 65'536;
+inline constexpr std::size_t kReadsWaitingMax = 65'536;
 // Inputs waiting for the core's thread; messages beyond are dropped, as the network might have.
 inline constexpr std::size_t kInputsWaitingMax = 65'536;
 
@@ -91,6 +92,7 @@ class RaftHost final : public Consensus {
     return now.time_since_epoch().count() < assign_until_.load(std::memory_order_acquire);
   }
   void propose(std::string command, Done done) override;
+  void confirm_read(ReadDone done) override;
   void on_view_change(std::function<void()> changed) override;
 
  private:
@@ -116,11 +118,14 @@ class RaftHost final : public Consensus {
   std::vector<raft::Input> take_inputs();
   void take_datagrams(std::vector<raft::Input>* inputs);
   void take_commands(std::vector<raft::Input>* inputs);
+  void take_reads(std::vector<raft::Input>* inputs);
+  bool is_at_rest(const std::vector<raft::Input>& inputs, Instant now);
   void note_disk(Instant now, std::vector<raft::Input>* inputs);
   void note_senders(const std::vector<raft::Input>& inputs, Instant now);
   void handle(raft::Output out);
   void apply(const raft::Output& out);
   void answer(const raft::ProposalDone& done);
+  void answer_reads(const std::vector<raft::ReadState>& reads);
   void consider_snapshot();
   void publish(bool changed);
   std::shared_ptr<const View> make_view() const;
@@ -143,6 +148,7 @@ class RaftHost final : public Consensus {
   mutable Mutex mutex_;  // leaf
   std::vector<raft::Input> inbox_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<Command> commands_ HOLDFAST_GUARDED_BY(mutex_);
+  std::vector<ReadDone> reads_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<std::function<void(Status)>> transfers_ HOLDFAST_GUARDED_BY(mutex_);
   std::shared_ptr<const View> view_ HOLDFAST_GUARDED_BY(mutex_);
@@ -163,6 +169,8 @@ class RaftHost final : public Consensus {
   std::map<raft::Tag, Batch> batches_;
   std::map<raft::Tag, std::function<void(Status)>> changes_under_way_;
   std::map<Index, std::vector<std::string>> answers_;
+  std::map<raft::Tag, std::vector<ReadDone>> reads_under_way_;
+  std::multimap<Index, std::vector<ReadDone>> reads_confirmed_;  // to be applied up to there
   std::map<NodeId, Heard> heard_;
   raft::Tag next_tag_ = 1;
   std::uint64_t next_sequence_ = 1;  // of requests of this process
@@ -176,6 +184,7 @@ class RaftHost final : public Consensus {
   std::optional<Instant> leader_since_;
   Instant published_at_ = kDistantPast;
   Instant gather_until_ = kDistantPast;  // until then datagrams may wait
+  Instant asked_until_ = kDistantPast;   // until then a follower's read may wait for the answers to beats
 
   std::thread thread_;
 };

@@ -344,6 +344,36 @@ TEST_F(RaftHostTest, ALeaderWithoutMajorityStopsAssigningWithinTheSilenceTimeout
   EXPECT_TRUE(soon([&] { return has(*first, "y"); }));
 }
 
+TEST_F(RaftHostTest, AReadIsConfirmedAtEveryMemberAndSeesWhatWasAcknowledgedBefore) {
+  ASSERT_TRUE(commit("warm"));
+  for (int i = 0; i < 20; ++i) {
+    const std::string command = "x" + std::to_string(i);
+    ASSERT_TRUE(commit(command));
+    Member& at = *members_[static_cast<std::size_t>(i) % 3];
+    // Looked at within the callback: it runs on the applying thread, when everything up to its index is applied.
+    std::promise<bool> seen;
+    at.host->confirm_read([&](const Result<Index>& read) { seen.set_value(read.ok() && has(at, command)); });
+    EXPECT_TRUE(seen.get_future().get()) << i;
+  }
+}
+
+TEST_F(RaftHostTest, AReadOfALeaderThatIsCutOffIsNeverConfirmed) {
+  ASSERT_TRUE(commit("x"));
+  auto* first = leader();
+  ASSERT_NE(first, nullptr);
+  network_.cut(first->id, true);
+  std::promise<Result<Index>> outcome;
+  first->host->confirm_read([&](Result<Index> read) { outcome.set_value(std::move(read)); });
+  const auto read = outcome.get_future().get();
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().code(), Code::unavailable);
+  // One that waits when the host stops is answered too.
+  std::promise<Result<Index>> stopped;
+  first->host->confirm_read([&](Result<Index> outcome_given) { stopped.set_value(std::move(outcome_given)); });
+  stop(*first);
+  EXPECT_FALSE(stopped.get_future().get().ok());
+}
+
 TEST_F(RaftHostTest, AProposalOfALeaderThatIsCutOffEndsAsUnknown) {
   ASSERT_TRUE(commit("x"));
   // On a busy machine the leader may lose its place before the proposal reaches it: then that is surely without effect.
