@@ -1,9 +1,10 @@
 #include "cmd/plan.h"
 
 // Raised by one whenever masters of this build put something into their log that an older build would not understand.
-// A second program for the test of mixed versions is built from this file with a higher one.
+// 2: the key-value space (core/kv). Programs for the test of mixed versions are built from this file with a lower and a
+// higher one.
 #ifndef HOLDFAST_FEATURE_LEVEL
-#define HOLDFAST_FEATURE_LEVEL 1
+#define HOLDFAST_FEATURE_LEVEL 2
 #endif
 
 namespace holdfast::cmd {

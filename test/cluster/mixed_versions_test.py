@@ -37,6 +37,13 @@ def wait_levels(cluster, want, alive=(0, 1, 2), seconds=15):
         time.sleep(0.05)
 
 
+def present_level(cluster):
+    """The level of the present binary, from the first line of its log."""
+    told = re.search(r"feature level (\d+), process", cluster.master_processes[0].log())
+    check(told, "a master does not log its feature level at its start")
+    return int(told.group(1))
+
+
 def write_and_read(cluster, written, alive=(0, 1, 2)):
     client = Client([cluster.masters[i] for i in alive])
     end = time.monotonic() + 10
@@ -56,7 +63,8 @@ def write_and_read(cluster, written, alive=(0, 1, 2)):
 def main():
     with Cluster() as cluster:
         cluster.wait_writable()
-        wait_levels(cluster, 1)
+        level = present_level(cluster)
+        wait_levels(cluster, level)
         written = {}
         write_and_read(cluster, written)
         # One after the other, the leader among them at some point.
@@ -68,9 +76,9 @@ def main():
             if i < 2:
                 cluster.leader()
                 time.sleep(1)
-                wait_levels(cluster, 1)  # also the one just started, once it has read its log
+                wait_levels(cluster, level)  # also the one just started, once it has read its log
                 write_and_read(cluster, written)
-        wait_levels(cluster, 2)
+        wait_levels(cluster, level + 1)
         write_and_read(cluster, written)
         print("ok the level rises when the last master understands it, and files go on all the while")
 
@@ -86,11 +94,11 @@ def main():
             raise Failure("a master of the old level goes on in a cluster of the new one")
         text = process.log()[before:]
         check(status == 255, f"exit status {status}, not 255")
-        check("feature level 2" in text and "newer" in text, f"it does not say what to do:\n{text[-1500:]}")
+        check(f"feature level {level + 1}" in text and "newer" in text, f"it does not say what to do:\n{text[-1500:]}")
         write_and_read(cluster, written, [1, 2])
         process.argv[process.argv.index(WEED)] = NEXT
         process.start()
-        wait_levels(cluster, 2)
+        wait_levels(cluster, level + 1)
         write_and_read(cluster, written)
         print("ok going back past the level is refused in words, and the newer binary takes part again")
     return 0

@@ -15,9 +15,67 @@
 
 namespace holdfast::test {
 
+// A key-value space of this process alone, which answers at once; `refusal`, when set, is what a write gets instead.
+class FakeKeyValues : public master::KeyValues {
+ public:
+  using Refusal = master::Refusal;
+
+  std::optional<Refusal> closed;
+  std::vector<Refusal> refusals;  // of the next writes, the first in front; done all the same if `outcome_unknown`
+  std::uint64_t writes = 0;
+  kv::Space space;
+  std::vector<std::pair<master::KvWatch, std::function<void(master::OrRefusal<kv::Changes>)>>> watches;
+
+  template <typename F>
+  auto with(F change) {
+    const std::lock_guard lock(mutex_);
+    return change(*this);
+  }
+
+  void when_open(std::function<void(std::optional<Refusal>)> done) override {
+    done(with([](auto& self) { return self.closed; }));
+  }
+  void write(kv::Command command, std::function<void(master::OrRefusal<kv::Answer>)> done) override {
+    auto outcome = with([&](auto& self) -> master::OrRefusal<kv::Answer> {
+      ++self.writes;
+      if (self.refusals.empty()) return self.space.apply(command);
+      const Refusal refusal = self.refusals.front();
+      self.refusals.erase(self.refusals.begin());
+      if (refusal.kind == Refusal::Kind::outcome_unknown) (void)self.space.apply(command);
+      return refusal;
+    });
+    done(std::move(outcome));
+  }
+  void get(std::string key, bool, std::function<void(master::OrRefusal<master::KvRecord>)> done) override {
+    done(with([&](auto& self) -> master::OrRefusal<master::KvRecord> {
+      const kv::Item* item = self.space.find(key);
+      return master::KvRecord{item == nullptr ? std::nullopt : std::optional(*item), self.space.revision(), Index(77)};
+    }));
+  }
+  void list(kv::ListRequest request, bool, std::function<void(master::OrRefusal<master::KvList>)> done) override {
+    done(with([&](auto& self) -> master::OrRefusal<master::KvList> {
+      return master::KvList{self.space.list(request), Index(77)};
+    }));
+  }
+  void watch(master::KvWatch watch, std::function<void(master::OrRefusal<kv::Changes>)> done) override {
+    auto found = with([&](auto& self) -> std::optional<kv::Changes> {
+      auto changes = self.space.changes(watch.filter, watch.since.value_or(self.space.revision()), watch.limit);
+      if (!changes.changes.empty() || changes.compacted || watch.wait == Duration(0)) return changes;
+      self.watches.emplace_back(watch, done);
+      return std::nullopt;
+    });
+    if (found) done(std::move(*found));
+  }
+
+ private:
+  std::mutex mutex_;
+};
+
 class FakeMaster : public master::Master {
  public:
   using Refusal = master::Refusal;
+
+  FakeKeyValues kv;
 
   // ---- what a test sets
   template <typename F>
@@ -166,6 +224,8 @@ class FakeMaster : public master::Master {
     const std::lock_guard lock(mutex_);
     return topology;
   }
+
+  master::KeyValues& key_values() override { return kv; }
 
   std::unique_ptr<master::ReportSession> open_session(std::string) override { return nullptr; }
   bool mark_readonly(std::string_view, VolumeId, bool) override { return false; }

@@ -79,7 +79,7 @@ List Space::list(const ListRequest& request) const {
   return out;
 }
 
-Changes Space::changes(const Filter& filter, Revision since, std::size_t limit) const {
+Changes Space::changes(const Filter& filter, Revision since, std::size_t limit, std::uint64_t bytes_max) const {
   Changes out;
   out.until = std::max(since, revision_);
   if (since >= revision_) return out;
@@ -89,12 +89,15 @@ Changes Space::changes(const Filter& filter, Revision since, std::size_t limit) 
     out.compacted = oldest;
     return out;
   }
+  std::uint64_t bytes = 0;
   // Without gaps: the place in the history follows from the revision.
   for (std::size_t i = since.next() - oldest; i < history_.size(); ++i) {
     if (!filter.takes(history_[i].key)) continue;
-    if (out.changes.size() >= limit) break;
     out.changes.push_back(history_[i]);
-    if (out.changes.size() == limit) out.until = history_[i].revision();
+    bytes += size_of(history_[i]);
+    if (out.changes.size() < limit && bytes < bytes_max) continue;
+    out.until = history_[i].revision();
+    break;
   }
   return out;
 }

@@ -96,8 +96,8 @@ class Space {
   const Item* find(std::string_view key) const;
   List list(const ListRequest& request) const;
 
-  // At most `limit` matching changes after `since`, oldest first.
-  Changes changes(const Filter& filter, Revision since, std::size_t limit) const;
+  // At most `limit` matching changes after `since`, oldest first; fewer when their keys and values pass `bytes_max`.
+  Changes changes(const Filter& filter, Revision since, std::size_t limit, std::uint64_t bytes_max = 1 << 20) const;
 
   // Lives that began after `seen`, in order of their beginning, and the newest drawn.
   const std::map<Life, std::string>& lives() const { return lives_; }

@@ -174,6 +174,7 @@ TEST(Space, ChangesComeInOrderFromTheRevisionAskedFor) {
   // Cut short: what was not looked at is asked for again.
   const Changes one = space.changes({"", true}, Revision(0), 1);
   EXPECT_EQ(one.until, Revision(1));
+  EXPECT_EQ(space.changes({"", true}, Revision(0), 10, 6).until, Revision(2));  // 4 and 2 bytes
   // A member that is behind has nothing to say, and does not go back.
   EXPECT_EQ(space.changes({"", true}, Revision(9), 10).until, Revision(9));
 }
@@ -443,7 +444,7 @@ void expect_equal(const Space& space, const Model& model) {
     bytes += name.size() + key.value.size();
   }
   ASSERT_EQ(space.bytes(), bytes);
-  const Changes all = space.changes({"", true}, Revision(0), 1'000'000);
+  const Changes all = space.changes({"", true}, Revision(0), 1'000'000, 1 << 30);
   ASSERT_EQ(all.changes.size(), model.changes.size());
   for (std::size_t i = 0; i < all.changes.size(); ++i) {
     const Change& change = all.changes[i];

@@ -11,6 +11,7 @@
 #include "service/master/assigner.h"
 #include "service/master/duties.h"
 #include "service/master/growth.h"
+#include "service/master/key_values_service.h"
 #include "service/master/leftovers.h"
 #include "service/master/reports.h"
 #include "service/master/shared.h"
@@ -45,7 +46,8 @@ class MasterImpl final : public Master {
         duties_(shared_, growth_),
         leftovers_(shared_, growth_),
         assigner_(shared_, growth_, duties_),
-        reports_(shared_) {}
+        reports_(shared_),
+        key_values_(shared_) {}
   ~MasterImpl() override { stop(); }
 
   topology::StateMachine& state_machine() override { return shared_.registry; }
@@ -69,6 +71,8 @@ class MasterImpl final : public Master {
 
   ClusterStatus cluster_status() const override;
   TopologyStatus topology_status(bool with_volumes) const override;
+
+  KeyValues& key_values() override { return key_values_; }
 
   std::unique_ptr<ReportSession> open_session(std::string peer) override { return reports_.open(std::move(peer)); }
   bool mark_readonly(std::string_view server_url, VolumeId volume, bool read_only) override;
@@ -114,6 +118,7 @@ class MasterImpl final : public Master {
   Leftovers leftovers_;
   Assigner assigner_;
   Reports reports_;
+  KeyValueService key_values_;
 
   std::atomic<std::uint32_t> fresh_from_{~0u};  // the lowest fresh id, for lookups
 
@@ -151,6 +156,7 @@ void MasterImpl::stop() {
       leftovers_.stop();
       growth_.stop();
       assigner_.stop();
+      key_values_.stop();
       for (const LeaderWait& wait : std::exchange(leader_waits_, {})) wait.done(stopping());
       for (const LookupWait& wait : std::exchange(lookup_waits_, {})) wait.done(lookup(wait.volume, wait.collection));
       for (const auto& deletion : std::exchange(deletions_, {})) {
@@ -180,6 +186,7 @@ void MasterImpl::turn() {
   duties_.look(now);
   leftovers_.look(now);
   assigner_.look(now);
+  key_values_.look(now);
   look_at_leader_waits(now);
   look_at_lookup_waits(now);
   shared_.subscriptions.deliver();

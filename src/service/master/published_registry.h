@@ -25,9 +25,20 @@ class PublishedRegistry final : public topology::StateMachine {
     return state_;
   }
 
+  // Calls `look(space, applied)` with the key-value space as it is after the entry at `applied`. Any thread; it holds up
+  // the applying thread meanwhile, so: be short.
+  template <typename Look>
+  auto with_kv(Look look) const {
+    Guard guard(kv_mutex_);
+    return look(registry_.kv(), registry_.applied());
+  }
+
   // ---- StateMachine: the applying thread only ----
   Result<std::vector<std::string>> apply(Index index, Term term, BytesView entry) override {
-    auto answers = registry_.apply(index, term, entry);
+    auto answers = [&] {
+      Guard guard(kv_mutex_);
+      return registry_.apply(index, term, entry);
+    }();
     if (answers) {
       publish();
       applied_(state());
@@ -38,7 +49,10 @@ class PublishedRegistry final : public topology::StateMachine {
   std::uint64_t digest() const override { return registry_.digest(); }
   topology::Checkpoint checkpoint() const override { return registry_.checkpoint(); }
   Status restore(const topology::Checkpoint& checkpoint) override {
-    auto status = registry_.restore(checkpoint);
+    auto status = [&] {
+      Guard guard(kv_mutex_);
+      return registry_.restore(checkpoint);
+    }();
     if (status) {
       publish();
       applied_(state());
@@ -53,7 +67,9 @@ class PublishedRegistry final : public topology::StateMachine {
     state_.swap(next);
   }
 
+  // Changed by the applying thread only, under kv_mutex_; that thread itself reads without it.
   topology::Registry registry_;
+  mutable Mutex kv_mutex_;  // leaf
   const std::function<void(const RegistryStatePtr&)> applied_;
   mutable Mutex mutex_;  // leaf
   RegistryStatePtr state_ HOLDFAST_GUARDED_BY(mutex_);

@@ -1,0 +1,307 @@
+#include "service/master/key_values_service.h"
+
+#include <algorithm>
+
+#include "base/metrics.h"
+#include "service/master/assigner.h"
+
+namespace holdfast::master {
+namespace {
+
+constexpr std::size_t kOpenWaitsMax = 10'000;
+
+struct Gauges {
+  metrics::Gauge& keys = metrics::process().gauge("holdfast_kv_keys", "keys in the masters' key-value space");
+  metrics::Gauge& bytes = metrics::process().gauge("holdfast_kv_bytes", "bytes of keys and values in it");
+  metrics::Gauge& mortal = metrics::process().gauge("holdfast_kv_keys_with_ttl", "keys in it that have a time to live");
+  metrics::Gauge& revision = metrics::process().gauge("holdfast_kv_revision", "its last change");
+  metrics::Gauge& watches = metrics::process().gauge("holdfast_kv_watches", "watches that wait at this master");
+};
+Gauges& gauges() {
+  static Gauges gauges;
+  return gauges;
+}
+
+Refusal stopping() { return {Refusal::Kind::unavailable, "this master stops", 1s}; }
+
+Refusal refusal_of(const Error& error) {
+  switch (error.code()) {
+    case Code::not_leader: return {Refusal::Kind::not_leader, "this master does not lead"};
+    case Code::busy: return {Refusal::Kind::busy, error.what(), 1s};
+    case Code::unavailable: return {Refusal::Kind::unavailable, error.what(), 1s};
+    case Code::outcome_unknown:
+      return {Refusal::Kind::outcome_unknown,
+              "the leader lost its place meanwhile: it may have been done or not; look before asking again, or ask "
+              "again under the same request id"};
+    case Code::invalid: return {Refusal::Kind::bad_request, error.what()};
+    default: return {Refusal::Kind::failed, error.what()};
+  }
+}
+
+}  // namespace
+
+// ---- whether all masters know the space ----------------------------------------------------------------------------
+
+bool KeyValueService::is_open() const { return shared_.registry.state()->feature_level >= kv::kFeatureLevel; }
+
+Refusal KeyValueService::closed(bool* temporary) const {
+  const auto state = shared_.registry.state();
+  const auto view = shared_.consensus.load()->view();
+  *temporary = true;
+  std::string unheard;
+  for (const MemberView& member : view->members) {
+    if (!member.voter) continue;
+    // Of one that is not connected the registry knows what it said last.
+    std::uint32_t level = member.process.empty() && !member.self ? 0 : member.feature_level;
+    std::string name = member.http;
+    if (const auto known = state->members.find(member.id); known != state->members.end()) {
+      if (level == 0) level = known->second.feature_level;
+      if (name.empty()) name = known->second.http;
+    }
+    if (name.empty()) name = text(member.id);
+    if (level == 0) {
+      unheard += (unheard.empty() ? "" : ", ") + name;
+    } else if (level < kv::kFeatureLevel) {
+      *temporary = false;
+      return {Refusal::Kind::unsupported,
+              "not all masters know the key-value space yet: master " + name + " runs feature level " +
+                  std::to_string(level) + ", it needs " + std::to_string(kv::kFeatureLevel) +
+                  ": start this release there too"};
+    }
+  }
+  if (!unheard.empty()) {
+    return {Refusal::Kind::unavailable,
+            "not all masters are known to know the key-value space yet: nothing was heard of " + unheard, 1s};
+  }
+  return {Refusal::Kind::unavailable, "the key-value space is about to open: the masters agree on their feature level",
+          1s};
+}
+
+void KeyValueService::when_open(std::function<void(std::optional<Refusal>)> done) {
+  if (is_open()) return done(std::nullopt);
+  if (shared_.consensus.load() == nullptr) {
+    return done(Refusal{Refusal::Kind::unavailable, "this master is starting", 1s});
+  }
+  const Instant end = shared_.clock.now() + shared_.options.leader_wait;
+  const bool posted = shared_.loop.post([this, end, done] {
+    if (stopped_ || open_waits_.size() >= kOpenWaitsMax) return done(stopping());
+    open_waits_.push_back({end, done});
+    look_at_open_waits(shared_.clock.now());
+  });
+  if (!posted) done(stopping());
+}
+
+void KeyValueService::look_at_open_waits(Instant now) {
+  if (open_waits_.empty()) return;
+  const bool open = is_open();
+  bool temporary = true;
+  const auto refusal = open ? std::optional<Refusal>() : closed(&temporary);
+  for (auto it = open_waits_.begin(); it != open_waits_.end();) {
+    if (!open && temporary && now < it->end) {
+      ++it;
+      continue;
+    }
+    const auto done = std::move(it->done);
+    it = open_waits_.erase(it);
+    done(refusal);
+  }
+}
+
+// ---- writes --------------------------------------------------------------------------------------------------------
+
+void KeyValueService::write(kv::Command command, std::function<void(OrRefusal<kv::Answer>)> done) {
+  const Operation operation = std::holds_alternative<kv::Put>(command)      ? Operation::put
+                              : std::holds_alternative<kv::Delete>(command) ? Operation::remove
+                                                                            : Operation::renew;
+  const auto refuse = [&](const Refusal& refusal) {
+    count_refusal(operation, refusal);
+    done(refusal);
+  };
+  Consensus* consensus = shared_.consensus.load();
+  if (consensus == nullptr) return refuse({Refusal::Kind::unavailable, "this master is starting", 1s});
+  if (!consensus->view()->is_leader()) return refuse({Refusal::Kind::not_leader, "this master does not lead"});
+  bool temporary = false;
+  if (!is_open()) return refuse(closed(&temporary));
+  if (auto fault = kv::fault_of(command)) return refuse({Refusal::Kind::bad_request, std::move(*fault)});
+  if (writes_->fetch_add(1) >= kKvWritesMax) {
+    writes_->fetch_sub(1);
+    return refuse({Refusal::Kind::busy, "more than " + std::to_string(kKvWritesMax) + " writes are under way", 1s});
+  }
+  consensus->propose(kv::encode(command), [operation, writes = writes_, done = std::move(done)](Result<std::string> bytes) {
+    writes->fetch_sub(1);
+    auto answer = bytes.ok() ? kv::decode_answer(*bytes) : Result<kv::Answer>(bytes.error());
+    if (!answer) {
+      const Refusal refusal = refusal_of(answer.error());
+      count_refusal(operation, refusal);
+      return done(refusal);
+    }
+    count(operation, kv::text(answer->outcome));
+    done(std::move(*answer));
+  });
+}
+
+// ---- reads ---------------------------------------------------------------------------------------------------------
+
+void KeyValueService::confirmed(std::function<void(std::optional<Refusal>)> done) {
+  if (shared_.consensus.load() == nullptr) {
+    return done(Refusal{Refusal::Kind::unavailable, "this master is starting", 1s});
+  }
+  ask_for_read(shared_.clock.now() + shared_.options.leader_wait, std::move(done));
+}
+
+// A leader that dies with the question costs another one: asking twice does no harm.
+void KeyValueService::ask_for_read(Instant end, std::function<void(std::optional<Refusal>)> done) {
+  Consensus* consensus = shared_.consensus.load();
+  consensus->confirm_read([this, consensus, end, done = std::move(done), asked = shared_.clock.now()](
+                              const Result<Index>& index) {
+    if (index) return done(std::nullopt);
+    // One that was refused at once (this master stops) would be so again.
+    const Instant now = shared_.clock.now();
+    if (index.error().code() == Code::unavailable && now < end && now - asked > 100ms) return ask_for_read(end, done);
+    Refusal refusal = no_leader_refusal(*consensus->view());
+    refusal.text = "no leading master could confirm this read (?stale=true asks none): " + refusal.text;
+    done(std::move(refusal));
+  });
+}
+
+void KeyValueService::get(std::string key, bool stale, std::function<void(OrRefusal<KvRecord>)> done) {
+  const auto answer = [this, key = std::move(key), done](std::optional<Refusal> refusal) {
+    if (refusal) {
+      count_refusal(Operation::get, *refusal);
+      return done(std::move(*refusal));
+    }
+    auto record = shared_.registry.with_kv([&](const kv::Space& space, Index applied) {
+      const kv::Item* item = space.find(key);
+      return KvRecord{item == nullptr ? std::nullopt : std::optional(*item), space.revision(), applied};
+    });
+    count(Operation::get, record.item ? "done" : "not_found");
+    done(std::move(record));
+  };
+  if (stale) return answer(std::nullopt);
+  confirmed(answer);
+}
+
+void KeyValueService::list(kv::ListRequest request, bool stale, std::function<void(OrRefusal<KvList>)> done) {
+  const auto answer = [this, request = std::move(request), done](std::optional<Refusal> refusal) {
+    if (refusal) {
+      count_refusal(Operation::list, *refusal);
+      return done(std::move(*refusal));
+    }
+    count(Operation::list, "done");
+    done(shared_.registry.with_kv(
+        [&](const kv::Space& space, Index applied) { return KvList{space.list(request), applied}; }));
+  };
+  if (stale) return answer(std::nullopt);
+  confirmed(answer);
+}
+
+// ---- watches -------------------------------------------------------------------------------------------------------
+
+kv::Changes KeyValueService::changes(const kv::Filter& filter, kv::Revision since, std::size_t limit) const {
+  return shared_.registry.with_kv(
+      [&](const kv::Space& space, Index) { return space.changes(filter, since, limit); });
+}
+
+void KeyValueService::watch(KvWatch watch, std::function<void(OrRefusal<kv::Changes>)> done) {
+  const Instant end = shared_.clock.now() + watch.wait;
+  const auto wait = [this, watch, end, done](kv::Revision since) {
+    const bool posted = shared_.loop.post([this, watch, end, since, done] {
+      if (stopped_) return done(stopping());
+      if (watches_.size() >= kKvWatchesMax) {
+        return done(Refusal{Refusal::Kind::busy,
+                            "more than " + std::to_string(kKvWatchesMax) + " watches wait at this master: try another", 1s});
+      }
+      watches_.push_back({watch.filter, since, end, watch.limit, done});
+      look_at_watches(shared_.clock.now(), true);
+    });
+    if (!posted) done(stopping());
+  };
+  if (watch.since) return wait(*watch.since);
+  confirmed([this, wait, done](std::optional<Refusal> refusal) {
+    if (refusal) return done(std::move(*refusal));
+    wait(shared_.registry.with_kv([](const kv::Space& space, Index) { return space.revision(); }));
+  });
+}
+
+void KeyValueService::look_at_watches(Instant now, bool changed) {
+  for (auto it = watches_.begin(); it != watches_.end();) {
+    kv::Changes found;
+    found.until = it->since;
+    if (changed) found = changes(it->filter, it->since, it->limit);
+    it->since = found.compacted ? it->since : found.until;
+    if (found.changes.empty() && !found.compacted && now < it->end) {
+      ++it;
+      continue;
+    }
+    const auto done = std::move(it->done);
+    it = watches_.erase(it);
+    count(Operation::watch, found.compacted ? "compacted" : found.changes.empty() ? "nothing" : "done");
+    done(std::move(found));
+  }
+}
+
+// ---- the loop ------------------------------------------------------------------------------------------------------
+
+void KeyValueService::look(Instant now) {
+  if (stopped_) return;
+  look_at_open_waits(now);
+  auto& g = gauges();
+  const auto revision = shared_.registry.with_kv([&](const kv::Space& space, Index) {
+    g.keys.set(static_cast<double>(space.keys()));
+    g.bytes.set(static_cast<double>(space.bytes()));
+    g.mortal.set(static_cast<double>(space.lives().size()));
+    return space.revision();
+  });
+  g.revision.set(static_cast<double>(revision.value()));
+  look_at_watches(now, std::exchange(seen_, revision) != revision);
+  g.watches.set(static_cast<double>(watches_.size()));
+  look_after_expiry(now);
+}
+
+void KeyValueService::look_after_expiry(Instant now) {
+  Consensus* consensus = shared_.consensus.load();
+  const auto view = consensus->view();
+  if (!view->is_leader()) {
+    leads_in_.reset();
+    return;
+  }
+  if (leads_in_ != view->term) {
+    leads_in_ = view->term;
+    expiry_.begin();
+  }
+  auto over = shared_.registry.with_kv([&](const kv::Space& space, Index) { return expiry_.look(space, now); });
+  if (over.empty()) return;
+  consensus->propose(kv::encode(kv::Expire{std::move(over)}), [](Result<std::string> bytes) {
+    const auto answer = bytes.ok() ? kv::decode_answer(*bytes) : Result<kv::Answer>(bytes.error());
+    if (!answer) return count_refusal(Operation::expire, refusal_of(answer.error()));
+    for (std::uint64_t i = 0; i < answer->version; ++i) count(Operation::expire, "done");
+  });
+}
+
+void KeyValueService::stop() {
+  stopped_ = true;
+  for (const auto& wait : std::exchange(open_waits_, {})) wait.done(stopping());
+  for (const auto& wait : std::exchange(watches_, {})) wait.done(stopping());
+}
+
+// ---- metrics -------------------------------------------------------------------------------------------------------
+
+void KeyValueService::count(Operation operation, const char* outcome) {
+  static constexpr std::array<const char*, kOperations> kNames = {"put",  "delete", "renew", "expire",
+                                                                  "get",  "list",   "watch"};
+  metrics::process()
+      .counter("holdfast_kv_operations_total", "operations on the masters' key-value space that were decided here",
+               {{"operation", kNames[static_cast<std::size_t>(operation)]}, {"outcome", outcome}})
+      .add();
+}
+
+void KeyValueService::count_refusal(Operation operation, const Refusal& refusal) {
+  switch (refusal.kind) {
+    case Refusal::Kind::outcome_unknown: return count(operation, "unknown");
+    case Refusal::Kind::bad_request: return count(operation, "invalid");
+    case Refusal::Kind::not_leader: return;  // passed on, and counted there
+    default: return count(operation, "refused");
+  }
+}
+
+}  // namespace holdfast::master
