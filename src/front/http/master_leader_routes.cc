@@ -112,32 +112,12 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
   }
 
   const bool repeatable = route != Route::vol_grow && route != Route::col_delete;
-  const bool was_passed_on = request.has_header(kForwardedHeader);
-  for (int round = 0; round < kRoundsMax; ++round) {
-    if (round > 0) {
-      const auto pause = [&loop](auto done) { loop.post_after(kRoundPause, [done] { done(true); }); };
-      co_await awaited<bool>(loop, pause);
-    }
-    if (was_passed_on) {
-      const auto leader = parts.master.leader();
-      if (!leader || !leader->self) break;
-    } else {
-      // A GET that does something must not be repeated by any connection pool on the way; the leader takes any method.
-      const std::string method = repeatable ? std::string(request.method_text) : "POST";
-      const auto pass_on = [&](auto done) {
-        forward.send(loop, passed_on(request, method, form),
-                     repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never, done);
-      };
-      const auto outcome = co_await awaited<LeaderForward::Outcome>(loop, pass_on);
-      if (const auto* answer = std::get_if<client::HttpAnswer>(&outcome)) {
-        relay(exchange, *answer);
-        co_return;
-      }
-      if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
-        refuse(exchange, *refusal);
-        co_return;
-      }
-    }
+  // A GET that does something must not be repeated by any connection pool on the way; the leader takes any method.
+  const std::string method = repeatable ? std::string(request.method_text) : "POST";
+  const auto repeat = repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never;
+  for (int round = 0;; ++round) {
+    const bool leads = co_await reach_leader(exchange, round, method, form, repeat);
+    if (!leads) co_return;
 
     // This master leads.
     std::optional<Refusal> refusal;
@@ -179,26 +159,54 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       co_return;
     }
 
-    // `unavailable` is surely without effect: a master that stops, or has just lost the others. Another may lead.
-    const auto leader = parts.master.leader();
-    const bool elsewhere = refusal->kind == Refusal::Kind::unavailable && (was_passed_on || (leader && !leader->self));
-    if (refusal->kind != Refusal::Kind::not_leader && !elsewhere) {
-      refuse(exchange, *refusal);
-      co_return;
-    }
-    if (was_passed_on) break;
+    if (!goes_round(exchange, *refusal)) co_return;
   }
+}
 
-  // Not the leader although it was asked as such: the one who passed it on looks for another.
-  if (was_passed_on) {
-    exchange.head(503)
-        .add("Content-Type", "application/json")
-        .add(kNotLeaderHeader, "1")
-        .add("Retry-After", 1);
-    exchange.finish(json_error("this master does not lead", pretty));
-    co_return;
+Async<bool> MasterRoutes::Inside::reach_leader(Exchange& exchange, int round, std::string method,
+                                               const std::string& body, LeaderForward::Repeat repeat) {
+  const auto& request = exchange.request();
+  auto& loop = exchange.loop();
+  if (round >= kRoundsMax) {
+    refuse(exchange, {Refusal::Kind::unavailable, "leadership of the masters keeps changing", 1s});
+    co_return false;
   }
-  refuse(exchange, {Refusal::Kind::unavailable, "leadership of the masters keeps changing", 1s});
+  if (round > 0) {
+    const auto pause = [&loop](auto done) { loop.post_after(kRoundPause, [done] { done(true); }); };
+    co_await awaited<bool>(loop, pause);
+  }
+  if (request.has_header(kForwardedHeader)) {
+    const auto leader = parts.master.leader();
+    const bool leads = leader && leader->self;
+    if (!leads) answer_not_leader(exchange);
+    co_return leads;
+  }
+  const auto pass_on = [&](auto done) { forward.send(loop, passed_on(request, method, body), repeat, done); };
+  const auto outcome = co_await awaited<LeaderForward::Outcome>(loop, pass_on);
+  if (const auto* answer = std::get_if<client::HttpAnswer>(&outcome)) relay(exchange, *answer);
+  if (const auto* refusal = std::get_if<Refusal>(&outcome)) refuse(exchange, *refusal);
+  co_return std::holds_alternative<LeaderForward::Here>(outcome);
+}
+
+bool MasterRoutes::Inside::goes_round(Exchange& exchange, const Refusal& refusal) {
+  const bool was_passed_on = exchange.request().has_header(kForwardedHeader);
+  // `unavailable` is surely without effect: a master that stops, or has just lost the others. Another may lead.
+  const auto leader = parts.master.leader();
+  const bool elsewhere = refusal.kind == Refusal::Kind::unavailable && (was_passed_on || (leader && !leader->self));
+  if (refusal.kind != Refusal::Kind::not_leader && !elsewhere) {
+    refuse(exchange, refusal);
+    return false;
+  }
+  if (was_passed_on) answer_not_leader(exchange);
+  return !was_passed_on;
+}
+
+void MasterRoutes::Inside::answer_not_leader(Exchange& exchange) {
+  exchange.head(503)
+      .add("Content-Type", "application/json")
+      .add(kNotLeaderHeader, "1")
+      .add("Retry-After", 1);
+  exchange.finish(json_error("this master does not lead", wants_pretty(exchange.request().query)));
 }
 
 }  // namespace holdfast::front

@@ -24,7 +24,7 @@ using master::Refusal;
 // The names of the routes in metrics, in the order of Route.
 const std::vector<std::string> kRouteNames = {
     "other",      "assign",          "lookup", "redirect", "dirStatus",     "volStatus",      "grow",    "vacuum", "deleteCollection",
-    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "static"};
+    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static"};
 
 struct Rule {
   std::string_view path;
@@ -64,6 +64,7 @@ const Rule* find_rule(std::string_view path) {
 }
 
 constexpr std::string_view kStaticFolder = "/seaweedfsstatic/";
+constexpr std::string_view kKvFolder = "/cluster/kv/";
 
 std::uint64_t retry_after_seconds(Duration d) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(1, (d.count() + 999'999'999) / 1'000'000'000));
@@ -246,6 +247,13 @@ void MasterRoutes::serve(Exchange& exchange) {
   std::string_view path = request.path;
   std::string decoded;
   if (path == "*") return answer_empty(exchange, 200);  // OPTIONS *: the server as a whole
+  // Keys are texts of their own, not paths: nothing in them is cleaned up.
+  if (path.starts_with(kKvFolder) || path == kKvFolder.substr(0, kKvFolder.size() - 1)) {
+    exchange.set_kind(static_cast<std::uint8_t>(Route::kv));
+    if (in.options.disable_http) return answer_no_such_page(exchange);
+    if (in.is_guarded_against(exchange)) return answer_empty(exchange, 401);
+    return in.kv(exchange, path.substr(std::min(kKvFolder.size(), path.size())));
+  }
   if (!is_plain_path(path)) {
     auto result = decode_path(path);
     if (!result) return answer_empty(exchange, 400);  // the server lets none such through

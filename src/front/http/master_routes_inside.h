@@ -1,5 +1,6 @@
 // What the files of the master's routes share. Internal: master_routes.cc dispatches and answers pages, health and
-// status; master_lookup.cc says where volumes are; master_leader_routes.cc does, or passes on, what only the leader can.
+// status; master_lookup.cc says where volumes are; master_leader_routes.cc does, or passes on, what only the leader can;
+// kv_routes.cc is the key-value space.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +38,7 @@ enum class Route : std::uint8_t {
   readyz,
   raft_stats,
   metrics,
+  kv,
   statics,
 };
 
@@ -72,6 +74,18 @@ struct MasterRoutes::Inside : http::Observer {
   bool assign_at_once(http::Exchange& exchange, const Params& params);
   Task on_leader(http::Exchange& exchange, Route route, std::string form);
 
+  // Brings the request to whoever leads, in the `round`-th try. True: this master does; do it here, and when that is
+  // refused ask goes_round(). False: it was answered, with the leader's words or a refusal.
+  Async<bool> reach_leader(http::Exchange& exchange, int round, std::string method, const std::string& body,
+                           LeaderForward::Repeat repeat);
+  // Whether what this master refused may be done by another: then try the next round. False: it was answered.
+  bool goes_round(http::Exchange& exchange, const master::Refusal& refusal);
+  // To a master that took this one for the leader: it looks for another.
+  void answer_not_leader(http::Exchange& exchange);
+
+  // ---- the key-value space (kv_routes.cc). `raw`: what follows /cluster/kv/ in the path, still encoded
+  void kv(http::Exchange& exchange, std::string_view raw);
+
   // With a view in any case, also before the master has started.
   master::ClusterStatus cluster_status() const;
   bool is_guarded_against(const http::Exchange& exchange) const;
@@ -93,6 +107,13 @@ struct MasterRoutes::Inside : http::Observer {
   void answer_lookup(http::Exchange& exchange, std::string_view given, const master::LookupAnswer& found);
   void answer_redirect(http::Exchange& exchange, std::string_view path, const master::LookupAnswer& found);
   void answer_assign(http::Exchange& exchange, const master::AssignAnswer& answer);
+
+  Task kv_write(http::Exchange& exchange, kv::Command command);
+  Task kv_put(http::Exchange& exchange, kv::Put command);
+  Task kv_get(http::Exchange& exchange, std::string key, bool stale, bool json_wanted);
+  Task kv_list(http::Exchange& exchange, kv::ListRequest request, bool stale, bool keys_only);
+  Task kv_watch(http::Exchange& exchange, master::KvWatch watch);
+  void answer_kv_write(http::Exchange& exchange, const kv::Command& command, const kv::Answer& answer);
 };
 
 inline bool is_get(const http::Request& request) {

@@ -51,6 +51,7 @@ class Params {
   bool has(std::string_view name) const { return find(name).has_value(); }
 
   std::size_t size() const { return count_; }
+  std::string_view name(std::size_t i) const { return at(i).name; }  // of the i-th pair
 
  private:
   struct Pair {
