@@ -48,30 +48,33 @@ Refusal KeyValueService::closed(bool* temporary) const {
   const auto state = shared_.registry.state();
   const auto view = shared_.consensus.load()->view();
   *temporary = true;
-  std::string unheard;
+  std::string away;
   for (const MemberView& member : view->members) {
     if (!member.voter) continue;
-    // Of one that is not connected the registry knows what it said last.
-    std::uint32_t level = member.process.empty() && !member.self ? 0 : member.feature_level;
+    const bool here = member.self || (member.connected && !member.process.empty());
+    // Of one that is not connected what it said last: it may be about to come back as a newer build.
+    std::uint32_t level = here ? member.feature_level : 0;
     std::string name = member.http;
     if (const auto known = state->members.find(member.id); known != state->members.end()) {
-      if (level == 0) level = known->second.feature_level;
+      if (!here) level = known->second.feature_level;
       if (name.empty()) name = known->second.http;
     }
     if (name.empty()) name = text(member.id);
-    if (level == 0) {
-      unheard += (unheard.empty() ? "" : ", ") + name;
-    } else if (level < kv::kFeatureLevel) {
+    if (level >= kv::kFeatureLevel) continue;
+    if (here) {
       *temporary = false;
       return {Refusal::Kind::unsupported,
               "not all masters know the key-value space yet: master " + name + " runs feature level " +
                   std::to_string(level) + ", it needs " + std::to_string(kv::kFeatureLevel) +
                   ": start this release there too"};
     }
+    away += (away.empty() ? "" : ", ") + name;
   }
-  if (!unheard.empty()) {
+  if (!away.empty()) {
     return {Refusal::Kind::unavailable,
-            "not all masters are known to know the key-value space yet: nothing was heard of " + unheard, 1s};
+            "not all masters are known to know the key-value space yet: not connected, and not of this release when last "
+            "heard: " + away,
+            1s};
   }
   return {Refusal::Kind::unavailable, "the key-value space is about to open: the masters agree on their feature level",
           1s};
