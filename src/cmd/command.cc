@@ -22,6 +22,18 @@ constexpr Command kCommands[] = {
      "Asks a master where each file is and fetches it into -dir, under the name it was uploaded with, else under its\n"
      "  id. A file that cannot be fetched is told of; the others are fetched all the same.",
      declare_download, run_download},
+    {"kv", "kv get|put|delete|renew|list|watch [flags] ...", "read and write the masters' key-value space",
+     "A small space of keys for settings, locks and whatever must be agreed on: docs/kv.md.\n"
+     "    kv get [-json] [-stale] <key>                 the value, to stdout\n"
+     "    kv put [-ttl=10s] [-cas=<revision>] <key> <value>|-    - reads stdin, -file=<path> a file\n"
+     "    kv delete [-cas=<revision>] <key>\n"
+     "    kv renew [-ttl=10s] <key>                     its time to live begins again\n"
+     "    kv list [-prefix=<text>] [-long] [-json]\n"
+     "    kv watch [-prefix] [-since=<revision>] <key>  a line for each change, until it is ended\n"
+     "  `kv <what> -h` tells the flags of each. -cas=0 means: only if there is no such key. A write is sent again, to\n"
+     "  whichever master leads by then, until its outcome is known, and counts once. Exit status: 0 done, 1 not found or\n"
+     "  the comparison failed, 2 wrong usage, 3 refused or no master answered.",
+     declare_kv, run_kv},
     {"master", "master -port=9333 -mdir=<folder> -peers=<host:port>,<host:port>,<host:port>",
      "start a master, which knows where files are and gives out their ids",
      "Masters agree among themselves by Raft: with three of them any one may die and clients notice nothing but a pause\n"

@@ -281,6 +281,16 @@ constexpr Flag kScaffold[] = {
     kOptions,
 };
 
+constexpr Flag kKv[] = {
+    {"master", string, "localhost:9333", "masters, comma-separated host:port; any surviving one is enough"},
+    {"timeout", duration, "30s", "how long to go on asking, from master to master"},
+};
+constexpr Flag kKvJson = {"json", boolean, "false", "print what the master answers, as JSON"};
+constexpr Flag kKvStale = {"stale", boolean, "false", "what the asked master knows, without asking the leader; it may be old"};
+constexpr Flag kKvCas = {"cas", string, "", "only if the last change of the key is this `revision`; 0: only if there is none"};
+constexpr Flag kKvTtl = {"ttl", string, "", "the key goes after this time unless it is put again or renewed: 500ms, 10s, 5m, 24h"};
+constexpr Flag kKvId = {"requestId", string, "", "a name of this change, up to 64 bytes: the same again counts once; empty: one is made"};
+
 const Flag& named(std::span<const Flag> table, std::string_view name) {
   const auto found = std::find_if(table.begin(), table.end(), [&](const Flag& flag) { return flag.name == name; });
   CHECK(found != table.end());
@@ -371,6 +381,44 @@ void declare_upload(FlagSet& flags) { flags.add(kUpload); }
 void declare_download(FlagSet& flags) { flags.add(kDownload); }
 
 void declare_scaffold(FlagSet& flags) { flags.add(kScaffold); }
+
+void declare_kv(FlagSet& flags) {
+  flags.add(kKv);
+  flags.add(kOptions);
+}
+
+bool declare_kv_action(std::string_view action, FlagSet& flags) {
+  flags.add(kKv);
+  flags.add(kKvJson);
+  if (action == "get") {
+    flags.add(kKvStale);
+  } else if (action == "put") {
+    flags.add(kKvCas);
+    flags.add(kKvTtl);
+    flags.add(kKvId);
+    flags.add({"file", string, "", "the value is what this `file` holds"});
+  } else if (action == "delete") {
+    flags.add(kKvCas);
+    flags.add(kKvId);
+  } else if (action == "renew") {
+    flags.add(kKvCas);
+    flags.add(kKvTtl);
+    flags.add(kKvId);
+  } else if (action == "list") {
+    flags.add(kKvStale);
+    flags.add({"prefix", string, "", "only keys that begin so"});
+    flags.add({"after", string, "", "only keys behind this one"});
+    flags.add({"limit", unsigned_integer, "0", "at most so many keys; 0: all"});
+    flags.add({"long", boolean, "false", "revision, time to live and bytes before each key"});
+  } else if (action == "watch") {
+    flags.add({"prefix", boolean, "false", "all keys that begin with the text given, instead of that key"});
+    flags.add({"since", string, "", "changes after this `revision`; empty: from now on"});
+    flags.add({"count", unsigned_integer, "0", "end after so many changes; 0: never"});
+  } else {
+    return false;
+  }
+  return true;
+}
 
 void declare_benchmark(FlagSet& flags) {
   flags.add(kBenchmark);

@@ -21,6 +21,10 @@ void declare_download(FlagSet& flags);
 void declare_benchmark(FlagSet& flags);
 void declare_scaffold(FlagSet& flags);
 
+// Of `kv`, and of what stands behind it ("get", "put", ...); false: there is no such thing.
+void declare_kv(FlagSet& flags);
+bool declare_kv_action(std::string_view action, FlagSet& flags);
+
 // $TMPDIR, else /tmp: the default of -dir, -mdir, -logdir.
 const std::string& temporary_folder();
 

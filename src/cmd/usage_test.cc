@@ -1,5 +1,6 @@
 // The -h output of each command against a golden file below src/cmd/golden. After a wanted change, run the test
 // program once with HOLDFAST_WRITE_GOLDEN=1 and look at the difference.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -45,10 +46,21 @@ TEST(Usage, OfEachCommandIsTheGoldenOne) {
   }
 }
 
+TEST(Usage, EachActionOfKvHasFlagsThatExplainThemselves) {
+  for (const char* name : {"get", "put", "delete", "renew", "list", "watch"}) {
+    FlagSet flags;
+    ASSERT_TRUE(declare_kv_action(name, flags)) << name;
+    EXPECT_TRUE(flags.is_declared("master"));
+    EXPECT_THAT(flags.defaults_text(), ::testing::Not(::testing::HasSubstr("\t\n"))) << name;
+  }
+  FlagSet flags;
+  EXPECT_FALSE(declare_kv_action("nosuch", flags));
+}
+
 TEST(Usage, TheCommandListIsTheGoldenOne) { compare("help", command_list("weed")); }
 
 TEST(Usage, EveryFlagOfAServerExplainsItself) {
-  for (const char* name : {"master", "volume", "upload", "download", "benchmark"}) {
+  for (const char* name : {"master", "volume", "upload", "download", "benchmark", "kv"}) {
     FlagSet flags;
     find_command(name)->declare(flags);
     std::stringstream text(flags.defaults_text());
@@ -146,7 +158,7 @@ TEST(Tables, TheServerHasTheFlagsOfBothUnderTheirPrefixes) {
 
 TEST(Commands, EachKnownNameIsThereOrToCome) {
   for (const char* name : {"master", "volume", "server", "upload", "download", "benchmark", "version",
-                           "master.follower"}) {
+                           "master.follower", "kv"}) {
     EXPECT_NE(find_command(name), nullptr) << name;
     EXPECT_FALSE(is_future_command(name)) << name;
   }
