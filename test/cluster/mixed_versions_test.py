@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A binary of the next feature level beside the present one: a cluster is upgraded one master at a time while files are
-written and read, the new level counts only when all know it, and going back past it is refused in words."""
+written and read, the new level counts only when all know it, and going back past it is refused in words. And one that
+does not know the key-value space: until it is gone nothing of that reaches the log, and the refusal names it."""
 import re
 import sys
 import time
@@ -8,6 +9,7 @@ import time
 from harness import BIN, NETWORK_ERRORS, WEED, Client, Cluster, Failure, Http, check, payload
 
 NEXT = str(BIN / "next" / "weed")
+FIRST = str(BIN / "first" / "weed")  # feature level 1: before the key-value space
 
 
 def levels(cluster, alive):
@@ -101,7 +103,47 @@ def main():
         wait_levels(cluster, level + 1)
         write_and_read(cluster, written)
         print("ok going back past the level is refused in words, and the newer binary takes part again")
+    key_values()
     return 0
+
+
+def key_values():
+    with Cluster(masters=3, volumes=0, weed=FIRST) as cluster:
+        http = Http()
+        cluster.leader()
+        wait_levels(cluster, 1)
+        for i, process in enumerate(cluster.master_processes):
+            # Asked of every master of the present release, leading or not.
+            for address in cluster.masters[:i]:
+                end = time.monotonic() + 10
+                while True:
+                    try:
+                        status, _, body = http.request("PUT", address, "/cluster/kv/a", body=b"1")
+                        told = body.decode()
+                    except NETWORK_ERRORS as error:
+                        status, told = 503, repr(error)  # it is starting
+                    if status == 501:
+                        break
+                    check(status == 503 and time.monotonic() < end, f"{address} beside the first release: {status} {told}")
+                    time.sleep(0.1)  # who just started has not heard all yet
+                old = [a for a in cluster.masters[i:] if a in told]
+                check(old and "feature level 1" in told and "not all masters know the key-value space" in told, told)
+            check(process.stop() == 0, f"{process.name} did not stop cleanly")
+            process.argv[process.argv.index(FIRST)] = WEED
+            process.start()
+            cluster.leader()
+        end = time.monotonic() + 15
+        while True:
+            try:
+                if http.request("PUT", cluster.masters[0], "/cluster/kv/a", body=b"1")[0] == 200:
+                    break
+            except NETWORK_ERRORS:
+                pass
+            check(time.monotonic() < end, "the space does not open when all masters know it")
+            time.sleep(0.05)
+        check(http.request("GET", cluster.masters[1], "/cluster/kv/a")[2] == b"1", "get")
+        http.close()
+        print("ok the key-value space opens when the last master knows it, and says until then which one does not")
 
 
 if __name__ == "__main__":
