@@ -23,10 +23,11 @@ using SteadyClock = std::chrono::steady_clock;
 enum class Verdict { definite, without_effect, unknown, no_such_route };
 Verdict verdict_on(const HttpAnswer& answer) {
   switch (answer.status) {
-    case 503:
-    case 408: return Verdict::without_effect;
-    case 500: return Verdict::unknown;
+    // 503 too: of a write with an id that was passed on to two leaders it only says that neither answered.
+    case 408:
+    case 500:
     case 502:
+    case 503:
     case 504: return Verdict::unknown;
     case 404:
       // A master of an earlier release has no such page, and says so in plain text.
