@@ -1,7 +1,7 @@
 #include "cmd/plan.h"
 
 // Raised by one whenever masters of this build put something into their log that an older build would not understand.
-// 2: the key-value space (core/kv). Programs for the test of mixed versions are built from this file with a lower and a
+// 2: the key-value space (core/kv) and leases (docs/leases.md). Programs for the test of mixed versions are built from this file with a lower and a
 // higher one.
 #ifndef HOLDFAST_FEATURE_LEVEL
 #define HOLDFAST_FEATURE_LEVEL 2
