@@ -13,6 +13,8 @@ deps-test: deps-build
 	@tools/install_deps.sh test
 deps-bench: deps-build
 	@tools/install_deps.sh bench
+deps-model:
+	@tools/install_deps.sh model
 
 build: deps-build ## installs what is missing and builds build/release/bin/holdfast and its links
 	@cmake --preset release >build-release.log 2>&1 || { cat build-release.log; exit 1; }; rm -f build-release.log
@@ -44,6 +46,9 @@ soak: everything ## the long tests: 200 leader deaths, thread sanitizer, long si
 fuzz: deps-test ## builds and runs every fuzzer (SECONDS_EACH=60)
 	@JOBS=$(JOBS) tools/fuzz.sh
 
+model: deps-model ## TLC searches the TLA+ models of leases and of the in-sync register, and every mutant of them
+	@model/run.py
+
 tsan: deps-build ## unit tests under the thread sanitizer
 	@JOBS=$(JOBS) tools/tsan.sh
 
@@ -53,4 +58,4 @@ bench: build deps-bench ## prints the benchmarks' figures and ratios (docs/bench
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help deps-build deps-test deps-bench build everything up down check test sim mutants soak fuzz tsan bench clean
+.PHONY: help deps-build deps-test deps-bench deps-model build everything up down check test sim mutants soak fuzz model tsan bench clean
