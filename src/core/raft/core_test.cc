@@ -825,7 +825,7 @@ TEST(Membership, TheLeaderHandsOverBeforeItIsRemoved) {
   const auto l = c.elect();
   c.run(100ms);
   const auto tag = c.change(l, RemoveMember{node(l)});
-  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::refused);
+  EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::held);
   ASSERT_TRUE(c.run_until([&] { return c.leader() && *c.leader() != l; }));
   c.run(50ms);
   const auto next = *c.leader();
