@@ -5,6 +5,7 @@
 #include <grpcpp/security/credentials.h>
 
 #include <condition_variable>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -102,6 +103,7 @@ class FakeMaster final : public master::Master {
   }
 
   // ---- master::Master
+  master::KeyValues& key_values() override { std::abort(); }  // spoken over HTTP only
   topology::StateMachine& state_machine() override { std::abort(); }
   void start(master::Consensus&, master::VolumeOrders&) override {}
   void stop() override {}
