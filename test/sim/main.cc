@@ -214,6 +214,8 @@ const char* directed(std::uint64_t mutant) {
       return "core.raft.Election.AVoteAskedForBeforeACrashDoesNotCountAfterIt";
     case Mutation::commit_hint_unsynced:
       return "core.raft.Restart.TheCommitIndexOnDiskIsNeverAheadOfTheLogOnDisk";
+    case Mutation::lease_of_learners:
+      return "core.raft.Lease.GrantsOfLearnersCountForNothing";
     case Mutation::lease_cap_falls_at_once:
       return "core.raft.LeaseCap.MayBeLoweredOnlyWhenNothingLongerCanRun";
     case Mutation::lease_unasked_voter:

@@ -137,6 +137,37 @@ void Nemesis::check_loss() {
 
 bool Nemesis::whole() const { return !loss_; }
 
+// A leader hands over, or is challenged as by somebody who took it for gone, and drops out of sight while its lease is
+// being given up: it stands still, or hears or is heard no more.
+void Nemesis::give_up_and_vanish() {
+  auto& random = world_.lease_random();
+  const auto led = leader();
+  if (!led) return;
+  auto& old = world_.master(*led);
+  if (random.chance(500'000)) {
+    old.give(raft::TransferRequested{});
+  } else {
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      auto& other = world_.master(slot);
+      if (slot == *led || !other.up() || other.status().term != old.status().term) continue;
+      raft::Message order{old.id(), other.id(), old.status().term, old.incarnation(), raft::TimeoutNow{}};
+      other.give(raft::Received{old.id(), std::move(order)});
+      break;
+    }
+  }
+  const auto way = random.below(4);
+  const auto delay = Duration(static_cast<std::int64_t>(random.below(6'000'000)));
+  world_.after(delay, [this, way, slot = *led] {
+    if (healing_) return;
+    if (way == 0) return world_.master(slot).pause(world_.between(20ms, 400ms), false);
+    for (std::size_t other = 0; other < kSlots; ++other) {
+      if (other == slot) continue;
+      if (way != 1) world_.set_cut(slot, other, true);
+      if (way != 2) world_.set_cut(other, slot, true);
+    }
+  });
+}
+
 void Nemesis::strike(const std::string& kind) {
   auto& random = world_.random();
   world_.checker().events.count("trouble: " + kind);
@@ -182,6 +213,8 @@ void Nemesis::strike(const std::string& kind) {
     world_.master(*led).crash(false);
     world_.master(*led).certify();
     restart_later(*led, 500us, 200ms);
+  } else if (kind == "give up and vanish") {
+    give_up_and_vanish();
   } else if (kind == "blink") {
     // Back before what it granted has run out.
     master.crash(world_.chance(300'000));

@@ -31,6 +31,7 @@ class Nemesis {
   void administer();
   void restart_later(std::size_t slot, Duration from, Duration spread);
   void tell_of_death(std::size_t slot);
+  void give_up_and_vanish();
   void wipe(std::size_t slot);
   std::optional<std::size_t> some(bool up);
   std::optional<std::size_t> leader() const;

@@ -139,7 +139,7 @@ void World::draw_leases() {
   p.options.clocks_apart_max = 1;
   if (p.troubles.contains("clock stops")) p.troubles["pause"] += p.troubles["clock stops"];
   p.troubles.erase("clock stops");
-  for (const char* kind : {"blink", "pause leader watched", "kill leader watched", "lease cap"}) {
+  for (const char* kind : {"blink", "pause leader watched", "kill leader watched", "lease cap", "give up and vanish"}) {
     if (r.chance(400'000)) p.troubles[kind] = 1 + r.below(5);
   }
   if (p.lease_cap == Duration(0)) p.troubles["lease cap"] = 4;
@@ -159,7 +159,7 @@ void World::draw_leases() {
   }
   p.troubles["heal"] = 10;
   for (const char* kind : {"usurp", "isolate", "transfer", "kill leader", "pause leader", "blink", "pause leader watched",
-                           "kill leader watched", "cut", "hint"}) {
+                           "kill leader watched", "cut", "hint", "give up and vanish"}) {
     p.troubles[kind] = 1 + r.below(8);
   }
 }
