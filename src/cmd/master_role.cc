@@ -59,6 +59,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   front::MasterRoutes::Options routes;
   routes.address = in.plan.runtime.self.http();
   routes.disable_http = in.plan.disable_http;
+  routes.admin_token = in.plan.admin_token;
   routes.forward.wait = in.plan.options.leader_wait;
   routes.version = "30GB 4.44 holdfast-" + release_text();  // the form clients know, and who speaks
   in.routes = std::make_unique<front::MasterRoutes>(
@@ -67,7 +68,11 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
                                  .loops = world.loops,
                                  .clock = world.clock,
                                  .random = world.random,
-                                 .white_list = in.white_list},
+                                 .white_list = in.white_list,
+                                 .transfer_leadership =
+                                     [&in](std::optional<NodeId> target, std::function<void(Status)> done) {
+                                       in.runtime->transfer_leadership(target, std::move(done));
+                                     }},
       routes);
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,

@@ -414,6 +414,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
       settings.master.boolean("master.replication.treat_replication_as_minimums", options.replication_as_minimum);
   options.feature_level = runtime.feature_level;
 
+  plan.admin_token = settings.security.string("admin.token");
   plan.white_list = white_list(flags, settings);
   plan.disable_http = flags.boolean("disableHttp");
   if (flags.is_declared("idleTimeout")) plan.idle_timeout = idle_timeout(flags);  // `server` has one for both

@@ -47,6 +47,7 @@ struct MasterPlan {
   master::Options options;
   ListenPlan listen;
   std::string white_list;  // comma-separated; -whiteList and guard.white_list together
+  std::string admin_token;  // admin.token of security.toml; "": none
   bool disable_http = false;
   Duration idle_timeout = 30s;
   std::string metrics_push_address;

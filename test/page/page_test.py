@@ -201,6 +201,26 @@ def fake():
         cluster.close()
 
 
+def steps_down(page, cluster, leader):
+    """Clicks Step down, first with second thoughts; who leads then."""
+    button = "document.querySelector('[data-step-down]')"
+    page.wait(f"{button} && !{button}.hidden")
+    page.evaluate(f"{button}.click()")
+    page.wait("document.getElementById('ask').open")
+    check(cluster.masters[leader] in page.evaluate("document.getElementById('ask').innerText"), "the dialog names nobody")
+    page.screenshot(str(PICTURES / "cluster-step-down.png"))
+    page.evaluate("document.getElementById('ask-no').click()")
+    check(page.evaluate(LEADERS) == [cluster.masters[leader]], "cancelled, and another leads")
+    page.evaluate(f"{button}.click()")
+    page.evaluate("document.getElementById('ask-yes').click()")
+    page.wait(f"{LEADERS}.length === 1 && {LEADERS}[0] !== '{cluster.masters[leader]}'")
+    check(not page.evaluate("document.getElementById('ask').open"), "the dialog stays open")
+    other = cluster.leader()
+    check(other != leader, "the old one leads still")
+    page.wait(f"{LEADERS}[0] === '{cluster.masters[other]}'")
+    return other
+
+
 def real():
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cluster"))
     from harness import Cluster
@@ -217,6 +237,13 @@ def real():
         page.wait("[...document.querySelectorAll('#servers [data-is=\"Volume ids\"]')].some(c => /^\\d/.test(c.innerText))", 20)
         page.screenshot(str(PICTURES / "cluster.png"))
         page.evaluate("window.notReloaded = true")
+        leader = steps_down(page, cluster, leader)
+        if leader == viewer:  # the next one to lead is killed, and not the one whose page is looked at
+            leader = (viewer + 1) % 3
+            request = urllib.request.Request(
+                f"http://{cluster.masters[viewer]}/cluster/leader/stepdown?to={cluster.masters[leader]}", method="POST")
+            urllib.request.urlopen(request, timeout=10).read()
+            page.wait(f"{LEADERS}[0] === '{cluster.masters[leader]}'")
         cluster.master_processes[leader].kill()
         page.wait(f"{LEADERS}.length === 1 && {LEADERS}[0] !== '{cluster.masters[leader]}'", 20)
         page.wait(f"!!document.querySelector('tr[data-master=\"{cluster.masters[leader]}\"] .dot.broken')", 20)

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "front/http/master_routes.h"
 #include "front/http/test_client.h"
@@ -41,7 +44,19 @@ class Node {
  public:
   explicit Node(io::EventLoops& loops, MasterRoutes::Options options = {}, std::uint16_t port = 0)
       : pool_(loops),
-        routes_({master, pool_, loops, clock_, random_, white_list, registry}, std::move(options)),
+        routes_({.master = master,
+                 .pool = pool_,
+                 .loops = loops,
+                 .clock = clock_,
+                 .random = random_,
+                 .white_list = white_list,
+                 .metrics = registry,
+                 .transfer_leadership =
+                     [this](std::optional<NodeId> target, std::function<void(Status)> done) {
+                       transfers.push_back(target);
+                       done(transfer_outcome);
+                     }},
+                std::move(options)),
         server_(std::make_unique<http::Server>(loops, routes_, http::ServerOptions{.observer = &routes_.observer()})) {
     auto listening = server_->listen("127.0.0.1", port);
     EXPECT_TRUE(listening.ok()) << listening.error().what();
@@ -74,6 +89,8 @@ class Node {
   test::FakeMaster master;
   WhiteList white_list;
   metrics::Registry registry;
+  std::vector<std::optional<NodeId>> transfers;  // asked for; read after the answer
+  Status transfer_outcome;
 
  private:
   client::HttpPool pool_;

@@ -1,4 +1,4 @@
-// What only the leader does: assign, growth, deletion, /dir/status, /vol/status. Done here if this master leads, else
+// What only the leader does: assign, growth, deletion, stepping down, /dir/status, /vol/status. Done here if this master leads, else
 // passed on to the one that does (leader_forward.h).
 #include <algorithm>
 #include <memory>
@@ -29,6 +29,27 @@ bool is_hop_header(std::string_view name) {
                                               "Upgrade",           "Host",       "Content-Length",   "Expect",
                                               "Date",              kForwardedHeader};
   return std::any_of(std::begin(kHop), std::end(kHop), [&](std::string_view hop) { return io::http1::same_name(hop, name); });
+}
+
+std::string address_of(const master::View& view, NodeId id) {
+  const auto* member = view.member(id);
+  return member == nullptr || member->http.empty() ? text(id) : member->http;
+}
+
+std::optional<NodeId> member_at(const master::View& view, std::string_view address) {
+  for (const auto& member : view.members) {
+    if (member.voter && !member.self && (member.http == address || text(member.id) == address)) return member.id;
+  }
+  return std::nullopt;
+}
+
+std::string no_such_voter(const master::View& view, std::string_view address) {
+  std::string others;
+  for (const auto& member : view.members) {
+    if (member.voter && !member.self) others += (others.empty() ? "" : ", ") + address_of(view, member.id);
+  }
+  return "no other master that votes is called " + std::string(address) +
+         (others.empty() ? ": this one is alone" : ". There are: " + others);
 }
 
 }  // namespace
@@ -97,6 +118,8 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
   master::GrowRequest grow;
   std::string collection;
   std::optional<Refusal> wrong;
+  const std::string heir(route == Route::step_down ? params.get("to") : "");
+  const std::string leader_meant(route == Route::step_down ? params.get("from") : "");
   if (route == Route::assign) wrong = parse_assign(params, assign);
   if (route == Route::vol_grow) wrong = parse_grow(params, grow);
   if (route == Route::col_delete) wrong = parse_delete(params, collection);
@@ -111,7 +134,7 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
     co_return;
   }
 
-  const bool repeatable = route != Route::vol_grow && route != Route::col_delete;
+  const bool repeatable = route != Route::vol_grow && route != Route::col_delete && route != Route::step_down;
   // A GET that does something must not be repeated by any connection pool on the way; the leader takes any method.
   const std::string method = repeatable ? std::string(request.method_text) : "POST";
   const auto repeat = repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never;
@@ -147,6 +170,31 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
         co_return;
       }
       refusal = std::get<Refusal>(result);
+    } else if (route == Route::step_down) {
+      const auto view = cluster_status().view;
+      if (!leader_meant.empty() && leader_meant != address_of(*view, view->self)) {
+        refuse(exchange, {Refusal::Kind::bad_request, address_of(*view, view->self) + " leads by now, not " + leader_meant});
+        co_return;
+      }
+      const auto target = heir.empty() ? std::optional<NodeId>() : member_at(*view, heir);
+      if (!heir.empty() && !target) {
+        refuse(exchange, {Refusal::Kind::bad_request, no_such_voter(*view, heir)});
+        co_return;
+      }
+      if (!parts.transfer_leadership) {
+        refuse(exchange, {Refusal::Kind::unsupported, "leadership cannot be handed over here"});
+        co_return;
+      }
+      const auto ask = [&](auto done) { parts.transfer_leadership(target, done); };
+      const auto outcome = co_await awaited<Status>(loop, ask);
+      if (outcome.ok()) {
+        std::string body;
+        JsonWriter(body, pretty).begin_object().field("steppedDown", address_of(*view, view->self)).end_object();
+        json(exchange, 200, body);
+        co_return;
+      }
+      const bool leads = outcome.error().code() != Code::not_leader;
+      refusal = Refusal{leads ? Refusal::Kind::failed : Refusal::Kind::not_leader, outcome.error().what()};
     } else {
       std::string body;
       if (route == Route::dir_status) {

@@ -218,7 +218,11 @@ void put_masters(std::string& out, const master::View& view) {
     } else {
       put(out, "<a href=\"http://{}/\">{}</a>", name, name);
     }
-    if (view.leader == member.id) out += "<span class=\"tag lead\">leader</span>";
+    if (view.leader == member.id) {
+      out += "<span class=\"tag lead\">leader</span>";
+      // Shown by the script, without which it could do nothing.
+      if (count.voters > 1) put(out, "<button type=\"button\" class=\"act\" data-step-down=\"{}\" hidden>Step down</button>", name);
+    }
     if (member.self) out += "<span class=\"tag\">this master</span>";
     if (!member.voter) out += "<span class=\"tag\">learner</span>";
     put(out, "</td><td class=\"state\" data-is=\"State\">{}</td>", html(state.text));
@@ -336,6 +340,20 @@ void put_layouts(std::string& out, const master::TopologyStatus& topology) {
   out += "</section>\n";
 }
 
+// Asks before this page changes anything; the script opens it and fills in who. Outside <main>: it stays while the rest
+// refreshes itself.
+void put_dialog(std::string& out, bool asks_for_token) {
+  out += "<dialog id=\"ask\" aria-labelledby=\"ask-what\"><h2 id=\"ask-what\"></h2>\n"
+         "<p>The most up to date of the others takes over at once; uploads pause for some milliseconds, and nothing is "
+         "lost.</p>\n";
+  if (asks_for_token) {
+    out += "<p><label>Admin token<input id=\"ask-token\" type=\"password\" autocomplete=\"off\"></label></p>\n";
+  }
+  out += "<p id=\"ask-error\" class=\"error\" role=\"alert\"></p>\n"
+         "<p class=\"buttons\"><button type=\"button\" id=\"ask-no\">Cancel</button>"
+         "<button type=\"button\" id=\"ask-yes\" class=\"act\">Step down</button></p></dialog>\n";
+}
+
 std::string base64_sha256(std::string_view text) {
   static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::array<unsigned char, SHA256_DIGEST_LENGTH + 1> digest{};  // 33 bytes: whole groups of three, the last one 0
@@ -436,7 +454,9 @@ std::string render(const MasterPage& page) {
       page.cluster.generation.value(), page.cluster.feature_level);
   out += "<p>The same as JSON: <a href=\"/cluster/status\">/cluster/status</a>, <a href=\"/dir/status?pretty=y\">/dir/status</a>, "
          "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
-  out += "</main></div>\n<script>";
+  out += "</main></div>\n";
+  put_dialog(out, page.asks_for_token);
+  out += "<script>";
   out += kPageScript;
   out += "</script></body></html>\n";
   return out;

@@ -23,6 +23,7 @@ struct MasterPage {
   master::ClusterStatus cluster;
   master::TopologyStatus topology;
   std::string address;  // of this master, for as long as it is no member of anything
+  bool asks_for_token = false;  // before it lets anybody change something
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.

@@ -24,7 +24,7 @@ using master::Refusal;
 // The names of the routes in metrics, in the order of Route.
 const std::vector<std::string> kRouteNames = {
     "other",      "assign",          "lookup", "redirect", "dirStatus",     "volStatus",      "grow",    "vacuum", "deleteCollection",
-    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static"};
+    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static", "stepDown"};
 
 struct Rule {
   std::string_view path;
@@ -33,6 +33,7 @@ struct Rule {
   bool data = false;         // absent with -disableHttp
   bool needs_leader = false;
   bool get_only = false;     // GET and HEAD, else 405
+  bool admin = false;        // POST, else 405; the admin guard applies
 };
 
 constexpr std::array kRules = {
@@ -52,6 +53,7 @@ constexpr std::array kRules = {
     Rule{.path = "/healthz", .route = Route::healthz, .get_only = true},
     Rule{.path = "/readyz", .route = Route::readyz, .get_only = true},
     Rule{.path = "/raft/stats", .route = Route::raft_stats, .get_only = true},
+    Rule{.path = "/cluster/leader/stepdown", .route = Route::step_down, .guarded = true, .needs_leader = true, .admin = true},
     Rule{.path = "/metrics", .route = Route::metrics, .get_only = true},
     Rule{.path = "/favicon.ico", .route = Route::statics},
 };
@@ -92,6 +94,7 @@ int http_status(Refusal::Kind kind) {
 MasterRoutes::Inside::Inside(Parts p, Options o)
     : parts(p),
       options(std::move(o)),
+      admin(options.admin_token),
       forward(p.master, p.pool, p.loops, p.clock, options.forward),
       requests(p.metrics, "master", kRouteNames),
       collected(p.metrics.collector([this](std::vector<metrics::Family>& out) {
@@ -132,7 +135,8 @@ void MasterRoutes::Inside::with_request_id(Exchange& exchange, int status) {
 }
 
 void MasterRoutes::Inside::page(Exchange& exchange) {
-  MasterPage page{options.version, cluster_status(), parts.master.topology_status(false), options.address};
+  MasterPage page{options.version, cluster_status(), parts.master.topology_status(false), options.address,
+                  admin.asks_for_token()};
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")
@@ -191,12 +195,14 @@ void MasterRoutes::Inside::statics(Exchange& exchange, std::string_view name) {
 
 bool MasterRoutes::Inside::is_guarded_against(const Exchange& exchange) const {
   const auto& request = exchange.request();
-  if (parts.white_list.allows(request.peer_ip)) return false;
-  // What another master passes on was let in there.
+  return !parts.white_list.allows(request.peer_ip) && !is_from_a_master(request);
+}
+
+bool MasterRoutes::Inside::is_from_a_master(const http::Request& request) const {
   const auto token = request.header(kForwardedHeader);
-  if (token.empty()) return true;
+  if (token.empty()) return false;
   const auto process = cluster_status().view->process;
-  return process.empty() || token != text(process);
+  return !process.empty() && token == text(process);
 }
 
 // What one master alone can answer, once the parameters are there.
@@ -282,6 +288,12 @@ void MasterRoutes::serve(Exchange& exchange) {
   if (rule->data && in.options.disable_http) return answer_no_such_page(exchange);
   if (rule->get_only && !is_get(request)) return answer_empty(exchange, 405);
   if (rule->guarded && in.is_guarded_against(exchange)) return answer_empty(exchange, 401);
+  if (rule->admin && request.method_text != "POST") return answer_empty(exchange, 405);
+  if (rule->admin && !in.is_from_a_master(request)) {
+    if (const auto refusal = in.admin.refuses(request)) {
+      return in.json(exchange, refusal->status, json_error(refusal->text, wants_pretty(request.query)));
+    }
+  }
 
   switch (rule->route) {
     case Route::page: return in.page(exchange);

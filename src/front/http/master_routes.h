@@ -2,7 +2,7 @@
 // docs/compatibility.md.
 //
 // Answered by every master itself: lookups, /{fileId} (the leader is asked for volumes not heard of), the page, status,
-// health, statics. Passed on to the leader by the others: assign, growth, deletion, /dir/status, /vol/status (leader_forward.h). An assign on the leader takes the
+// health, statics. Passed on to the leader by the others: assign, growth, deletion, stepping down, /dir/status, /vol/status (leader_forward.h). An assign on the leader takes the
 // fast way: parameters read in place, one call of Master::try_assign, the answer written straight into the
 // connection's buffer.
 //
@@ -11,7 +11,9 @@
 // Threads: serve() on any loop at once; everything shared is constant or thread-safe.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "client/http_pool.h"
@@ -33,6 +35,7 @@ class MasterRoutes : public http::Handler {
     std::string address;                 // of this master, host:port, for its page before it is a member
     bool disable_http = false;           // -disableHttp: no data routes, no /{fileId}
     std::uint64_t submit_bytes_max = 256ull << 20;
+    std::string admin_token;             // "" = none is asked for (admin_guard.h)
     LeaderForward::Options forward;
   };
 
@@ -45,6 +48,8 @@ class MasterRoutes : public http::Handler {
     io::Random& random;
     const WhiteList& white_list;
     metrics::Registry& metrics = metrics::process();
+    // MasterRuntime::transfer_leadership: to the best heir, or to the one named. Empty: 501.
+    std::function<void(std::optional<NodeId>, std::function<void(Status)>)> transfer_leadership = {};
   };
 
   MasterRoutes(Parts parts, Options options);

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "base/task.h"
+#include "front/http/admin_guard.h"
 #include "front/http/answers.h"
 #include "front/http/master_routes.h"
 #include "front/http/metrics.h"
@@ -40,6 +41,7 @@ enum class Route : std::uint8_t {
   metrics,
   kv,
   statics,
+  step_down,
 };
 
 struct MasterRoutes::Inside : http::Observer {
@@ -89,9 +91,11 @@ struct MasterRoutes::Inside : http::Observer {
   // With a view in any case, also before the master has started.
   master::ClusterStatus cluster_status() const;
   bool is_guarded_against(const http::Exchange& exchange) const;
+  bool is_from_a_master(const http::Request& request) const;  // passed on by one that had let it in
 
   const Parts parts;
   const Options options;
+  const AdminGuard admin;
   LeaderForward forward;
   RequestMetrics requests;
   metrics::Registry::Collector collected;

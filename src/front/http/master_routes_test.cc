@@ -541,6 +541,55 @@ TEST_F(Routes, TheWhiteListGuardsTheDataRoutes) {
   EXPECT_EQ(node.ask("GET", "/dir/assign", "X-Holdfast-Forwarded: " + text(Uuid{5, 6}) + "\r\n").status, 200);
 }
 
+// ---- /cluster/leader/stepdown --------------------------------------------------------------------------------------
+
+constexpr const char* kStepDown = "/cluster/leader/stepdown";
+
+TEST_F(Routes, TheLeaderStepsDownForTheBestHeirOrTheOneNamed) {
+  node.master.with([](auto& m) { m.cluster.view = view_of_three(true); });
+  const auto& view = *node.master.cluster.view;
+  const auto* self = view.member(view.self);
+  auto answer = node.ask("POST", kStepDown);
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, "{\"steppedDown\":\"" + self->http + "\"}");
+  std::string heir;
+  for (const auto& member : view.members) {
+    if (!member.self) heir = member.http;
+  }
+  EXPECT_EQ(node.ask("POST", std::string(kStepDown) + "?to=" + heir).status, 200);
+  ASSERT_EQ(node.transfers.size(), 2u);
+  EXPECT_EQ(node.transfers[0], std::nullopt);
+  EXPECT_EQ(node.transfers[1], std::find_if(view.members.begin(), view.members.end(), [&](auto& m) { return m.http == heir; })->id);
+  // Nothing is done for one who means another leader, or an heir that is none.
+  answer = node.ask("POST", std::string(kStepDown) + "?from=" + heir);
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_THAT(answer.body, HasSubstr(self->http + " leads by now, not " + heir));
+  answer = node.ask("POST", std::string(kStepDown) + "?to=" + self->http);
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_THAT(answer.body, HasSubstr(heir));
+  EXPECT_EQ(node.ask("POST", std::string(kStepDown) + "?from=" + self->http).status, 200);
+  EXPECT_EQ(node.transfers.size(), 3u);
+  node.transfer_outcome = Error(Code::unavailable, "leadership stays here: nobody is up to date");
+  answer = node.ask("POST", kStepDown);
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_THAT(answer.body, HasSubstr("nobody is up to date"));
+}
+
+TEST_F(Routes, SteppingDownTakesAPostFromWhoMayAdministrate) {
+  for (const char* method : {"GET", "HEAD", "PUT", "DELETE"}) EXPECT_EQ(node.ask(method, kStepDown).status, 405) << method;
+  EXPECT_EQ(node.ask("POST", kStepDown, "Origin: http://evil.example\r\n").status, 403);
+  EXPECT_EQ(node.ask("POST", kStepDown, "Origin: http://x\r\n").status, 200);  // the Host that the test sends
+  Node guarded(loops, {.admin_token = "s3cret"});
+  guarded.master.lead(guarded.address());
+  const auto refused = guarded.ask("POST", kStepDown);
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_THAT(refused.body, HasSubstr("admin.token"));
+  EXPECT_EQ(guarded.ask("POST", kStepDown, "Authorization: Bearer s3cret\r\n").status, 200);
+  ASSERT_TRUE(guarded.white_list.set("10.0.0.0/8").ok());
+  EXPECT_EQ(guarded.ask("POST", kStepDown, "Authorization: Bearer s3cret\r\n").status, 401);
+  EXPECT_EQ(guarded.transfers.size(), 1u);
+}
+
 TEST_F(Routes, DisableHttpLeavesHealthStatusAndPage) {
   Node bare(loops, {.disable_http = true});
   bare.master.lead(bare.address());
@@ -625,6 +674,26 @@ TEST_F(Follower, PassesOnGrowthDeletionAndStatus) {
   other.master.with([](auto& m) { m.topology.max = 77; });
   EXPECT_THAT(node.get("/dir/status").body, HasSubstr("\"Max\":77"));
   EXPECT_THAT(node.get("/vol/status").body, HasSubstr("\"Max\":77"));
+}
+
+TEST_F(Follower, PassesAStepDownOnOnceAndTheOriginWasLookedAtHere) {
+  const auto leader = node.master.leader()->id;
+  other.master.with([&](auto& m) {
+    auto view = std::make_shared<master::View>();
+    view->process = Uuid{5, 6};
+    m.cluster.view = view;
+  });
+  node.master.with([&](auto& m) {
+    auto view = std::make_shared<master::View>();
+    master::MemberView member;
+    member.id = leader;
+    member.process = Uuid{5, 6};
+    view->members = {member};
+    m.cluster.view = view;
+  });
+  EXPECT_EQ(node.ask("POST", kStepDown, "Origin: http://x\r\nSec-Fetch-Site: same-origin\r\n").status, 200);
+  EXPECT_EQ(other.transfers.size(), 1u);
+  EXPECT_TRUE(node.transfers.empty());
 }
 
 TEST_F(Follower, IsBelievedByALeaderWhoseWhiteListDoesNotNameIt) {

@@ -56,6 +56,7 @@ const std::string_view kPageScript = R"js(
       if (next.documentElement.dataset.version !== version) return location.reload();
       const main = next.querySelector('main');
       if (!main) throw new Error('no page');
+      showButtons(main);
       takeOver(document.querySelector('main'), main);
       document.title = next.title;
       lastAnswer = Date.now();
@@ -67,6 +68,46 @@ const std::string_view kPageScript = R"js(
       sayHowLong();
     }
   }
+
+  // ---- stepping down
+  const ask = document.getElementById('ask');
+  const part = (name) => document.getElementById('ask-' + name);
+
+  function showButtons(root) {
+    for (const button of root.querySelectorAll('[data-step-down]')) button.hidden = false;
+  }
+
+  // Not on the button itself: the refresh may put another one in its place.
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-step-down]');
+    if (!button) return;
+    part('what').textContent = `Shall ${button.dataset.stepDown} step down as leader?`;
+    part('error').textContent = '';
+    ask.dataset.leader = button.dataset.stepDown;
+    ask.showModal();
+  });
+  part('no').addEventListener('click', () => ask.close());
+  part('yes').addEventListener('click', async () => {
+    part('yes').disabled = true;
+    part('error').textContent = '';
+    const token = part('token');
+    try {
+      const reply = await fetch(`/cluster/leader/stepdown?from=${encodeURIComponent(ask.dataset.leader)}`, {
+        method: 'POST',
+        headers: token ? {Authorization: `Bearer ${token.value}`} : {},
+        signal: AbortSignal.timeout(10000),
+      });
+      if (!reply.ok) throw new Error((await reply.json().catch(() => ({}))).error || `The master answered ${reply.status}.`);
+      ask.close();
+      if (token) token.value = '';
+      refresh();
+    } catch (error) {
+      part('error').textContent = error.message;
+    } finally {
+      part('yes').disabled = false;
+    }
+  });
+  showButtons(document);
 
   async function round() {
     if (!document.hidden) await refresh();

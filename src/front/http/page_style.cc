@@ -70,6 +70,24 @@ td .dot { margin-right: .55rem; }
 .tag { display: inline-block; font-size: .76rem; line-height: 1.35rem; padding: 0 .5rem; border-radius: .7rem; margin-left: .45rem;
   background: var(--faint); color: var(--soft); white-space: nowrap; }
 .tag.lead { background: var(--kelp-soft); color: var(--kelp); font-weight: 600; }
+button { font: inherit; font-size: .87rem; color: inherit; background: var(--card); border: 1px solid var(--soft); border-radius: .5rem;
+  padding: .2rem .7rem; cursor: pointer; }
+button:hover { background: var(--hover); }
+button:focus-visible, input:focus-visible { outline: 2px solid var(--kelp); outline-offset: 2px; }
+button:disabled { opacity: .5; cursor: default; }
+button.act { color: var(--kelp); border-color: currentColor; font-weight: 600; }
+td .act { font-size: .76rem; line-height: 1.3rem; padding: 0 .5rem; margin-left: .45rem; border-radius: .7rem; }
+dialog { color: var(--ink); background: var(--card); border: 1px solid var(--faint); border-radius: .8rem; padding: 1.2rem 1.3rem;
+  max-width: 27rem; width: calc(100vw - 2rem); }
+dialog::backdrop { background: rgb(0 0 0 / .45); }
+dialog h2 { font-size: 1.08rem; overflow-wrap: anywhere; }
+dialog p { margin: .5rem 0; }
+dialog .error { color: var(--red); }
+dialog .error:empty { display: none; }
+dialog .buttons { display: flex; justify-content: flex-end; gap: .6rem; margin-top: 1rem; }
+dialog .buttons button { padding: .35rem .9rem; }
+label input { display: block; width: 100%; margin-top: .25rem; font: inherit; color: inherit; background: var(--ground);
+  border: 1px solid var(--soft); border-radius: .5rem; padding: .35rem .6rem; }
 .ids { color: var(--soft); overflow-wrap: anywhere; min-width: 7rem; }
 meter { width: 6.5rem; height: .55rem; vertical-align: .06rem; margin-right: .6rem; border: 0; border-radius: .3rem;
   background: var(--faint); appearance: none; -webkit-appearance: none; }
