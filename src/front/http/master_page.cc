@@ -1,5 +1,6 @@
 #include "front/http/master_page.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/sha.h>
 
@@ -235,6 +236,68 @@ void put_masters(std::string& out, const master::View& view) {
   out += "</tbody></table></div></section>\n";
 }
 
+// ---- who led when
+
+constexpr int kChartWidth = 1000;  // units of the chart's own, from `span` ago to now
+
+struct Chart {
+  Instant now;
+  Duration span;
+
+  int x(Instant at) const {
+    const auto ago = std::clamp<Duration>(now - at, Duration(0), span);
+    return kChartWidth - static_cast<int>(ago.count() * kChartWidth / span.count());
+  }
+};
+
+std::string clock_text(std::chrono::sys_time<Duration> wall) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(wall);
+  return fmt::format("{:%H:%M:%S}", fmt::gmtime(std::chrono::system_clock::to_time_t(second)));
+}
+
+// One lane: the times in which `leader` led (empty: nobody did).
+void put_lane(std::string& out, std::string_view label, std::optional<NodeId> leader,
+              const std::vector<master::LeadershipMoment>& history, const Chart& chart) {
+  put(out, "<div class=\"lane\"><span>{}</span><svg viewBox=\"0 0 {} 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">",
+      html(label), kChartWidth);
+  for (std::size_t i = 0; i < history.size(); ++i) {
+    const Instant end = i + 1 < history.size() ? history[i + 1].at : chart.now;
+    if (history[i].leader != leader || end <= chart.now - chart.span) continue;
+    const int from = std::min(chart.x(history[i].at), kChartWidth - 2);
+    const int width = std::max(chart.x(end) - from, 2);  // the shortest is seen too
+    put(out, "<rect class=\"{}\" x=\"{}\" y=\"0\" width=\"{}\" height=\"10\"><title>{} UTC, for {}: {}</title></rect>",
+        leader ? "led" : "gap", from, width, clock_text(history[i].wall), duration_text(end - history[i].at),
+        html(history[i].why));
+  }
+  out += "</svg></div>\n";
+}
+
+void put_history(std::string& out, const MasterPage& page) {
+  const auto& view = *page.cluster.view;
+  if (!view.history || view.history->empty()) return;
+  const auto& history = *view.history;
+  const bool is_short = history.front().at > page.now - kChartSpanShort;
+  const Chart chart{page.now, is_short ? kChartSpanShort : kChartSpan};
+  const char* const span = is_short ? "five minutes" : "hour";
+  put(out, "<section id=\"history\"><h2>Who led<small>the last {}, as this master saw it since its start; UTC</small></h2>\n"
+           "<div class=\"card chart\">\n", span);
+  auto members = view.members;
+  std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return std::tie(a.http, a.id) < std::tie(b.http, b.id); });
+  for (const auto& member : members) {
+    if (member.voter) put_lane(out, address_of(member), member.id, history, chart);
+  }
+  put_lane(out, "nobody", std::nullopt, history, chart);
+  put(out, "<div class=\"lane axis\"><span></span><div><span>{} ago</span><span>now</span></div></div>\n<ol>\n",
+      is_short ? "five minutes" : "an hour");
+  const auto shown = std::min(history.size(), kMomentsShownMax);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const auto& moment = history[history.size() - 1 - i];
+    put(out, "<li><time>{}</time> <span>{}</span></li>\n", clock_text(moment.wall), html(moment.why));
+  }
+  put(out, "</ol></div>{}</section>\n",
+      history.size() > shown ? fmt::format("<p class=\"empty\">And {} before.</p>", history.size() - shown) : "");
+}
+
 Health health_of(const master::ServerStatus& server) {
   if (server.state == "ok") return Health::well;
   return server.state == "silent" ? Health::broken : Health::weak;
@@ -447,6 +510,7 @@ std::string render(const MasterPage& page) {
       css(verdict.health), html(verdict.main), html(verdict.why));
   put_figures(out, page);
   put_masters(out, view);
+  put_history(out, page);
   put_servers(out, page);
   put_layouts(out, page.topology);
   put(out, "<footer><p>Version {}. Cluster {}, generation {}, feature level {}.</p>", html(page.version),

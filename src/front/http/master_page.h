@@ -24,12 +24,17 @@ struct MasterPage {
   master::TopologyStatus topology;
   std::string address;  // of this master, for as long as it is no member of anything
   bool asks_for_token = false;  // before it lets anybody change something
+  Instant now = kDistantPast;   // on the clock of View::history
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.
 inline constexpr std::size_t kServersShownMax = 2000;
 inline constexpr std::size_t kLayoutsShownMax = 500;
 inline constexpr std::size_t kVolumeIdsShownMax = 100;  // per server, as /dir/status has it
+inline constexpr std::size_t kMomentsShownMax = 8;
+// The chart of who led reaches back this far, and only a few minutes where there is no more to show.
+inline constexpr Duration kChartSpan = std::chrono::hours(1);
+inline constexpr Duration kChartSpanShort = std::chrono::minutes(5);
 
 std::string render(const MasterPage& page);
 

@@ -93,6 +93,44 @@ TEST(MasterPage, ShowsMembersWithStateAndTermAndTheLeader) {
   EXPECT_THAT(html, HasSubstr("7 ms ago"));
 }
 
+TEST(MasterPage, OffersToStepDownWhereThereIsAnHeirAndAsksForTheTokenIfThereIsOne) {
+  Cluster cluster;
+  auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("data-step-down=\"localhost:9333\" hidden>"));
+  EXPECT_THAT(html, Not(HasSubstr("ask-token\"")));
+  cluster.page.asks_for_token = true;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("id=\"ask-token\" type=\"password\""));
+  cluster.view.members.resize(1);
+  EXPECT_THAT(cluster.rendered(), Not(HasSubstr("data-step-down=\"")));
+}
+
+TEST(MasterPage, ShowsWhoLedWhen) {
+  Cluster cluster;
+  EXPECT_THAT(cluster.rendered(), Not(HasSubstr("id=\"history\"")));
+  const Instant now = at(std::chrono::hours(5));
+  const auto noon = std::chrono::sys_time<Duration>(std::chrono::hours(12));
+  cluster.page.now = now;
+  cluster.view.history = std::make_shared<const std::vector<master::LeadershipMoment>>(std::vector<master::LeadershipMoment>{
+      {now - std::chrono::hours(2), noon - std::chrono::hours(2), Term(2), node(3), "long ago"},
+      {now - std::chrono::minutes(90), noon, Term(2), node(2), "b leads since term 2"},
+      {now - std::chrono::minutes(30), noon, Term(2), std::nullopt, "no leader: <b> fell silent"},
+      {now - std::chrono::minutes(30) + 80ms, noon + 80ms, Term(4), node(1), "a leads since term 4"}});
+  const auto html = cluster.rendered();
+  // From the left edge, to the gap, which is drawn though it is short; from there to the right edge.
+  EXPECT_THAT(html, HasSubstr("<rect class=\"led\" x=\"0\" y=\"0\" width=\"500\""));
+  EXPECT_THAT(html, HasSubstr("<rect class=\"gap\" x=\"500\" y=\"0\" width=\"2\""));
+  EXPECT_THAT(html, HasSubstr("<rect class=\"led\" x=\"500\" y=\"0\" width=\"500\""));
+  EXPECT_THAT(html, HasSubstr("for 80 ms: no leader: &lt;b&gt; fell silent"));
+  EXPECT_THAT(html, HasSubstr("<time>12:00:00</time> <span>a leads since term 4</span>"));
+  EXPECT_THAT(html, HasSubstr("an hour ago"));
+  EXPECT_THAT(html, Not(HasSubstr("x=\"-")));
+  cluster.view.history = std::make_shared<const std::vector<master::LeadershipMoment>>(
+      std::vector<master::LeadershipMoment>{{now - std::chrono::minutes(2) - 30s, noon, Term(2), node(1), "a leads"}});
+  const auto young = cluster.rendered();
+  EXPECT_THAT(young, HasSubstr("five minutes ago"));
+  EXPECT_THAT(young, HasSubstr("<rect class=\"led\" x=\"500\" y=\"0\" width=\"500\""));
+}
+
 TEST(MasterPage, ShowsServersByDataCenterAndRackWithVolumesAndSpace) {
   const auto html = Cluster().rendered();
   EXPECT_THAT(html, HasSubstr("<h3>dc1 / r1<small>2 servers</small></h3>"));

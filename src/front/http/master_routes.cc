@@ -136,7 +136,7 @@ void MasterRoutes::Inside::with_request_id(Exchange& exchange, int status) {
 
 void MasterRoutes::Inside::page(Exchange& exchange) {
   MasterPage page{options.version, cluster_status(), parts.master.topology_status(false), options.address,
-                  admin.asks_for_token()};
+                  admin.asks_for_token(), parts.clock.now()};
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")

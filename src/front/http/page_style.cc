@@ -99,6 +99,17 @@ meter::-webkit-meter-even-less-good-value { background: var(--red); border-radiu
 meter::-moz-meter-bar { background: var(--kelp); border-radius: .3rem; }
 meter:-moz-meter-sub-optimum::-moz-meter-bar { background: var(--amber); }
 meter:-moz-meter-sub-sub-optimum::-moz-meter-bar { background: var(--red); }
+.chart { padding: .8rem 1.1rem .6rem; }
+.lane { display: grid; grid-template-columns: minmax(6rem, 11rem) 1fr; gap: .8rem; align-items: center; margin: .2rem 0; }
+.lane > span { overflow-wrap: anywhere; font-size: .87rem; }
+.lane svg { width: 100%; height: .95rem; background: var(--ground); border-radius: .25rem; }
+.lane .led { fill: var(--kelp); }
+.lane .gap { fill: var(--red); }
+.axis div { display: flex; justify-content: space-between; color: var(--soft); font-size: .78rem; }
+.chart ol { list-style: none; margin: .6rem 0 .2rem; padding: .5rem 0 0; border-top: 1px solid var(--faint); font-size: .87rem; }
+.chart li { display: flex; gap: .8rem; padding: .1rem 0; }
+.chart time { color: var(--soft); flex: none; }
+.chart li span { overflow-wrap: anywhere; }
 .empty { padding: 1.1rem; color: var(--soft); margin: 0; }
 footer { color: var(--soft); font-size: .84rem; border-top: 1px solid var(--faint); padding-top: 1rem; overflow-wrap: anywhere; }
 footer p { margin: 0 0 .2rem; }
@@ -129,6 +140,9 @@ footer p { margin: 0 0 .2rem; }
   td.name .tag { font-weight: 500; }
   td.name::before { content: none; }
   td.none { display: none; }
+  .chart { padding: .7rem .9rem .5rem; }
+  .lane { grid-template-columns: 1fr; gap: .1rem; }
+  .axis > span { display: none; }
   .card h3 + table tbody tr:first-child { border-top: 1px solid var(--faint); margin-top: .5rem; }
 }
 @media (prefers-reduced-motion: no-preference) {

@@ -58,6 +58,16 @@ struct LeaseView {
   std::uint64_t reads_by_round = 0;
 };
 
+// A change of leadership, as this master saw it.
+struct LeadershipMoment {
+  Instant at;
+  std::chrono::sys_time<Duration> wall;  // for people; the order is that of `at`
+  Term term;
+  std::optional<NodeId> leader;  // empty: none from here on
+  std::string why;
+};
+inline constexpr std::size_t kLeadershipMomentsMax = 200;  // older ones are forgotten
+
 // One moment of the group, never changed after it is published.
 struct View {
   ClusterId cluster_id;  // empty until bootstrap is over
@@ -76,6 +86,7 @@ struct View {
   std::vector<MemberView> members;   // self included
   LeaseView lease;
   std::string last_change;           // one line: who leads and why it changed
+  std::shared_ptr<const std::vector<LeadershipMoment>> history;  // since this start, oldest first; may be null: none
   std::string waiting_for;           // bootstrap: "localhost:9335 has not answered yet"; empty otherwise
 
   bool is_leader() const { return role == Role::leader; }

@@ -600,6 +600,10 @@ void RaftHost::consider_snapshot() {
 void RaftHost::tell(const raft::LeadershipChange& change) {
   if (change.why != last_change_) LOG_INFO("{}", change.why);
   last_change_ = change.why;
+  auto history = history_ ? *history_ : std::vector<LeadershipMoment>();
+  if (history.size() == kLeadershipMomentsMax) history.erase(history.begin());
+  history.push_back({clock_.now(), clock_.wall(), change.term, change.leader, change.why});
+  history_ = std::make_shared<const std::vector<LeadershipMoment>>(std::move(history));
   if (change.leader) {
     leader_since_ = clock_.now();
   } else {
@@ -639,6 +643,7 @@ std::shared_ptr<const View> RaftHost::make_view() const {
   view->commit_at_election = status_.commit_at_election;
   view->last_change = last_change_;
   view->lease = make_lease_view(now);
+  view->history = history_;
   const auto infos = transport_->peers();
   for (const auto& member : core_->configuration().members()) {
     MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .term = status_.term};

@@ -181,6 +181,7 @@ class RaftHost final : public Consensus {
   bool snapshot_under_way_ = false;
   raft::CoreStatus status_;
   std::string last_change_;
+  std::shared_ptr<const std::vector<LeadershipMoment>> history_;  // replaced, never changed: views share it
   std::optional<Instant> leader_since_;
   Instant published_at_ = kDistantPast;
   Instant gather_until_ = kDistantPast;  // until then datagrams may wait
