@@ -211,6 +211,9 @@ def steps_down(page, cluster, leader):
     page.screenshot(str(PICTURES / "cluster-step-down.png"))
     page.evaluate("document.getElementById('ask-no').click()")
     check(page.evaluate(LEADERS) == [cluster.masters[leader]], "cancelled, and another leads")
+    # The other masters are asked how they are: all of them say where they are in the log.
+    page.wait("[...document.querySelectorAll('#masters [data-is=\"Applied\"]')].every(c => /^\\d+$/.test(c.innerText)) &&"
+              " [...document.querySelectorAll('#masters [data-is=\"Round trip\"]')].filter(c => / ms$/.test(c.innerText)).length === 2")
     page.wait(f"document.querySelectorAll('#history .lane').length === 5 && !!document.querySelector('#history .led')")
     page.evaluate(f"{button}.click()")
     page.evaluate("document.getElementById('ask-yes').click()")

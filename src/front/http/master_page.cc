@@ -186,6 +186,10 @@ struct MasterState {
   std::string text;
 };
 
+std::string round_trip_text(Duration d) {
+  return d < 10ms ? fmt::format("{:.1f} ms", seconds(d) * 1000) : duration_text(d);
+}
+
 MasterState state_of(const master::MemberView& member, const master::View& view) {
   const bool leads = view.leader == member.id;
   if (!member.self && !member.connected) {
@@ -199,7 +203,17 @@ MasterState state_of(const master::MemberView& member, const master::View& view)
   return {settled ? Health::well : Health::weak, role_text(member.role)};
 }
 
-void put_masters(std::string& out, const master::View& view) {
+std::string entry_text(Index index) { return index.value() > 0 ? std::to_string(index.value()) : std::string("–"); }
+
+// What a member says of itself, if that is not too old to be shown.
+const MemberSeen* fresh(const MasterPage& page, NodeId id) {
+  const auto found = page.seen.find(id);
+  if (found == page.seen.end() || !found->second.facts || page.now - found->second.answered > kFactsShownFor) return nullptr;
+  return &found->second;
+}
+
+void put_masters(std::string& out, const MasterPage& page) {
+  const auto& view = *page.cluster.view;
   auto members = view.members;
   std::sort(members.begin(), members.end(),
             [](const auto& a, const auto& b) { return std::tie(a.http, a.id) < std::tie(b.http, b.id); });
@@ -207,11 +221,16 @@ void put_masters(std::string& out, const master::View& view) {
   put(out, "<section id=\"masters\"><h2>Masters<small>{} of {} heard, {} are a majority</small></h2>\n<div class=\"card\">",
       count.heard, count.voters, count.voters / 2 + 1);
   out += "<table><thead><tr><th>Address</th><th>State</th><th class=\"number\">Term</th>"
-         "<th class=\"number\">Log entry</th><th class=\"number\">Last heard</th></tr></thead>\n<tbody>\n";
+         "<th class=\"number\">Last entry</th><th class=\"number\">Committed</th><th class=\"number\">Applied</th>"
+         "<th class=\"number\">Round trip</th><th class=\"number\">Last heard</th></tr></thead>\n<tbody>\n";
   for (const auto& member : members) {
     const auto state = state_of(member, view);
-    const auto term = member.self ? view.term : member.term;
-    const auto match = member.self ? view.commit : member.match;
+    const auto* said = member.self ? nullptr : fresh(page, member.id);
+    MemberFacts facts = member.self ? facts_of(page.cluster) : said != nullptr ? *said->facts : MemberFacts();
+    if (!member.self && said == nullptr) {
+      facts.term = member.term;
+      facts.last = member.match;  // known at the leader
+    }
     const auto name = html(address_of(member));
     put(out, "<tr data-master=\"{}\"><td class=\"name\"><span class=\"dot {}\"></span>", name, css(state.health));
     if (member.http.empty()) {
@@ -227,11 +246,17 @@ void put_masters(std::string& out, const master::View& view) {
     if (member.self) out += "<span class=\"tag\">this master</span>";
     if (!member.voter) out += "<span class=\"tag\">learner</span>";
     put(out, "</td><td class=\"state\" data-is=\"State\">{}</td>", html(state.text));
-    put(out, "<td class=\"number\" data-is=\"Term\">{}</td>", term.value());
-    put(out, "<td class=\"number\" data-is=\"Log entry\">{}</td>",
-        match.value() > 0 ? std::to_string(match.value()) : std::string("–"));
-    put(out, "<td class=\"number\" data-is=\"Last heard\">{}</td></tr>\n",
-        member.self ? std::string("–") : member.silent_for ? duration_text(*member.silent_for) + " ago" : "never");
+    put(out, "<td class=\"number\" data-is=\"Term\">{}</td>", facts.term.value());
+    put(out, "<td class=\"number\" data-is=\"Last entry\">{}</td>", entry_text(facts.last));
+    put(out, "<td class=\"number\" data-is=\"Committed\">{}</td>", entry_text(facts.committed));
+    put(out, "<td class=\"number\" data-is=\"Applied\">{}</td>", entry_text(facts.applied));
+    put(out, "<td class=\"number{}\" data-is=\"Round trip\">{}</td>", member.self ? " none" : "",
+        said != nullptr ? round_trip_text(said->round_trip) : std::string("–"));
+    // Followers have little to say to each other: an answer to the page's own question counts as well.
+    std::optional<Duration> silent_for = member.silent_for;
+    if (said != nullptr) silent_for = std::min(silent_for.value_or(Duration::max()), page.now - said->answered);
+    put(out, "<td class=\"number{}\" data-is=\"Last heard\">{}</td></tr>\n", member.self ? " none" : "",
+        member.self ? std::string("–") : silent_for ? duration_text(*silent_for) + " ago" : "never");
   }
   out += "</tbody></table></div></section>\n";
 }
@@ -509,7 +534,7 @@ std::string render(const MasterPage& page) {
   put(out, "<div class=\"verdict {}\" id=\"verdict\"><span class=\"dot\"></span><div><p class=\"main\">{}</p><p class=\"why\">{}</p></div></div>\n",
       css(verdict.health), html(verdict.main), html(verdict.why));
   put_figures(out, page);
-  put_masters(out, view);
+  put_masters(out, page);
   put_history(out, page);
   put_servers(out, page);
   put_layouts(out, page.topology);
@@ -517,7 +542,7 @@ std::string render(const MasterPage& page) {
       page.cluster.cluster_id.value().empty() ? std::string("not founded yet") : text(page.cluster.cluster_id),
       page.cluster.generation.value(), page.cluster.feature_level);
   out += "<p>The same as JSON: <a href=\"/cluster/status\">/cluster/status</a>, <a href=\"/dir/status?pretty=y\">/dir/status</a>, "
-         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
+         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/cluster/member?pretty=y\">/cluster/member</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
   out += "</main></div>\n";
   put_dialog(out, page.asks_for_token);
   out += "<script>";

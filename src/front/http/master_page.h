@@ -10,10 +10,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
 #include "base/time.h"
+#include "front/http/member_watch.h"
 #include "service/master/status.h"
 
 namespace holdfast::front {
@@ -24,7 +26,8 @@ struct MasterPage {
   master::TopologyStatus topology;
   std::string address;  // of this master, for as long as it is no member of anything
   bool asks_for_token = false;  // before it lets anybody change something
-  Instant now = kDistantPast;   // on the clock of View::history
+  Instant now = kDistantPast;   // on the clock of View::history and of `seen`
+  std::map<NodeId, MemberSeen> seen = {};  // what the other masters say of themselves
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.
@@ -32,6 +35,7 @@ inline constexpr std::size_t kServersShownMax = 2000;
 inline constexpr std::size_t kLayoutsShownMax = 500;
 inline constexpr std::size_t kVolumeIdsShownMax = 100;  // per server, as /dir/status has it
 inline constexpr std::size_t kMomentsShownMax = 8;
+inline constexpr Duration kFactsShownFor = std::chrono::seconds(5);  // what a member said of itself
 // The chart of who led reaches back this far, and only a few minutes where there is no more to show.
 inline constexpr Duration kChartSpan = std::chrono::hours(1);
 inline constexpr Duration kChartSpanShort = std::chrono::minutes(5);

@@ -104,6 +104,40 @@ TEST(MasterPage, OffersToStepDownWhereThereIsAnHeirAndAsksForTheTokenIfThereIsOn
   EXPECT_THAT(cluster.rendered(), Not(HasSubstr("data-step-down=\"")));
 }
 
+TEST(MasterPage, ShowsWhereEachMasterIsInTheLogByItsOwnAccount) {
+  Cluster cluster;
+  cluster.page.now = at(std::chrono::hours(5));
+  cluster.view.applied = Index(119);
+  cluster.view.members[2].term = Term(2);  // from long ago: followers have little to say to each other
+  cluster.page.seen[node(3)] = {.facts = MemberFacts{.id = node(3), .state = "follower", .term = Term(4), .last = Index(118),
+                                                     .committed = Index(117), .applied = Index(116)},
+                                .round_trip = 1300us,
+                                .answered = cluster.page.now - 40ms};
+  auto html = cluster.rendered();
+  for (const auto* cell : {"Last entry\">118<", "Committed\">117<", "Applied\">116<", "Round trip\">1.3 ms<", "Applied\">119<"}) {
+    EXPECT_THAT(html, HasSubstr(cell));
+  }
+  EXPECT_THAT(html, Not(HasSubstr("data-is=\"Term\">2<")));
+  cluster.page.now += kFactsShownFor;  // too old to be shown as what is
+  html = cluster.rendered();
+  EXPECT_THAT(html, Not(HasSubstr("Committed\">117<")));
+  EXPECT_THAT(html, HasSubstr("data-is=\"Term\">2<"));
+}
+
+TEST(MemberFacts, AreReadBackAsTheyWereWritten) {
+  Cluster cluster;
+  cluster.page.cluster.view = std::make_shared<master::View>(cluster.view);
+  std::string json;
+  append_member_facts(json, facts_of(cluster.page.cluster), false);
+  EXPECT_EQ(json, "{\"id\":\"" + text(node(1)) +
+                      "\",\"state\":\"leader\",\"term\":4,\"last\":120,\"committed\":120,\"applied\":0,\"featureLevel\":0}");
+  const auto facts = parse_member_facts(json);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->id, node(1));
+  EXPECT_EQ(facts->committed, Index(120));
+  for (const auto* other : {"", "{}", "[1]", "{\"id\":\"x\",\"term\":1}", "<html>"}) EXPECT_FALSE(parse_member_facts(other)) << other;
+}
+
 TEST(MasterPage, ShowsWhoLedWhen) {
   Cluster cluster;
   EXPECT_THAT(cluster.rendered(), Not(HasSubstr("id=\"history\"")));

@@ -24,7 +24,7 @@ using master::Refusal;
 // The names of the routes in metrics, in the order of Route.
 const std::vector<std::string> kRouteNames = {
     "other",      "assign",          "lookup", "redirect", "dirStatus",     "volStatus",      "grow",    "vacuum", "deleteCollection",
-    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static", "stepDown"};
+    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static", "stepDown", "member"};
 
 struct Rule {
   std::string_view path;
@@ -49,6 +49,7 @@ constexpr std::array kRules = {
     Rule{.path = "/", .route = Route::page},
     Rule{.path = "/ui/index.html", .route = Route::page},
     Rule{.path = "/cluster/status", .route = Route::cluster_status, .get_only = true},
+    Rule{.path = "/cluster/member", .route = Route::member, .get_only = true},
     Rule{.path = "/cluster/healthz", .route = Route::cluster_healthz, .get_only = true},
     Rule{.path = "/healthz", .route = Route::healthz, .get_only = true},
     Rule{.path = "/readyz", .route = Route::readyz, .get_only = true},
@@ -95,6 +96,7 @@ MasterRoutes::Inside::Inside(Parts p, Options o)
     : parts(p),
       options(std::move(o)),
       admin(options.admin_token),
+      watch(p.pool, p.clock),
       forward(p.master, p.pool, p.loops, p.clock, options.forward),
       requests(p.metrics, "master", kRouteNames),
       collected(p.metrics.collector([this](std::vector<metrics::Family>& out) {
@@ -137,6 +139,7 @@ void MasterRoutes::Inside::with_request_id(Exchange& exchange, int status) {
 void MasterRoutes::Inside::page(Exchange& exchange) {
   MasterPage page{options.version, cluster_status(), parts.master.topology_status(false), options.address,
                   admin.asks_for_token(), parts.clock.now()};
+  page.seen = watch.look(*page.cluster.view);
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")
@@ -304,6 +307,11 @@ void MasterRoutes::serve(Exchange& exchange) {
     case Route::cluster_status: {
       std::string body;
       append_cluster_status(body, in.cluster_status(), wants_pretty(request.query));
+      return in.plain_json(exchange, body);
+    }
+    case Route::member: {
+      std::string body;
+      append_member_facts(body, facts_of(in.cluster_status()), wants_pretty(request.query));
       return in.plain_json(exchange, body);
     }
     case Route::raft_stats: {

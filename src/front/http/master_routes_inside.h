@@ -13,6 +13,7 @@
 #include "front/http/admin_guard.h"
 #include "front/http/answers.h"
 #include "front/http/master_routes.h"
+#include "front/http/member_watch.h"
 #include "front/http/metrics.h"
 #include "front/http/submit.h"
 #include "front/http/url.h"
@@ -42,6 +43,7 @@ enum class Route : std::uint8_t {
   kv,
   statics,
   step_down,
+  member,
 };
 
 struct MasterRoutes::Inside : http::Observer {
@@ -96,6 +98,7 @@ struct MasterRoutes::Inside : http::Observer {
   const Parts parts;
   const Options options;
   const AdminGuard admin;
+  MemberWatch watch;
   LeaderForward forward;
   RequestMetrics requests;
   metrics::Registry::Collector collected;
