@@ -271,7 +271,7 @@ struct Chart {
 
   int x(Instant at) const {
     const auto ago = std::clamp<Duration>(now - at, Duration(0), span);
-    return kChartWidth - static_cast<int>(ago.count() * kChartWidth / span.count());
+    return kChartWidth - static_cast<int>((ago.count() * kChartWidth + span.count() / 2) / span.count());
   }
 };
 
