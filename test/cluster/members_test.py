@@ -36,6 +36,19 @@ weed server -master.port=9335 -dir=./3 -volume.port=8082 -master.peers=localhost
 """
 
 
+def until(what, condition, seconds=15):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (Failure, *NETWORK_ERRORS, ValueError) as error:
+            last = error
+        check(time.monotonic() < end, f"not within {seconds} s: {what} ({last!r})")
+        time.sleep(0.05)
+
+
 class Sheet:
     """The commands of the cheat sheet in one folder. With free ports when others may use the usual ones; then the one
     command that relies on the default master gets it named."""
@@ -77,19 +90,6 @@ class Sheet:
         """The ids of all clusters that any process ever took part in."""
         return {c for p in self.processes for c in re.findall(r"takes part in cluster (\S+)", p.log())}
 
-    def until(self, what, condition, seconds=15):
-        end = time.monotonic() + seconds
-        last = None
-        while True:
-            try:
-                last = condition()
-                if last:
-                    return last
-            except (Failure, *NETWORK_ERRORS, ValueError) as error:
-                last = error
-            check(time.monotonic() < end, f"not within {seconds} s: {what} ({last!r})")
-            time.sleep(0.05)
-
     def knows_all(self, i):
         """Whether master i lists the two others (by port: without -ip a host goes by the name it finds for itself)."""
         peers = " ".join(self.status(i).get("Peers", []))
@@ -100,11 +100,11 @@ class Sheet:
 
     def wait_for_all(self):
         for i in range(3):
-            self.until(f"master {i + 1} knows a leader and both others", lambda i=i: self.in_word(i))
+            until(f"master {i + 1} knows a leader and both others", lambda i=i: self.in_word(i))
         # As voters: each of them may be lost then. A learner is promoted when it has caught up.
         def voters():
             return all(self.stats(i)["num_peers"] == "2" for i in range(3))
-        self.until("all three vote", voters)
+        until("all three vote", voters)
 
     def stop(self):
         for process in self.processes:
@@ -131,12 +131,12 @@ def without_peers(words):
 def serves_survives_and_restarts(sheet, masters, volumes):
     client = Client(sheet.masters)
     sheet.wait_for_all()
-    fid = sheet.until("an upload", lambda: client.upload(payload(1, 3000)))
+    fid = until("an upload", lambda: client.upload(payload(1, 3000)))
     check(client.read(fid) == payload(1, 3000), "the file reads back wrong")
     # Any one may die: the one all others were pointed at, here.
     sheet.processes[0].kill()
     others = Client(sheet.masters[1:])
-    second = sheet.until("an upload without the first master", lambda: others.upload(payload(2, 3000)))
+    second = until("an upload without the first master", lambda: others.upload(payload(2, 3000)))
     check(others.read(second) == payload(2, 3000), "the file reads back wrong without the first master")
     sheet.processes[0].start()
     sheet.wait_for_all()
@@ -147,7 +147,7 @@ def serves_survives_and_restarts(sheet, masters, volumes):
     sheet.processes.clear()
     for i, words in enumerate(masters):
         process = sheet.add(f"{before[i].name}-again", without_peers(words))
-        sheet.until(f"master {i + 1} knows the others from disk", lambda i=i: sheet.knows_all(i))
+        until(f"master {i + 1} knows the others from disk", lambda i=i: sheet.knows_all(i))
         if i == 0:
             time.sleep(1)
             check(not sheet.status(0).get("Leader"), "one of three leads alone after the restart")
@@ -156,9 +156,9 @@ def serves_survives_and_restarts(sheet, masters, volumes):
                 sheet.add(f"{before[3 + j].name}-again", volume)
     sheet.wait_for_all()
     for f, seed in ((fid, 1), (second, 2)):
-        check(sheet.until("a read after the restart", lambda f=f: client.read(f)) == payload(seed, 3000),
+        check(until("a read after the restart", lambda f=f: client.read(f)) == payload(seed, 3000),
               "a file reads back wrong after the restart")
-    sheet.until("an upload after the restart", lambda: client.upload(b"again"))
+    until("an upload after the restart", lambda: client.upload(b"again"))
     check(len(sheet.clusters()) == 1, f"more than one cluster was founded: {sheet.clusters()}")
     for process in sheet.processes:
         check(process.alive(), f"{process.name} has ended")
@@ -170,7 +170,7 @@ def six_commands(pause):
         for i, words in enumerate(masters):
             sheet.add(f"master{i + 1}", words)
             if pause:
-                sheet.until("it has a leader", lambda i=i: sheet.status(i).get("Leader"))
+                until("it has a leader", lambda i=i: sheet.status(i).get("Leader"))
         for i, words in enumerate(volumes):
             sheet.add(f"volume{i + 1}", words)
         serves_survives_and_restarts(sheet, masters, volumes)
@@ -182,7 +182,7 @@ def three_servers(pause):
         for i, words in enumerate(servers):
             sheet.add(f"server{i + 1}", words)
             if pause:
-                sheet.until("it has a leader", lambda i=i: sheet.status(i).get("Leader"))
+                until("it has a leader", lambda i=i: sheet.status(i).get("Leader"))
         serves_survives_and_restarts(sheet, servers, servers)
 
 
@@ -250,19 +250,6 @@ def raft_ps(masters):
     check(all(rows), f"unexpected lines: {out}")
     check(lines[0] == f"the raft cluster has {len(rows)} servers", lines[0])
     return {int(row[2]) - 10000: (row[1], row[3]) for row in rows}
-
-
-def until(what, condition, seconds=15):
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            last = condition()
-            if last:
-                return last
-        except (Failure, *NETWORK_ERRORS, ValueError) as error:
-            last = error
-        check(time.monotonic() < end, f"not within {seconds} s: {what} ({last!r})")
-        time.sleep(0.05)
 
 
 def the_shell_reads_lines_and_goes_on_after_errors():

@@ -641,6 +641,23 @@ class Follower : public Routes {
     other.master.lead(other.address());
     other.master.add_volume(5, "127.0.0.1:8085");
   }
+  // The follower knows the leader's running process, which only masters do.
+  void introduce() {
+    const auto leader = node.master.leader()->id;
+    other.master.with([&](auto& m) {
+      auto view = std::make_shared<master::View>();
+      view->process = Uuid{5, 6};
+      m.cluster.view = view;
+    });
+    node.master.with([&](auto& m) {
+      auto view = std::make_shared<master::View>();
+      master::MemberView member;
+      member.id = leader;
+      member.process = Uuid{5, 6};
+      view->members = {member};
+      m.cluster.view = view;
+    });
+  }
   Node other;
 };
 
@@ -677,20 +694,7 @@ TEST_F(Follower, PassesOnGrowthDeletionAndStatus) {
 }
 
 TEST_F(Follower, PassesAStepDownOnOnceAndTheOriginWasLookedAtHere) {
-  const auto leader = node.master.leader()->id;
-  other.master.with([&](auto& m) {
-    auto view = std::make_shared<master::View>();
-    view->process = Uuid{5, 6};
-    m.cluster.view = view;
-  });
-  node.master.with([&](auto& m) {
-    auto view = std::make_shared<master::View>();
-    master::MemberView member;
-    member.id = leader;
-    member.process = Uuid{5, 6};
-    view->members = {member};
-    m.cluster.view = view;
-  });
+  introduce();
   EXPECT_EQ(node.ask("POST", kStepDown, "Origin: http://x\r\nSec-Fetch-Site: same-origin\r\n").status, 200);
   EXPECT_EQ(other.transfers.size(), 1u);
   EXPECT_TRUE(node.transfers.empty());
@@ -699,20 +703,7 @@ TEST_F(Follower, PassesAStepDownOnOnceAndTheOriginWasLookedAtHere) {
 TEST_F(Follower, IsBelievedByALeaderWhoseWhiteListDoesNotNameIt) {
   ASSERT_TRUE(other.white_list.set("10.0.0.0/8").ok());
   EXPECT_EQ(node.get("/dir/assign").status, 401);  // the leader's process is not known here
-  const auto leader = node.master.leader()->id;
-  other.master.with([&](auto& m) {
-    auto view = std::make_shared<master::View>();
-    view->process = Uuid{5, 6};
-    m.cluster.view = view;
-  });
-  node.master.with([&](auto& m) {
-    auto view = std::make_shared<master::View>();
-    master::MemberView member;
-    member.id = leader;
-    member.process = Uuid{5, 6};
-    view->members = {member};
-    m.cluster.view = view;
-  });
+  introduce();
   EXPECT_EQ(node.get("/dir/assign").status, 200);
 }
 
