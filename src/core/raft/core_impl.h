@@ -59,6 +59,7 @@ struct Peer {
   // Entries that are on disk only are being read for it.
   bool fetching = false;
   Instant fetch_since{};
+  Index fetch_from;  // first entry of the read that is out
 
   // snapshot: one piece at a time.
   LogPosition snapshot;

@@ -482,6 +482,41 @@ TEST(Replication, EntriesThatLeftMemoryAreReadFromDisk) {
   EXPECT_EQ(c.commands(late).size(), 50u);
 }
 
+// What was being read for it is of no use any more when the member has meanwhile acknowledged more; to wait for the
+// answer of that read for another ten silence timeouts held a member up that was only a little behind.
+TEST(Replication, AReadThatWasOvertakenByAnAnswerIsFollowedByTheNextAtOnce) {
+  Cluster c(3, [](Options& o) {
+    o.log_tail_bytes_max = 100;
+    o.append_bytes_max = 10;
+  });
+  const auto l = c.elect();
+  const auto late = l == 1 ? 2 : 1;
+  c.run(1s);
+  const auto before = c.status(l).last;
+  c.isolate(late);
+  for (int i = 0; i < 50; ++i) {
+    c.propose(l, std::to_string(i));
+    c.run(3ms);
+  }
+  c.slow_fetches = true;
+  c.heal();
+  ASSERT_TRUE(c.run_until([&] { return c.fetches_held() > 0; }));
+  c.release_fetches();  // the first is for a probe
+  ASSERT_TRUE(c.run_until([&] { return c.fetches_held() > 0; }));
+  // An Append from before the cut arrives after all.
+  Append overtaking{.previous = {c.status(l).term, before}, .commit = before, .sent = c.now};
+  for (const auto& entry : c.member(l).disk.entries) {
+    if (entry.index > before && entry.index <= before + 30) overtaking.entries.push_back(entry);
+  }
+  ASSERT_EQ(overtaking.entries.size(), 30u);
+  c.deliver(l, late, Message{.term = c.status(l).term, .incarnation = Incarnation(1), .body = std::move(overtaking)});
+  c.run(10ms);
+  c.slow_fetches = false;
+  c.release_fetches();
+  c.run(100ms);
+  EXPECT_EQ(c.commands(late).size(), 50u);
+}
+
 TEST(Replication, AFullDiskVotesButDoesNotAck) {
   Cluster c(3);
   const auto l = c.elect();

@@ -315,6 +315,7 @@ void Core::Impl::replicate(NodeId id, Peer& peer) {
       } else {
         peer.fetching = true;
         peer.fetch_since = now_;
+        peer.fetch_from = peer.next;
         out_.log_reads.push_back({id, peer.next, options_.append_bytes_max});
       }
       return;
@@ -349,8 +350,9 @@ void Core::Impl::on(const EntriesFetched& input) {
   const auto found = leading->peers.find(input.peer);
   if (found == leading->peers.end()) return;
   auto& peer = found->second;
-  if (!peer.fetching || peer.next != input.from) return;
+  if (!peer.fetching || peer.fetch_from != input.from) return;
   peer.fetching = false;
+  if (peer.next != input.from) return;  // acknowledged meanwhile: what comes next is read at the end of this step
   if (input.entries.empty()) {
     begin_snapshot(input.peer, peer);
     return;

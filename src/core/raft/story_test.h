@@ -218,6 +218,11 @@ class Cluster {
   Duration latency = 1ms;
   Duration sync = 250us;
   std::function<bool(const Message&)> drop;  // true: lost
+  bool slow_fetches = false;  // entries read from disk are not there before release_fetches()
+  std::size_t fetches_held() const { return held_fetches_.size(); }
+  void release_fetches() {
+    for (auto& [id, answer] : std::exchange(held_fetches_, {})) step(id, {std::move(answer)});
+  }
 
  private:
   struct InTransit {
@@ -322,7 +327,13 @@ class Cluster {
     for (const auto& n : out.notices) m.notices.push_back(n);
     if (out.halt) m.halted = out.halt;
     std::vector<Input> answers;
-    for (const auto& read : out.log_reads) answers.push_back(fetched(m, read));
+    for (const auto& read : out.log_reads) {
+      if (slow_fetches) {
+        held_fetches_.emplace_back(id, fetched(m, read));
+      } else {
+        answers.push_back(fetched(m, read));
+      }
+    }
     for (const auto& read : out.snapshot_reads) answers.push_back(piece(m, read));
     for (const auto& write : out.snapshot_writes) {
       answers.push_back(SnapshotPieceWritten{write.meta, write.offset + write.data.size(), write.last, false});
@@ -339,12 +350,16 @@ class Cluster {
 
   static Input fetched(const MemberOf& m, const LogRead& read) {
     EntriesFetched answer{read.peer, read.from, Term(0), {}};
+    std::size_t bytes = 0;
     if (m.disk.snapshot && m.disk.snapshot->last.index.next() == read.from) {
       answer.previous_term = m.disk.snapshot->last.term;
     }
     for (const auto& e : m.disk.entries) {
       if (e.index.next() == read.from) answer.previous_term = e.term;
-      if (e.index >= read.from) answer.entries.push_back(e);
+      if (e.index < read.from) continue;
+      bytes += e.data.size();
+      if (bytes > read.bytes_max && !answer.entries.empty()) break;
+      answer.entries.push_back(e);
     }
     return answer;
   }
@@ -357,6 +372,7 @@ class Cluster {
   std::function<void(Options&)> adjust_;
   std::map<NodeId, MemberOf> members_;
   std::deque<InTransit> transit_;
+  std::vector<std::pair<NodeId, Input>> held_fetches_;
   std::multimap<Instant, NodeId> syncs_;
   std::set<std::pair<NodeId, NodeId>> cut_;
   Tag tag_ = 0;
