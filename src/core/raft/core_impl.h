@@ -111,6 +111,8 @@ struct Leader {
   std::map<Index, Tag> proposals;  // appended here, not yet handed out as committed
   std::size_t proposals_bytes = 0;
   Instant disk_retry_at = kDistantPast;
+  Instant write_since{};                    // the oldest write that is not synced began then,
+  std::optional<Instant> overtaken_since;   // and another voter is known to have more than is synced here since then
 
   Round round;                    // newest begun
   std::deque<RoundRead> waiting;  // for the next round

@@ -11,6 +11,8 @@ constexpr Duration kResendMin = 50ms;
 
 // A sync that takes this long, and far longer than is usual here, while another voter is done makes the leader hand over.
 constexpr Duration kSyncStall = 300ms;
+// And it must have taken so many times as long as the other's: of disks that are slow alike one is always done earlier.
+constexpr int kOvertakenTimes = 2;
 
 constexpr Duration kDiskRetry = 1s;  // between attempts to hand over because of the own disk
 
@@ -468,12 +470,20 @@ void Core::Impl::tick_leader() {
   }
   // A disk that cannot take entries, or takes far longer than another's, must not lead.
   const bool stalled = !pending_.empty() && now_ - pending_.front().since > disk_pace_.patience(kSyncStall);
-  if ((disk_ == DiskCondition::good && !stalled) || leading->transfer || now_ < leading->disk_retry_at) return;
-  leading->disk_retry_at = now_ + kDiskRetry;
   const auto heir = best_heir();
-  if (!heir) return;
-  const bool ahead = leading->peers.at(*heir).match > durable_;
-  if (disk_ == DiskCondition::full || ahead) start_transfer(heir);
+  const bool ahead = heir && !pending_.empty() && leading->peers.at(*heir).match > durable_;
+  if (!ahead || leading->write_since != pending_.front().since) leading->overtaken_since.reset();
+  if (ahead && !leading->overtaken_since) {
+    leading->write_since = pending_.front().since;
+    leading->overtaken_since = now_;
+  }
+  if ((disk_ == DiskCondition::good && !stalled) || leading->transfer || now_ < leading->disk_retry_at || !heir) return;
+  if (disk_ != DiskCondition::full &&
+      (!ahead || now_ - leading->write_since < kOvertakenTimes * (*leading->overtaken_since - leading->write_since))) {
+    return;
+  }
+  leading->disk_retry_at = now_ + kDiskRetry;
+  start_transfer(heir);
 }
 
 }  // namespace holdfast::raft
