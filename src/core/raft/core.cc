@@ -293,10 +293,15 @@ CoreStatus Core::Impl::status() const {
   s.term = term_;
   s.leader = leader_;
   s.last = log_.last_index();
+  s.last_term = log_.last().term;
   s.durable = durable_;
   s.commit = commit_;
   s.handed_out = handed_out_;
-  if (snapshot_) s.snapshot = snapshot_->last.index;
+  if (snapshot_) {
+    s.snapshot = snapshot_->last.index;
+    s.snapshot_term = snapshot_->last.term;
+  }
+  s.configuration = configurations_.empty() ? Index(0) : configurations_.rbegin()->first;
   s.silence_timeout = silence_.timeout();
   s.counters = counters_;
   s.lease.cap = configuration().lease_cap();

@@ -391,10 +391,13 @@ struct CoreStatus {
   Term term;
   std::optional<NodeId> leader;  // who leads this term, as far as known and still heard
   Index last;                    // end of the log, unsynced included
+  Term last_term;
   Index durable;                 // end of what is on disk
   Index commit;
   Index handed_out;              // last index given in Output::committed or restore
   Index snapshot;
+  Term snapshot_term;
+  Index configuration;           // the entry that made the configuration in force
   Duration silence_timeout{};
   bool transferring = false;
   Index commit_at_election;  // leading: the commit index known when elected (assign only from blocks at or below it)

@@ -7,6 +7,7 @@
 #include "front/http/json.h"
 #include "front/http/master_page.h"
 #include "front/http/volume_info_json.h"
+#include "model/entry.h"
 
 namespace holdfast::front {
 namespace {
@@ -192,8 +193,16 @@ void append_raft_stats(std::string& out, const master::View& view, bool pretty) 
   }
   stats["latest_configuration"] = "[" + members + "]";
   stats["num_peers"] = std::to_string(peers);
-  const auto* self = view.member(view.self);
-  stats["last_log_index"] = text(self != nullptr ? std::max(self->match, view.commit) : view.commit);
+  stats["latest_configuration_index"] = text(view.configuration);
+  stats["last_log_index"] = text(view.last);
+  stats["last_log_term"] = text(view.last_term);
+  stats["last_snapshot_index"] = text(view.snapshot);
+  stats["last_snapshot_term"] = text(view.snapshot_term);
+  for (const char* format : {"protocol_version", "snapshot_version"}) {
+    stats[std::string(format) + "_max"] = std::to_string(kEntryFormat);
+    stats[std::string(format) + "_min"] = "1";
+  }
+  stats["protocol_version"] = std::to_string(kEntryFormat);
   const auto* leader = view.leader_member();
   if (view.is_leader()) {
     stats["last_contact"] = "0";

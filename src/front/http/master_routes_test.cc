@@ -400,6 +400,11 @@ std::shared_ptr<const master::View> view_of_three(bool leads) {
   view->term = Term(7);
   view->commit = Index(40);
   view->applied = Index(39);
+  view->last = Index(42);
+  view->last_term = Term(7);
+  view->snapshot = Index(20);
+  view->snapshot_term = Term(5);
+  view->configuration = Index(3);
   return view;
 }
 
@@ -426,6 +431,11 @@ TEST_F(Routes, RaftStatsAreTexts) {
   const auto body = node.get("/raft/stats").body;
   EXPECT_THAT(body, AllOf(HasSubstr(R"("applied_index":"39")"), HasSubstr(R"("commit_index":"40")"), HasSubstr(R"("fsm_pending":"1")"),
                           HasSubstr(R"("num_peers":"2")"), HasSubstr(R"("state":"Leader")"), HasSubstr(R"("term":"7")")));
+  EXPECT_THAT(body, AllOf(HasSubstr(R"("last_log_index":"42")"), HasSubstr(R"("last_log_term":"7")"),
+                          HasSubstr(R"("last_snapshot_index":"20")"), HasSubstr(R"("last_snapshot_term":"5")"),
+                          HasSubstr(R"("latest_configuration_index":"3")"), HasSubstr(R"("protocol_version":"1")"),
+                          HasSubstr(R"("protocol_version_max":"1")"), HasSubstr(R"("protocol_version_min":"1")"),
+                          HasSubstr(R"("snapshot_version_max":"1")"), HasSubstr(R"("snapshot_version_min":"1")")));
 }
 
 TEST_F(Routes, HealthIsWhetherALeaderIsKnown) {

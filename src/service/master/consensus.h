@@ -80,6 +80,11 @@ struct View {
   std::optional<Instant> leader_since;
   Index commit;
   Index applied;
+  Index last;  // end of the log, synced or not
+  Term last_term;
+  Index snapshot;
+  Term snapshot_term;
+  Index configuration;  // the entry that made the configuration in force
   // The commit index this leader knew when it was elected: key blocks at or below it may be used at once. Blocks above
   // it are used only when their own entry has been committed and applied (so: always ask the registry, never the log).
   Index commit_at_election;

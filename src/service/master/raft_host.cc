@@ -641,6 +641,11 @@ std::shared_ptr<const View> RaftHost::make_view() const {
   view->commit = status_.commit;
   view->applied = applied_;
   view->commit_at_election = status_.commit_at_election;
+  view->last = status_.last;
+  view->last_term = status_.last_term;
+  view->snapshot = status_.snapshot;
+  view->snapshot_term = status_.snapshot_term;
+  view->configuration = status_.configuration;
   view->last_change = last_change_;
   view->lease = make_lease_view(now);
   view->history = history_;
