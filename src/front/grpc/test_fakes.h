@@ -223,6 +223,12 @@ class FakeRuntime final : public master::MasterRuntime {
     removed = id;
     done({});
   }
+  void replace_server(NodeId old, const Address& address, std::function<void(Status)> done) override {
+    removed = old;
+    added = text(address);
+    done({});
+  }
+  std::shared_ptr<const master::WatchReport> watch_report() const override { return std::make_shared<master::WatchReport>(); }
 };
 
 inline std::unique_ptr<GrpcServer> serve(std::unique_ptr<grpc::Service> service) {

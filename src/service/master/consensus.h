@@ -30,6 +30,7 @@ struct MemberView {
   NodeId id;
   bool self = false;
   bool voter = true;      // false: learner
+  bool promote = false;   // a learner that votes as soon as it has caught up
   bool connected = false; // a link in at least one direction is up (true for self)
   std::string http;       // host:port as clients should dial it
   std::string grpc;       // host:grpc port
@@ -89,6 +90,8 @@ struct View {
   // it are used only when their own entry has been committed and applied (so: always ask the registry, never the log).
   Index commit_at_election;
   std::vector<MemberView> members;   // self included
+  std::uint64_t digest = 0;          // of the state machine at `digest_at`; equal on members that have applied the same
+  Index digest_at;                   // a little behind `applied`; 0: none yet
   LeaseView lease;
   std::string last_change;           // one line: who leads and why it changed
   std::shared_ptr<const std::vector<LeadershipMoment>> history;  // since this start, oldest first; may be null: none

@@ -287,6 +287,16 @@ void PeerLinks::send(std::span<const raft::Message> messages) {
   }
 }
 
+void PeerLinks::send_datagram(NodeId to, BytesView datagram) {
+  io::posix::UdpPeer where;
+  {
+    Guard guard(mutex_);
+    const auto found = peers_.find(to);
+    if (found != peers_.end()) where = found->second.datagrams;
+  }
+  if (beats_ != nullptr && where.length != 0) (void)beats_->send(where, datagram);
+}
+
 bool PeerLinks::heard_datagram(NodeId from, Incarnation incarnation, Uuid process) {
   Guard guard(mutex_);
   const auto found = peers_.find(from);

@@ -65,6 +65,9 @@ class PeerLinks final : public Transport {
   bool heard_datagram(NodeId from, Incarnation incarnation, Uuid process) override;
   [[nodiscard]] std::vector<PeerInfo> peers() const override;
 
+  // A datagram of another kind, to a member whose address is known.
+  void send_datagram(NodeId to, BytesView datagram);
+
   // What a greeting says about its sender. A sender that is no member is linked to as well, until the configuration
   // says otherwise: it may be the leader that is about to add us.
   void learn(const RaftGreeting& greeting, bool link);

@@ -19,6 +19,7 @@ namespace {
 
 // A View that differs only in lag is published this often at most.
 constexpr Duration kLagInterval = 100ms;
+constexpr Duration kLeaseLagInterval = 20ms;  // where it says what is left of a lease
 // A leader with nothing under way takes the answers to its beats when it sends the next ones, or after so long: at rest
 // it wakes once in an interval, however many members answer. What it may do without asking anyone (assign, serve reads)
 // counts from when a beat was sent, so it only learns a little later that it may go on.
@@ -26,6 +27,8 @@ constexpr Duration kGatherAnswersMax = 50ms;
 constexpr int kThreadNice = -10;
 // Datagrams taken in one turn: more than all members send in one interval.
 constexpr int kDatagramsPerTurn = 256;
+// The applied state is digested this often at most, and a thousand times more seldom than it takes: it is for people.
+constexpr Duration kDigestInterval = 1s;
 // Answers of entries applied here that their proposal has not claimed yet; they come in one turn or the next few.
 constexpr std::size_t kAnswersKeptMax = 8192;
 
@@ -97,7 +100,7 @@ void put_address(const std::string& address, MemberView* member) {
 }  // namespace
 
 RaftHost::RaftHost(Options options, io::Clock& clock, topology::StateMachine& state)
-    : options_(std::move(options)), clock_(clock), state_(state) {
+    : options_(std::move(options)), clock_(clock), state_(state), lease_observer_(options_.self) {
   event_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   CHECK(event_ >= 0);
   auto first = std::make_shared<View>();
@@ -157,6 +160,8 @@ void RaftHost::stop() {
   wake();
   if (thread_.joinable()) thread_.join();
   if (log_) log_->stop();
+  const auto last = lease_observer_.ended(raft::Time(clock_.now(), clock_.raw()), clock_.wall());
+  if (last && options_.on_lease_event) options_.on_lease_event(*last);
   end_all_proposals();
 }
 
@@ -345,6 +350,7 @@ void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
     const auto length = beats_->receive(buffer);
     if (!length) return;
     auto datagram = decode_datagram(cluster_, BytesView(buffer).first(*length));
+    if (!datagram && options_.on_datagram) options_.on_datagram(BytesView(buffer).first(*length));
     if (!datagram || datagram->message.to != options_.self) continue;
     const NodeId from = datagram->message.from;
     if (!transport_->heard_datagram(from, datagram->message.incarnation, datagram->process)) continue;
@@ -437,6 +443,11 @@ void RaftHost::note_senders(const std::vector<raft::Input>& inputs, Instant now)
       if (same_leader && beat->sequence > heard.beat + 1) counted().beats_missed.add(beat->sequence - heard.beat - 1);
       if (!same_leader || beat->sequence > heard.beat) heard.beat = beat->sequence;
     }
+    const bool leads = std::holds_alternative<raft::Beat>(received->message.body) || std::holds_alternative<raft::Append>(received->message.body);
+    if (leads && options_.on_lease_event) {
+      auto event = lease_observer_.spoke(received->from, received->message.term, now, clock_.wall());
+      if (event) options_.on_lease_event(std::move(*event));
+    }
     // A pre-vote names the term it would stand in, which is nobody's yet.
     const auto* vote = std::get_if<raft::VoteRequest>(&received->message.body);
     if (vote == nullptr || !vote->pre) heard.term = std::max(heard.term, received->message.term);
@@ -479,6 +490,8 @@ void RaftHost::handle(raft::Output out) {
   if (status_.snapshot != before.snapshot) snapshot_under_way_ = false;
   const bool changed = out.leadership || out.configuration || status_.role != before.role ||
                        status_.term != before.term || status_.leader != before.leader;
+  tell_of_leases();
+  refresh_digest(clock_.now());
   publish(changed);
 
   // After the View: whoever gets an answer finds a View that is no older.
@@ -595,6 +608,19 @@ void RaftHost::consider_snapshot() {
                      .keep_from = applied_ - keep}});
 }
 
+void RaftHost::refresh_digest(Instant now) {
+  if (now < digest_due_ || applied_ == digest_at_) return;
+  digest_ = state_.digest();
+  digest_at_ = applied_;
+  digest_due_ = now + std::max(kDigestInterval, 1000 * (clock_.now() - now));
+}
+
+void RaftHost::tell_of_leases() {
+  if (!options_.on_lease_event) return;
+  const raft::Time time(clock_.now(), clock_.raw());
+  for (auto& event : lease_observer_.look(status_, time, clock_.wall(), last_change_)) options_.on_lease_event(std::move(event));
+}
+
 // ---------------------------------------------------------------------------------------------------- views
 
 void RaftHost::tell(const raft::LeadershipChange& change) {
@@ -647,11 +673,14 @@ std::shared_ptr<const View> RaftHost::make_view() const {
   view->snapshot_term = status_.snapshot_term;
   view->configuration = status_.configuration;
   view->last_change = last_change_;
+  view->digest = digest_;
+  view->digest_at = digest_at_;
   view->lease = make_lease_view(now);
   view->history = history_;
   const auto infos = transport_->peers();
   for (const auto& member : core_->configuration().members()) {
-    MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .term = status_.term};
+    MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .promote = member.promote,
+                   .term = status_.term};
     put_address(member.address, &one);
     one.role = !member.voter ? Role::learner : status_.leader == member.id ? Role::leader : Role::follower;
     if (one.self) {
@@ -685,7 +714,8 @@ std::shared_ptr<const View> RaftHost::make_view() const {
 
 void RaftHost::publish(bool changed) {
   const Instant now = clock_.now();
-  if (!changed && now < published_at_ + kLagInterval) return;
+  const auto interval = status_.lease.asked > Duration(0) ? kLeaseLagInterval : kLagInterval;
+  if (!changed && now < published_at_ + interval) return;
   published_at_ = now;
   auto view = make_view();
   {

@@ -30,6 +30,7 @@
 #include "io/clock.h"
 #include "io/posix/udp.h"
 #include "service/master/consensus.h"
+#include "service/master/lease_events.h"
 #include "service/master/log_thread.h"
 #include "service/master/transport.h"
 
@@ -54,6 +55,8 @@ class RaftHost final : public Consensus {
     std::uint64_t snapshot_log_bytes = 32u << 20;
     std::uint64_t entries_kept = 5'000;
     std::function<void(const std::string& why)> on_fatal;
+    std::function<void(LeaseEvent)> on_lease_event;           // on the core's thread, as on_datagram: be short
+    std::function<void(BytesView)> on_datagram;               // one that is no message for the core
   };
 
   RaftHost(Options options, io::Clock& clock, topology::StateMachine& state);
@@ -127,6 +130,8 @@ class RaftHost final : public Consensus {
   void answer(const raft::ProposalDone& done);
   void answer_reads(const std::vector<raft::ReadState>& reads);
   void consider_snapshot();
+  void refresh_digest(Instant now);
+  void tell_of_leases();
   void publish(bool changed);
   std::shared_ptr<const View> make_view() const;
   LeaseView make_lease_view(Instant now) const;
@@ -177,10 +182,14 @@ class RaftHost final : public Consensus {
   Index applied_;
   Term applied_term_;
   Index snapshot_at_;
+  std::uint64_t digest_ = 0;
+  Index digest_at_;  // 0: none yet
+  Instant digest_due_ = kDistantPast;
   std::uint64_t log_bytes_at_snapshot_ = 0;
   bool snapshot_under_way_ = false;
   raft::CoreStatus status_;
   std::string last_change_;
+  LeaseObserver lease_observer_;
   std::shared_ptr<const std::vector<LeadershipMoment>> history_;  // replaced, never changed: views share it
   std::optional<Instant> leader_since_;
   Instant published_at_ = kDistantPast;

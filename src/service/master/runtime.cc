@@ -17,6 +17,7 @@
 #include "service/master/peer_links.h"
 #include "service/master/raft_host.h"
 #include "service/master/raft_wire.h"
+#include "service/master/watch.h"
 #include "storage/raft/identity.h"
 
 namespace holdfast::master {
@@ -124,11 +125,17 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void transfer_leadership(std::optional<NodeId> target, std::function<void(Status)> done) override {
     host_->transfer(target, std::move(done));
   }
-  void add_server(const Address& address, bool voter, std::function<void(Status)> done) override;
+  void add_server(const Address& address, bool voter, std::function<void(Status)> done) override {
+    admit(address, voter, {}, std::move(done));
+  }
+  void replace_server(NodeId old, const Address& address, std::function<void(Status)> done) override {
+    admit(address, true, old, std::move(done));
+  }
   void remove_server(NodeId id, std::function<void(Status)> done) override {
     host_->change(raft::RemoveMember{id}, std::move(done));
   }
 
+  std::shared_ptr<const WatchReport> watch_report() const override { return watch_->report(); }
   void told_of(const ClusterHint& hint) override;
 
   // --- LinkAcceptor ---
@@ -154,6 +161,9 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   Status begin_anew(const std::string& reason, std::vector<raft::Member> known) HOLDFAST_REQUIRES(mutex_);
   void make_host();
   Status take_part(storage::RaftStore::Opened opened);
+  void admit(const Address& address, bool voter, NodeId replaces, std::function<void(Status)> done);
+  std::vector<DiscoveredMaster> discovered();
+  void send_datagram(NodeId to, const std::string& datagram);
   Status refuse_copy();
   Status refuse_second_successor();
   std::vector<std::string> former_places() HOLDFAST_REQUIRES(mutex_);
@@ -197,6 +207,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
 
   std::unique_ptr<io::FolderLock> lock_;
   std::optional<storage::RaftStore::Opened> opened_;  // between open() and start()
+  std::unique_ptr<Watch> watch_;
   std::unique_ptr<RaftHost> host_;
   std::optional<io::posix::UdpSocket> beats_;
   PeerCalls calls_;
@@ -355,6 +366,12 @@ void Runtime::make_host() {
   core.append_bytes_max = std::min<std::size_t>(core.append_bytes_max, config_.segment_bytes / 8);
   core.proposals_bytes_max = config_.segment_bytes / 2;
   core.log_tail_bytes_max = 2 * config_.segment_bytes;
+  watch_ = std::make_unique<Watch>(Watch::Options{.folder = config_.folder,
+                                                  .self = text(config_.self),
+                                                  .view = [this] { return host_->view(); },
+                                                  .discovered = [this] { return discovered(); },
+                                                  .send = [this](NodeId to, const std::string& bytes) { send_datagram(to, bytes); }},
+                                   clock_);
   host_ = std::make_unique<RaftHost>(RaftHost::Options{.self = identity_.node,
                                                        .incarnation = identity_.incarnation,
                                                        .process = process_,
@@ -364,7 +381,9 @@ void Runtime::make_host() {
                                                        .snapshot_entries = config_.snapshot_entries,
                                                        .snapshot_log_bytes = config_.snapshot_log_bytes,
                                                        .entries_kept = config_.entries_kept,
-                                                       .on_fatal = [this](const std::string& why) { fatal(why); }},
+                                                       .on_fatal = [this](const std::string& why) { fatal(why); },
+                                                       .on_lease_event = [this](LeaseEvent event) { watch_->happened(std::move(event)); },
+                                                       .on_datagram = [this](BytesView datagram) { watch_->received(datagram); }},
                                      clock_, state_);
 }
 
@@ -389,6 +408,7 @@ Status Runtime::start() {
     opened_.reset();
     if (auto done = take_part(std::move(opened)); !done) return done;
   }
+  watch_->start();
   started_ = true;
   began_ = clock_.now();
   thread_ = std::thread([this] { run(); });
@@ -517,6 +537,7 @@ void Runtime::stop(Duration transfer_wait_max) {
   if (thread_.joinable()) thread_.join();
   calls_.stop();
   host_->stop();
+  watch_->stop();
   if (links) links->stop();
   lock_.reset();
 }
@@ -629,6 +650,22 @@ void Runtime::fatal(const std::string& why) {
   if (failed_.exchange(true)) return;
   LOG_ERROR("{}", why);
   if (config_.on_fatal) config_.on_fatal(why);
+}
+
+std::vector<DiscoveredMaster> Runtime::discovered() {
+  const auto configuration = host_->configuration();
+  Guard guard(mutex_);
+  const auto cluster = links_ ? identity_.cluster : ClusterId();
+  return discovered_masters(listed_, not_found_, configuration.get(), cluster, identity_.node, identity_.self);
+}
+
+void Runtime::send_datagram(NodeId to, const std::string& datagram) {
+  std::shared_ptr<PeerLinks> links;
+  {
+    Guard guard(mutex_);
+    links = links_;
+  }
+  if (links) links->send_datagram(to, bytes_of(datagram));
 }
 
 void Runtime::run() {
@@ -1066,10 +1103,10 @@ void Runtime::compare_with_peers() {
            missing, extra.empty() ? "" : (missing.empty() ? " named, join when new:" : "; named, join when new:"), extra);
 }
 
-void Runtime::add_server(const Address& address, bool voter, std::function<void(Status)> done) {
+void Runtime::admit(const Address& address, bool voter, NodeId replaces, std::function<void(Status)> done) {
   RaftGreeting greeting;
   greet(&greeting);
-  calls_.meet(text(address), greeting, [this, voter, at = text(address),
+  calls_.meet(text(address), greeting, [this, voter, replaces, at = text(address),
                                         done = std::move(done)](Result<RaftGreeting> answer) {
     if (!answer) {
       return done(Error{answer.error().code(), "the master at " + at + " does not answer (" + answer.error().what() +
@@ -1088,8 +1125,19 @@ void Runtime::add_server(const Address& address, bool voter, std::function<void(
     }
     const auto configuration = host_->configuration();
     const auto* member = configuration ? configuration->find(who.node) : nullptr;
+    if (member != nullptr && member->id == replaces) {
+      return done(Error{Code::invalid, at + " is the master that is to be replaced"});
+    }
+    if (member != nullptr && !replaces.value().empty()) {  // it has joined by itself: only the old one is to go
+      const auto drop = [this, replaces, done](const Status& promoted) {
+        if (!promoted) return done(promoted);
+        host_->change(raft::RemoveMember{replaces}, done);
+      };
+      return member->voter ? drop({}) : host_->change(raft::PromoteMember{who.node}, drop);
+    }
     if (member != nullptr && voter && !member->voter) return host_->change(raft::PromoteMember{who.node}, done);
-    host_->change(raft::AddMember{{.id = who.node, .address = who.address, .voter = false, .promote = voter}}, done);
+    host_->change(raft::AddMember{{.id = who.node, .address = who.address, .voter = false, .promote = voter, .replaces = replaces}},
+                  done);
   });
 }
 

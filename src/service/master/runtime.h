@@ -24,6 +24,7 @@
 #include "service/master/config.h"
 #include "service/master/consensus.h"
 #include "service/master/link_acceptor.h"
+#include "service/master/watch.h"
 
 namespace holdfast::master {
 
@@ -74,6 +75,12 @@ class MasterRuntime {
   // A member that is there already only changes from the one into the other, never back.
   virtual void add_server(const Address& address, bool voter, std::function<void(Status)> done) = 0;
   virtual void remove_server(NodeId id, std::function<void(Status)> done) = 0;
+  // The one at `address` takes the place of `old`, which is removed right before the new one votes: the number of votes that
+  // are needed never grows by a dead one. Answered when the new one has been let in, to learn first.
+  virtual void replace_server(NodeId old, const Address& address, std::function<void(Status)> done) = 0;
+
+  // What is told of leases, of who reaches whom, and of trouble. Never null; from any thread.
+  virtual std::shared_ptr<const WatchReport> watch_report() const = 0;
 };
 
 }  // namespace holdfast::master
