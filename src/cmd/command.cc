@@ -34,6 +34,12 @@ constexpr Command kCommands[] = {
      "  whichever master leads by then, until its outcome is known, and counts once. Exit status: 0 done, 1 not found or\n"
      "  the comparison failed, 2 wrong usage, 3 refused or no master answered.",
      declare_kv, run_kv},
+    {"lease", "lease -master=localhost:9333 [-history]", "tell who holds the leading master's lease, and what happened to it",
+     "Prints who leads and by what right, how long its lease still runs, which masters vote and why, who does not reach\n"
+     "  whom, and what an operator should look at. With -history each grant, hand-over, loss, expiry and conflict: as the\n"
+     "  asked master saw it, or with -mdir from lease.log in that folder, where each master writes what it sees. Exit\n"
+     "  status: 0 told, 1 nobody answers or nothing to read, 2 wrong usage.",
+     declare_lease, run_lease},
     {"master", "master -port=9333 -mdir=<folder> -peers=<host:port>,<host:port>,<host:port>",
      "start a master, which knows where files are and gives out their ids",
      "Masters agree among themselves by Raft: with three of them any one may die and clients notice nothing but a pause\n"

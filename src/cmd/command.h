@@ -48,6 +48,7 @@ int run_download(const Call& call);
 int run_benchmark(const Call& call);
 int run_scaffold(const Call& call);
 int run_kv(const Call& call);
+int run_lease(const Call& call);
 int run_version(const Call& call);
 
 // What `version` and the first line of `benchmark` say this is: "30GB 0.1.0".

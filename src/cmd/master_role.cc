@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -37,6 +38,7 @@ struct MasterRole::Inside {
   std::unique_ptr<http::Server> http;
   std::unique_ptr<front::GrpcServer> grpc;
   std::unique_ptr<MetricsServer> metrics;
+  std::atomic<bool> is_open{false};  // `runtime` is there, for requests that come before
   bool is_stopped = false;
 };
 
@@ -72,6 +74,20 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
                                  .transfer_leadership =
                                      [&in](std::optional<NodeId> target, std::function<void(Status)> done) {
                                        in.runtime->transfer_leadership(target, std::move(done));
+                                     },
+                                 .change_members =
+                                     [&in](const front::MemberChange& change, std::function<void(Status)> done) {
+                                       if (change.adds && change.removes) {
+                                         in.runtime->replace_server(*change.removes, *change.adds, std::move(done));
+                                       } else if (change.adds) {
+                                         in.runtime->add_server(*change.adds, change.voter, std::move(done));
+                                       } else if (change.removes) {
+                                         in.runtime->remove_server(*change.removes, std::move(done));
+                                       }
+                                     },
+                                 .watch_report =
+                                     [&in]() -> std::shared_ptr<const master::WatchReport> {
+                                       return in.is_open ? in.runtime->watch_report() : nullptr;
                                      }},
       routes);
   in.http = std::make_unique<http::Server>(
@@ -101,6 +117,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   auto runtime = master::MasterRuntime::open(config, world.disk, world.clock, world.random, in.master->state_machine());
   if (!runtime) return runtime.error();
   in.runtime = std::move(*runtime);
+  in.is_open = true;
 
   front::MasterServiceOptions service;
   service.default_replication = in.plan.options.default_replication;

@@ -382,6 +382,17 @@ void declare_download(FlagSet& flags) { flags.add(kDownload); }
 
 void declare_scaffold(FlagSet& flags) { flags.add(kScaffold); }
 
+void declare_lease(FlagSet& flags) {
+  flags.add({"master", string, "localhost:9333", "masters, comma-separated host:port; one that answers is enough"});
+  flags.add({"timeout", duration, "5s", "how long to wait for each of them"});
+  flags.add({"history", boolean, "false", "what happened to the lease: grants, hand-overs, losses, expiries, conflicts; oldest first"});
+  flags.add({"mdir", string, "", "with -history: read lease.log in this `folder`, of a master that may be stopped; empty: ask "
+                                 "-master, which knows the last 200 of what it saw"});
+  flags.add({"n", unsigned_integer, "50", "with -history: only the last ones; 0: all"});
+  flags.add({"json", boolean, "false", "print JSON; with -history a line for each event, as lease.log has it"});
+  flags.add(kOptions);
+}
+
 void declare_kv(FlagSet& flags) {
   flags.add(kKv);
   flags.add(kOptions);

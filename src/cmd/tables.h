@@ -20,6 +20,7 @@ void declare_upload(FlagSet& flags);
 void declare_download(FlagSet& flags);
 void declare_benchmark(FlagSet& flags);
 void declare_scaffold(FlagSet& flags);
+void declare_lease(FlagSet& flags);
 
 // Of `kv`, and of what stands behind it ("get", "put", ...); false: there is no such thing.
 void declare_kv(FlagSet& flags);

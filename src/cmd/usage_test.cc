@@ -60,7 +60,7 @@ TEST(Usage, EachActionOfKvHasFlagsThatExplainThemselves) {
 TEST(Usage, TheCommandListIsTheGoldenOne) { compare("help", command_list("weed")); }
 
 TEST(Usage, EveryFlagOfAServerExplainsItself) {
-  for (const char* name : {"master", "volume", "upload", "download", "benchmark", "kv"}) {
+  for (const char* name : {"master", "volume", "upload", "download", "benchmark", "kv", "lease"}) {
     FlagSet flags;
     find_command(name)->declare(flags);
     std::stringstream text(flags.defaults_text());

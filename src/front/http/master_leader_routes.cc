@@ -106,6 +106,10 @@ void MasterRoutes::Inside::answer_assign(Exchange& exchange, const master::Assig
 
 // What the leader does: here, or passed on to it.
 Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::string form) {
+  if (route == Route::member_add || route == Route::member_remove || route == Route::member_replace) {
+    change_members(exchange, route, std::move(form));
+    co_return;
+  }
   const auto& request = exchange.request();
   auto& loop = exchange.loop();
   const bool pretty = wants_pretty(request.query);

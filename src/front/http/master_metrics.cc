@@ -1,5 +1,6 @@
 #include "front/http/master_metrics.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -30,6 +31,44 @@ void append_members(std::vector<metrics::Family>& out, const master::View& view)
     }
   }
   for (auto* family : {&connected, &silence, &lag}) {
+    if (!family->samples.empty()) out.push_back(std::move(*family));
+  }
+}
+
+// What is watched of leases and of who reaches whom (service/master/watch.h).
+void append_watch(std::vector<metrics::Family>& out, const master::View& view, const master::WatchReport& watch) {
+  const auto name = [&](NodeId id) {
+    const auto* member = view.member(id);
+    return member == nullptr || member->http.empty() ? text(id) : member->http;
+  };
+  metrics::Family events{"holdfast_raft_lease_events_total", "What happened to leases of leaders, as seen here; lease.log has each.", Kind::counter, {}};
+  for (const auto kind : master::kLeaseEventKinds) {
+    const auto found = watch.counts.find(kind);
+    events.samples.push_back({{{"event", text(kind)}}, found == watch.counts.end() ? 0.0 : static_cast<double>(found->second), {}});
+  }
+  metrics::Family on{"holdfast_master_alarm", "1 while an operator should look at this.", Kind::gauge, {}};
+  metrics::Family alarms{"holdfast_master_alarms_total", "Times that an alarm began.", Kind::counter, {}};
+  for (const auto kind : master::kAlarmKinds) {
+    const bool is_on = std::any_of(watch.alarms.begin(), watch.alarms.end(), [&](const auto& alarm) { return alarm.kind == kind && alarm.is_on; });
+    on.samples.push_back({{{"kind", text(kind)}}, is_on ? 1.0 : 0.0, {}});
+    const auto found = watch.alarm_counts.find(kind);
+    alarms.samples.push_back({{{"kind", text(kind)}}, found == watch.alarm_counts.end() ? 0.0 : static_cast<double>(found->second), {}});
+  }
+  metrics::Family reach{"holdfast_master_reaches", "1 while what a master sends arrives at the other one, 0 while not; as all tell.", Kind::gauge, {}};
+  const auto& matrix = watch.matrix;
+  for (std::size_t from = 0; from < matrix.members.size(); ++from) {
+    for (std::size_t to = 0; to < matrix.members.size(); ++to) {
+      const auto cell = matrix.cells[from][to];
+      if (from == to || cell == master::Reached::unknown) continue;
+      reach.samples.push_back({{{"from", name(matrix.members[from])}, {"to", name(matrix.members[to])}},
+                               cell == master::Reached::no ? 0.0 : 1.0, {}});
+    }
+  }
+  metrics::Family rate{"holdfast_master_clock_rate", "How much faster another master's clock runs than this one's, as a share.", Kind::gauge, {}};
+  for (const auto& [id, clock] : watch.clocks) {
+    if (clock.rate) rate.samples.push_back({{{"member", name(id)}}, *clock.rate, {}});
+  }
+  for (auto* family : {&events, &on, &alarms, &reach, &rate}) {
     if (!family->samples.empty()) out.push_back(std::move(*family));
   }
 }
@@ -73,6 +112,7 @@ void append_master_metrics(std::vector<metrics::Family>& out, const MasterMetric
   out.push_back(one("holdfast_master_file_keys_reserved", "Every file key below is reserved for someone.", Kind::gauge,
                     static_cast<double>(seen.cluster.next_key)));
   append_members(out, view);
+  append_watch(out, view, *seen.watch);
   append_layouts(out, topology);
 }
 

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "io/clock.h"
 #include "service/master/status.h"
+#include "service/master/watch.h"
 
 namespace holdfast::front {
 
@@ -18,6 +19,7 @@ struct MasterMetrics {
   std::uint64_t leader_changes = 0;
   std::string version;
   io::WallTime now;
+  std::shared_ptr<const master::WatchReport> watch = std::make_shared<master::WatchReport>();  // never null
 };
 
 void append_master_metrics(std::vector<metrics::Family>& out, const MasterMetrics& seen);

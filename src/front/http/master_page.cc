@@ -1,6 +1,5 @@
 #include "front/http/master_page.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/sha.h>
 
@@ -8,12 +7,13 @@
 #include <array>
 #include <iterator>
 
+#include "front/http/master_page_inside.h"
 #include "front/http/page_assets.h"
 
 namespace holdfast::front {
-namespace {
 
-enum class Health { well, weak, broken };
+// ---- what the files share (master_page_inside.h)
+namespace page {
 
 const char* css(Health health) {
   switch (health) {
@@ -30,28 +30,9 @@ std::string html(std::string_view text) {
   return out;
 }
 
-template <typename... Args>
-void put(std::string& out, fmt::format_string<Args...> format, Args&&... args) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<Args>(args)...);
-}
-
 std::string plural(std::uint64_t n, const char* one, const char* many) {
   return fmt::format("{} {}", n, n == 1 ? one : many);
 }
-
-// ---- what to say of it all -----------------------------------------------------------------------------------------
-
-struct Verdict {
-  Health health = Health::well;
-  std::string main;
-  std::string why;
-};
-
-struct Count {
-  std::uint64_t voters = 0;
-  std::uint64_t heard = 0;
-  std::vector<std::string> unheard;  // addresses
-};
 
 std::string address_of(const master::MemberView& member) {
   return member.http.empty() ? text(member.id) : member.http;
@@ -79,6 +60,30 @@ std::string joined(const std::vector<std::string>& parts) {
   }
   return out;
 }
+
+std::string name_of(const master::View& view, NodeId id) {
+  const auto* member = view.member(id);
+  return member == nullptr ? text(id) : address_of(*member);
+}
+
+std::vector<master::MemberView> by_address(const master::View& view) {
+  auto members = view.members;
+  std::sort(members.begin(), members.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.http, a.id) < std::tie(b.http, b.id); });
+  return members;
+}
+
+}  // namespace page
+
+using namespace page;
+namespace {
+// ---- what to say of it all -----------------------------------------------------------------------------------------
+
+struct Verdict {
+  Health health = Health::well;
+  std::string main;
+  std::string why;
+};
 
 // How many more masters may fail, in words.
 std::string spare_text(const Count& count) {
@@ -168,159 +173,6 @@ void put_figures(std::string& out, const MasterPage& page) {
              cluster.view->commit.value() > 0 ? fmt::format("entry {}", cluster.view->commit.value()) : "");
   put_figure(out, "Up time", duration_text(cluster.uptime), "of this master");
   out += "</dl>\n";
-}
-
-const char* role_text(master::Role role) {
-  switch (role) {
-    case master::Role::follower: return "follower";
-    case master::Role::pre_candidate: return "looks for a leader";
-    case master::Role::candidate: return "stands for election";
-    case master::Role::leader: return "leader";
-    case master::Role::learner: return "learner";
-  }
-  return "";
-}
-
-struct MasterState {
-  Health health = Health::well;
-  std::string text;
-};
-
-std::string round_trip_text(Duration d) {
-  return d < 10ms ? fmt::format("{:.1f} ms", seconds(d) * 1000) : duration_text(d);
-}
-
-MasterState state_of(const master::MemberView& member, const master::View& view) {
-  const bool leads = view.leader == member.id;
-  if (!member.self && !member.connected) {
-    if (!member.silent_for) return {Health::broken, "never heard"};
-    return {Health::broken, "not heard for " + duration_text(*member.silent_for)};
-  }
-  if (leads) return {Health::well, "leader"};
-  // A leader that this master does not follow is one of a past term; it says so itself until it learns better.
-  if (member.role == master::Role::leader) return {Health::weak, "was leader"};
-  const bool settled = member.role == master::Role::follower || member.role == master::Role::learner;
-  return {settled ? Health::well : Health::weak, role_text(member.role)};
-}
-
-std::string entry_text(Index index) { return index.value() > 0 ? std::to_string(index.value()) : std::string("–"); }
-
-// What a member says of itself, if that is not too old to be shown.
-const MemberSeen* fresh(const MasterPage& page, NodeId id) {
-  const auto found = page.seen.find(id);
-  if (found == page.seen.end() || !found->second.facts || page.now - found->second.answered > kFactsShownFor) return nullptr;
-  return &found->second;
-}
-
-void put_masters(std::string& out, const MasterPage& page) {
-  const auto& view = *page.cluster.view;
-  auto members = view.members;
-  std::sort(members.begin(), members.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.http, a.id) < std::tie(b.http, b.id); });
-  const auto count = count_voters(view);
-  put(out, "<section id=\"masters\"><h2>Masters<small>{} of {} heard, {} are a majority</small></h2>\n<div class=\"card\">",
-      count.heard, count.voters, count.voters / 2 + 1);
-  out += "<table><thead><tr><th>Address</th><th>State</th><th class=\"number\">Term</th>"
-         "<th class=\"number\">Last entry</th><th class=\"number\">Committed</th><th class=\"number\">Applied</th>"
-         "<th class=\"number\">Round trip</th><th class=\"number\">Last heard</th></tr></thead>\n<tbody>\n";
-  for (const auto& member : members) {
-    const auto state = state_of(member, view);
-    const auto* said = member.self ? nullptr : fresh(page, member.id);
-    MemberFacts facts = member.self ? facts_of(page.cluster) : said != nullptr ? *said->facts : MemberFacts();
-    if (!member.self && said == nullptr) {
-      facts.term = member.term;
-      facts.last = member.match;  // known at the leader
-    }
-    const auto name = html(address_of(member));
-    put(out, "<tr data-master=\"{}\"><td class=\"name\"><span class=\"dot {}\"></span>", name, css(state.health));
-    if (member.http.empty()) {
-      out += name;
-    } else {
-      put(out, "<a href=\"http://{}/\">{}</a>", name, name);
-    }
-    if (view.leader == member.id) {
-      out += "<span class=\"tag lead\">leader</span>";
-      // Shown by the script, without which it could do nothing.
-      if (count.voters > 1) put(out, "<button type=\"button\" class=\"act\" data-step-down=\"{}\" hidden>Step down</button>", name);
-    }
-    if (member.self) out += "<span class=\"tag\">this master</span>";
-    if (!member.voter) out += "<span class=\"tag\">learner</span>";
-    put(out, "</td><td class=\"state\" data-is=\"State\">{}</td>", html(state.text));
-    put(out, "<td class=\"number\" data-is=\"Term\">{}</td>", facts.term.value());
-    put(out, "<td class=\"number\" data-is=\"Last entry\">{}</td>", entry_text(facts.last));
-    put(out, "<td class=\"number\" data-is=\"Committed\">{}</td>", entry_text(facts.committed));
-    put(out, "<td class=\"number\" data-is=\"Applied\">{}</td>", entry_text(facts.applied));
-    put(out, "<td class=\"number{}\" data-is=\"Round trip\">{}</td>", member.self ? " none" : "",
-        said != nullptr ? round_trip_text(said->round_trip) : std::string("–"));
-    // Followers have little to say to each other: an answer to the page's own question counts as well.
-    std::optional<Duration> silent_for = member.silent_for;
-    if (said != nullptr) silent_for = std::min(silent_for.value_or(Duration::max()), page.now - said->answered);
-    put(out, "<td class=\"number{}\" data-is=\"Last heard\">{}</td></tr>\n", member.self ? " none" : "",
-        member.self ? std::string("–") : silent_for ? duration_text(*silent_for) + " ago" : "never");
-  }
-  out += "</tbody></table></div></section>\n";
-}
-
-// ---- who led when
-
-constexpr int kChartWidth = 1000;  // units of the chart's own, from `span` ago to now
-
-struct Chart {
-  Instant now;
-  Duration span;
-
-  int x(Instant at) const {
-    const auto ago = std::clamp<Duration>(now - at, Duration(0), span);
-    return kChartWidth - static_cast<int>((ago.count() * kChartWidth + span.count() / 2) / span.count());
-  }
-};
-
-std::string clock_text(std::chrono::sys_time<Duration> wall) {
-  const auto second = std::chrono::floor<std::chrono::seconds>(wall);
-  return fmt::format("{:%H:%M:%S}", fmt::gmtime(std::chrono::system_clock::to_time_t(second)));
-}
-
-// One lane: the times in which `leader` led (empty: nobody did).
-void put_lane(std::string& out, std::string_view label, std::optional<NodeId> leader,
-              const std::vector<master::LeadershipMoment>& history, const Chart& chart) {
-  put(out, "<div class=\"lane\"><span>{}</span><svg viewBox=\"0 0 {} 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">",
-      html(label), kChartWidth);
-  for (std::size_t i = 0; i < history.size(); ++i) {
-    const Instant end = i + 1 < history.size() ? history[i + 1].at : chart.now;
-    if (history[i].leader != leader || end <= chart.now - chart.span) continue;
-    const int from = std::min(chart.x(history[i].at), kChartWidth - 2);
-    const int width = std::max(chart.x(end) - from, 2);  // the shortest is seen too
-    put(out, "<rect class=\"{}\" x=\"{}\" y=\"0\" width=\"{}\" height=\"10\"><title>{} UTC, for {}: {}</title></rect>",
-        leader ? "led" : "gap", from, width, clock_text(history[i].wall), duration_text(end - history[i].at),
-        html(history[i].why));
-  }
-  out += "</svg></div>\n";
-}
-
-void put_history(std::string& out, const MasterPage& page) {
-  const auto& view = *page.cluster.view;
-  if (!view.history || view.history->empty()) return;
-  const auto& history = *view.history;
-  const bool is_short = history.front().at > page.now - kChartSpanShort;
-  const Chart chart{page.now, is_short ? kChartSpanShort : kChartSpan};
-  const char* const span = is_short ? "five minutes" : "hour";
-  put(out, "<section id=\"history\"><h2>Who led<small>the last {}, as this master saw it since its start; UTC</small></h2>\n"
-           "<div class=\"card chart\">\n", span);
-  auto members = view.members;
-  std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return std::tie(a.http, a.id) < std::tie(b.http, b.id); });
-  for (const auto& member : members) {
-    if (member.voter) put_lane(out, address_of(member), member.id, history, chart);
-  }
-  put_lane(out, "nobody", std::nullopt, history, chart);
-  put(out, "<div class=\"lane axis\"><span></span><div><span>{} ago</span><span>now</span></div></div>\n<ol>\n",
-      is_short ? "five minutes" : "an hour");
-  const auto shown = std::min(history.size(), kMomentsShownMax);
-  for (std::size_t i = 0; i < shown; ++i) {
-    const auto& moment = history[history.size() - 1 - i];
-    put(out, "<li><time>{}</time> <span>{}</span></li>\n", clock_text(moment.wall), html(moment.why));
-  }
-  put(out, "</ol></div>{}</section>\n",
-      history.size() > shown ? fmt::format("<p class=\"empty\">And {} before.</p>", history.size() - shown) : "");
 }
 
 Health health_of(const master::ServerStatus& server) {
@@ -432,8 +284,9 @@ void put_layouts(std::string& out, const master::TopologyStatus& topology) {
 // refreshes itself.
 void put_dialog(std::string& out, bool asks_for_token) {
   out += "<dialog id=\"ask\" aria-labelledby=\"ask-what\"><h2 id=\"ask-what\"></h2>\n"
-         "<p>The most up to date of the others takes over at once; uploads pause for some milliseconds, and nothing is "
-         "lost.</p>\n";
+         "<p id=\"ask-how\"></p>\n"
+         "<p id=\"ask-other-line\" hidden><label>In its place, host:port; empty: nobody<input id=\"ask-other\" autocomplete=\"off\" "
+         "spellcheck=\"false\"></label></p>\n";
   if (asks_for_token) {
     out += "<p><label>Admin token<input id=\"ask-token\" type=\"password\" autocomplete=\"off\"></label></p>\n";
   }
@@ -533,8 +386,10 @@ std::string render(const MasterPage& page) {
   out += "<main>\n";
   put(out, "<div class=\"verdict {}\" id=\"verdict\"><span class=\"dot\"></span><div><p class=\"main\">{}</p><p class=\"why\">{}</p></div></div>\n",
       css(verdict.health), html(verdict.main), html(verdict.why));
+  put_alarms(out, page);
   put_figures(out, page);
   put_masters(out, page);
+  put_reach(out, page);
   put_history(out, page);
   put_servers(out, page);
   put_layouts(out, page.topology);
@@ -542,7 +397,7 @@ std::string render(const MasterPage& page) {
       page.cluster.cluster_id.value().empty() ? std::string("not founded yet") : text(page.cluster.cluster_id),
       page.cluster.generation.value(), page.cluster.feature_level);
   out += "<p>The same as JSON: <a href=\"/cluster/status\">/cluster/status</a>, <a href=\"/dir/status?pretty=y\">/dir/status</a>, "
-         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/cluster/member?pretty=y\">/cluster/member</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
+         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/cluster/member?pretty=y\">/cluster/member</a>, <a href=\"/cluster/lease?pretty=y\">/cluster/lease</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
   out += "</main></div>\n";
   put_dialog(out, page.asks_for_token);
   out += "<script>";

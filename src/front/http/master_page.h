@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "front/http/member_watch.h"
 #include "service/master/status.h"
+#include "service/master/watch.h"
 
 namespace holdfast::front {
 
@@ -28,6 +29,8 @@ struct MasterPage {
   bool asks_for_token = false;  // before it lets anybody change something
   Instant now = kDistantPast;   // on the clock of View::history and of `seen`
   std::map<NodeId, MemberSeen> seen = {};  // what the other masters say of themselves
+  std::shared_ptr<const master::WatchReport> watch = std::make_shared<master::WatchReport>();  // never null
+  bool changes_members = false;  // there are buttons for it
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.

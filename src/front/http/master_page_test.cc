@@ -124,11 +124,88 @@ TEST(MasterPage, ShowsWhereEachMasterIsInTheLogByItsOwnAccount) {
   EXPECT_THAT(html, HasSubstr("data-is=\"Term\">2<"));
 }
 
+TEST(MemberFacts, TellOfDigestAndLease) {
+  Cluster cluster;
+  cluster.view.digest = 0xabcdef0123456789;
+  cluster.view.digest_at = Index(118);
+  cluster.view.lease = {.cap = 200ms, .length = 80ms, .held_until = at(1063ms), .commits_from = at(900ms)};
+  cluster.page.cluster.view = std::make_shared<master::View>(cluster.view);
+  std::string json;
+  append_member_facts(json, facts_of(cluster.page.cluster, at(1s)), false);
+  EXPECT_THAT(json, HasSubstr("\"digest\":\"abcdef0123456789\",\"digestAt\":118,\"leaseLengthMs\":80,\"leaseLeftMs\":63}"));
+  const auto facts = parse_member_facts(json);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->digest, 0xabcdef0123456789);
+  EXPECT_EQ(facts->digest_at, Index(118));
+  EXPECT_EQ(facts->lease_left, Duration(63ms));
+  EXPECT_EQ(facts->lease_length, 80ms);
+  EXPECT_FALSE(facts->commits_in);
+}
+
+TEST(MasterPage, TellsWhoHoldsTheLeaseAndForHowLong) {
+  Cluster cluster;
+  cluster.page.now = at(1s);
+  EXPECT_THAT(cluster.rendered(), HasSubstr("</strong> leads without a lease: each read asks a majority (leases are off, -leaseReads)."));
+  cluster.view.lease = {.cap = 200ms, .length = 80ms, .held_until = at(1063ms)};
+  EXPECT_THAT(cluster.rendered(), HasSubstr("<strong>localhost:9333</strong> holds the lease: 63 of 80 ms left"));
+  cluster.view.lease.commits_from = at(1040ms);
+  EXPECT_THAT(cluster.rendered(), HasSubstr("leads and commits nothing for 40 ms"));
+  cluster.view.lease = {.cap = 200ms, .length = 80ms, .held_until = at(900ms)};
+  EXPECT_THAT(cluster.rendered(), HasSubstr("holds no lease at the moment"));
+}
+
+TEST(MasterPage, TellsWhoVotesAndWhy) {
+  Cluster cluster;
+  cluster.view.members[1].voter = false;
+  cluster.view.members[1].promote = true;
+  cluster.view.members[1].match = Index(100);
+  cluster.view.members[2].voter = false;
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("<strong>localhost:9333</strong> votes: 1 of 1 are a majority"));
+  EXPECT_THAT(html, HasSubstr("<strong>localhost:9334</strong> learns first, and votes when it has caught up: 20 entries to go"));
+  EXPECT_THAT(html, HasSubstr("<strong>localhost:9335</strong> learns only: it was added without a vote"));
+  EXPECT_THAT(html, HasSubstr("data-is=\"Votes\">later<"));
+}
+
+TEST(MasterPage, ShowsAlarmsDiscoveredMastersAndWhoReachesWhom) {
+  Cluster cluster;
+  auto watch = std::make_shared<master::WatchReport>();
+  watch->alarms = {{.kind = master::AlarmKind::cut, .text = "what <a> sends does not reach b", .since = at(0s)}};
+  watch->discovered = {{"10.0.0.9:9333", "does not answer"}};
+  using enum master::Reached;
+  watch->matrix = {.members = {node(1), node(2)}, .cells = {{yes, no}, {by_stream, yes}}};
+  cluster.page.watch = watch;
+  cluster.page.now = at(7s);
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("<li data-alarm=\"cut\">what &lt;a&gt; sends does not reach b. <small>since 7 s</small>"));
+  EXPECT_THAT(html, HasSubstr("data-discovered=\"10.0.0.9:9333\""));
+  EXPECT_THAT(html, HasSubstr("<td class=\"no\" data-from=\"localhost:9333\" data-to=\"localhost:9334\""));
+  EXPECT_THAT(html, HasSubstr("<td class=\"stream\" data-from=\"localhost:9334\" data-to=\"localhost:9333\""));
+  EXPECT_THAT(html, Not(HasSubstr("data-remove")));  // nothing here can change members
+  cluster.page.changes_members = true;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("data-remove=\"localhost:9334\" hidden"));
+  EXPECT_THAT(cluster.rendered(), HasSubstr("<form class=\"add\" id=\"add\" hidden>"));
+}
+
+TEST(MasterPage, MarksWhatHappenedToLeases) {
+  Cluster cluster;
+  cluster.page.now = at(std::chrono::hours(5));
+  cluster.view.history = std::make_shared<const std::vector<master::LeadershipMoment>>(std::vector<master::LeadershipMoment>{
+      {cluster.page.now - 200s, {}, Term(2), node(1), "a leads"}});
+  auto watch = std::make_shared<master::WatchReport>();
+  watch->events = {{.kind = master::LeaseEventKind::conflict, .at = cluster.page.now - 150s, .term = Term(4), .holder = node(2),
+                    .cause = "<two>", .holder_address = "localhost:9334"}};
+  cluster.page.watch = watch;
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("<rect class=\"mark conflict\" x=\"498\""));
+  EXPECT_THAT(html, HasSubstr("<em class=\"conflict\">conflict</em> <span>localhost:9334, term 4: &lt;two&gt;</span>"));
+}
+
 TEST(MemberFacts, AreReadBackAsTheyWereWritten) {
   Cluster cluster;
   cluster.page.cluster.view = std::make_shared<master::View>(cluster.view);
   std::string json;
-  append_member_facts(json, facts_of(cluster.page.cluster), false);
+  append_member_facts(json, facts_of(cluster.page.cluster, at(1s)), false);
   EXPECT_EQ(json, "{\"id\":\"" + text(node(1)) +
                       "\",\"state\":\"leader\",\"term\":4,\"last\":120,\"committed\":120,\"applied\":0,\"featureLevel\":0}");
   const auto facts = parse_member_facts(json);

@@ -13,6 +13,7 @@
 #include "front/http/master_metrics.h"
 #include "front/http/master_page.h"
 #include "front/http/master_routes_inside.h"
+#include "front/http/master_watch_json.h"
 #include "front/http/page_assets.h"
 
 namespace holdfast::front {
@@ -24,7 +25,8 @@ using master::Refusal;
 // The names of the routes in metrics, in the order of Route.
 const std::vector<std::string> kRouteNames = {
     "other",      "assign",          "lookup", "redirect", "dirStatus",     "volStatus",      "grow",    "vacuum", "deleteCollection",
-    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static", "stepDown", "member"};
+    "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static", "stepDown", "member",
+    "lease", "leaseHistory", "memberAdd", "memberRemove", "memberReplace"};
 
 struct Rule {
   std::string_view path;
@@ -55,6 +57,11 @@ constexpr std::array kRules = {
     Rule{.path = "/readyz", .route = Route::readyz, .get_only = true},
     Rule{.path = "/raft/stats", .route = Route::raft_stats, .get_only = true},
     Rule{.path = "/cluster/leader/stepdown", .route = Route::step_down, .guarded = true, .needs_leader = true, .admin = true},
+    Rule{.path = "/cluster/lease", .route = Route::lease, .get_only = true},
+    Rule{.path = "/cluster/lease/history", .route = Route::lease_history, .get_only = true},
+    Rule{.path = "/cluster/members/add", .route = Route::member_add, .guarded = true, .needs_leader = true, .admin = true},
+    Rule{.path = "/cluster/members/remove", .route = Route::member_remove, .guarded = true, .needs_leader = true, .admin = true},
+    Rule{.path = "/cluster/members/replace", .route = Route::member_replace, .guarded = true, .needs_leader = true, .admin = true},
     Rule{.path = "/metrics", .route = Route::metrics, .get_only = true},
     Rule{.path = "/favicon.ico", .route = Route::statics},
 };
@@ -101,7 +108,7 @@ MasterRoutes::Inside::Inside(Parts p, Options o)
       requests(p.metrics, "master", kRouteNames),
       collected(p.metrics.collector([this](std::vector<metrics::Family>& out) {
         append_master_metrics(out, {cluster_status(), parts.master.topology_status(false), forward.leader_changes(),
-                                    options.version, parts.clock.wall()});
+                                    options.version, parts.clock.wall(), watch_report()});
       })),
       submit({p.master, p.pool, p.clock, forward, options.submit_bytes_max}) {}
 
@@ -140,6 +147,8 @@ void MasterRoutes::Inside::page(Exchange& exchange) {
   MasterPage page{options.version, cluster_status(), parts.master.topology_status(false), options.address,
                   admin.asks_for_token(), parts.clock.now()};
   page.seen = watch.look(*page.cluster.view);
+  page.watch = watch_report();
+  page.changes_members = static_cast<bool>(parts.change_members);
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")
@@ -155,6 +164,11 @@ master::ClusterStatus MasterRoutes::Inside::cluster_status() const {
   auto status = parts.master.cluster_status();
   if (!status.view) status.view = std::make_shared<const master::View>();
   return status;
+}
+
+std::shared_ptr<const master::WatchReport> MasterRoutes::Inside::watch_report() const {
+  auto report = parts.watch_report ? parts.watch_report() : nullptr;
+  return report ? report : std::make_shared<const master::WatchReport>();
 }
 
 void MasterRoutes::Inside::collection_info(Exchange& exchange, const Params& params) {
@@ -311,8 +325,19 @@ void MasterRoutes::serve(Exchange& exchange) {
     }
     case Route::member: {
       std::string body;
-      append_member_facts(body, facts_of(in.cluster_status()), wants_pretty(request.query));
+      append_member_facts(body, facts_of(in.cluster_status(), in.parts.clock.now()), wants_pretty(request.query));
       return in.plain_json(exchange, body);
+    }
+    case Route::lease: {
+      std::string body;
+      append_lease_status(body, in.cluster_status(), *in.watch_report(), in.parts.clock.now(), wants_pretty(request.query));
+      return in.plain_json(exchange, body);
+    }
+    case Route::lease_history: {
+      std::string body;
+      append_lease_history(body, *in.watch_report());
+      exchange.head(200).add("Content-Type", "application/x-ndjson").add("X-Content-Type-Options", "nosniff");
+      return exchange.finish(body);
     }
     case Route::raft_stats: {
       std::string body;

@@ -25,8 +25,17 @@
 #include "io/event_loop.h"
 #include "io/random.h"
 #include "service/master/master.h"
+#include "model/address.h"
+#include "service/master/watch.h"
 
 namespace holdfast::front {
+
+// A change of the masters' members, one at a time: `adds` alone, `removes` alone, or the one in the other's place.
+struct MemberChange {
+  std::optional<Address> adds;
+  bool voter = true;  // of the new one, once it has caught up
+  std::optional<NodeId> removes;
+};
 
 class MasterRoutes : public http::Handler {
  public:
@@ -50,6 +59,10 @@ class MasterRoutes : public http::Handler {
     metrics::Registry& metrics = metrics::process();
     // MasterRuntime::transfer_leadership: to the best heir, or to the one named. Empty: 501.
     std::function<void(std::optional<NodeId>, std::function<void(Status)>)> transfer_leadership = {};
+    // Empty: 501, and no buttons on the page.
+    std::function<void(const MemberChange&, std::function<void(Status)>)> change_members = {};
+    // MasterRuntime::watch_report; empty: nothing is watched.
+    std::function<std::shared_ptr<const master::WatchReport>()> watch_report = {};
   };
 
   MasterRoutes(Parts parts, Options options);

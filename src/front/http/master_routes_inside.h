@@ -44,6 +44,11 @@ enum class Route : std::uint8_t {
   statics,
   step_down,
   member,
+  lease,
+  lease_history,
+  member_add,
+  member_remove,
+  member_replace,
 };
 
 struct MasterRoutes::Inside : http::Observer {
@@ -78,6 +83,9 @@ struct MasterRoutes::Inside : http::Observer {
   bool assign_at_once(http::Exchange& exchange, const Params& params);
   Task on_leader(http::Exchange& exchange, Route route, std::string form);
 
+  // ---- changes of members (master_member_routes.cc), by the leader
+  Task change_members(http::Exchange& exchange, Route route, std::string form);
+
   // Brings the request to whoever leads, in the `round`-th try. True: this master does; do it here, and when that is
   // refused ask goes_round(). False: it was answered, with the leader's words or a refusal.
   Async<bool> reach_leader(http::Exchange& exchange, int round, std::string method, const std::string& body,
@@ -92,6 +100,7 @@ struct MasterRoutes::Inside : http::Observer {
 
   // With a view in any case, also before the master has started.
   master::ClusterStatus cluster_status() const;
+  std::shared_ptr<const master::WatchReport> watch_report() const;  // never null
   bool is_guarded_against(const http::Exchange& exchange) const;
   bool is_from_a_master(const http::Request& request) const;  // passed on by one that had let it in
 

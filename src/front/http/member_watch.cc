@@ -1,14 +1,20 @@
 #include "front/http/member_watch.h"
 
+#include <fmt/format.h>
+
 #include <boost/json.hpp>
 #include <vector>
 
+#include "base/strconv.h"
 #include "front/http/json.h"
 
 namespace holdfast::front {
 
-MemberFacts facts_of(const master::ClusterStatus& status) {
+MemberFacts facts_of(const master::ClusterStatus& status, Instant now) {
   const auto& view = *status.view;
+  const auto left = [&](const std::optional<Instant>& until) {
+    return until && *until > now ? std::optional<Duration>(*until - now) : std::nullopt;
+  };
   const auto* self = view.member(view.self);
   return {.id = view.self,
           .state = master::text(view.role),
@@ -16,20 +22,31 @@ MemberFacts facts_of(const master::ClusterStatus& status) {
           .last = self == nullptr ? view.commit : std::max(self->match, view.commit),
           .committed = view.commit,
           .applied = view.applied,
-          .feature_level = self == nullptr ? 0 : self->feature_level};
+          .feature_level = self == nullptr ? 0 : self->feature_level,
+          .digest = view.digest,
+          .digest_at = view.digest_at,
+          .lease_left = left(view.lease.held_until),
+          .lease_length = view.is_leader() ? view.lease.length : Duration(0),
+          .commits_in = left(view.lease.commits_from)};
 }
 
 void append_member_facts(std::string& out, const MemberFacts& facts, bool pretty) {
-  JsonWriter(out, pretty)
-      .begin_object()
+  JsonWriter json(out, pretty);
+  json.begin_object()
       .field("id", text(facts.id))
       .field("state", facts.state)
       .field("term", facts.term.value())
       .field("last", facts.last.value())
       .field("committed", facts.committed.value())
       .field("applied", facts.applied.value())
-      .field("featureLevel", facts.feature_level)
-      .end_object();
+      .field("featureLevel", facts.feature_level);
+  if (facts.digest_at != Index()) {
+    json.field("digest", fmt::format("{:016x}", facts.digest)).field("digestAt", facts.digest_at.value());
+  }
+  if (facts.lease_length > Duration(0)) json.field("leaseLengthMs", milliseconds(facts.lease_length));
+  if (facts.lease_left) json.field("leaseLeftMs", milliseconds(*facts.lease_left));
+  if (facts.commits_in) json.field("commitsInMs", milliseconds(*facts.commits_in));
+  json.end_object();
 }
 
 std::optional<MemberFacts> parse_member_facts(std::string_view json) {
@@ -51,13 +68,24 @@ std::optional<MemberFacts> parse_member_facts(std::string_view json) {
   const auto id = Uuid::parse(word("id"));
   const auto term = number("term"), last = number("last"), committed = number("committed"), applied = number("applied");
   if (!id || !term || !last || !committed || !applied) return std::nullopt;
+  const auto duration = [&](const char* name) -> std::optional<Duration> {
+    const auto ms = number(name);
+    if (!ms || *ms > 3'600'000) return std::nullopt;
+    return std::chrono::milliseconds(*ms);
+  };
+  const auto digest = strconv::parse_uint(word("digest"), 16);
   return MemberFacts{.id = NodeId(*id),
                      .state = word("state"),
                      .term = Term(*term),
                      .last = Index(*last),
                      .committed = Index(*committed),
                      .applied = Index(*applied),
-                     .feature_level = static_cast<std::uint32_t>(number("featureLevel").value_or(0))};
+                     .feature_level = static_cast<std::uint32_t>(number("featureLevel").value_or(0)),
+                     .digest = digest ? *digest : 0,
+                     .digest_at = digest ? Index(number("digestAt").value_or(0)) : Index(),
+                     .lease_left = duration("leaseLeftMs"),
+                     .lease_length = duration("leaseLengthMs").value_or(Duration(0)),
+                     .commits_in = duration("commitsInMs")};
 }
 
 std::map<NodeId, MemberSeen> MemberWatch::look(const master::View& view) {

@@ -29,11 +29,17 @@ struct MemberFacts {
   Index committed;
   Index applied;
   std::uint32_t feature_level = 0;
+  std::uint64_t digest = 0;  // of the applied state at `digest_at`; 0 there: none yet
+  Index digest_at;
+  // Of a leader: what is left of its lease, how long one is, and until when it commits nothing.
+  std::optional<Duration> lease_left = {};
+  Duration lease_length{};
+  std::optional<Duration> commits_in = {};
 };
 
 // Of this member, as /cluster/member has it; and read back. Nothing if it is no such answer.
 void append_member_facts(std::string& out, const MemberFacts& facts, bool pretty);
-MemberFacts facts_of(const master::ClusterStatus& status);
+MemberFacts facts_of(const master::ClusterStatus& status, Instant now);
 std::optional<MemberFacts> parse_member_facts(std::string_view json);
 
 struct MemberSeen {

@@ -69,22 +69,53 @@ const std::string_view kPageScript = R"js(
     }
   }
 
-  // ---- stepping down
+  // ---- what changes the cluster, each asked for again
   const ask = document.getElementById('ask');
   const part = (name) => document.getElementById('ask-' + name);
 
   function showButtons(root) {
-    for (const button of root.querySelectorAll('[data-step-down]')) button.hidden = false;
+    for (const one of root.querySelectorAll('[data-step-down], [data-remove], #add')) one.hidden = false;
   }
 
   // Not on the button itself: the refresh may put another one in its place.
-  document.addEventListener('click', (event) => {
-    const button = event.target.closest('[data-step-down]');
-    if (!button) return;
-    part('what').textContent = `Shall ${button.dataset.stepDown} step down as leader?`;
+  const query = (values) => new URLSearchParams(values).toString();
+  let target = () => '';
+  function open(what, how, yes, hasOther, url) {
+    part('what').textContent = what;
+    part('how').textContent = how;
+    part('yes').textContent = yes;
     part('error').textContent = '';
-    ask.dataset.leader = button.dataset.stepDown;
+    part('other').value = '';
+    part('other-line').hidden = !hasOther;
+    target = url;
     ask.showModal();
+  }
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-step-down], [data-remove]');
+    if (!button) return;
+    const {stepDown, remove} = button.dataset;
+    if (stepDown) {
+      open(`Shall ${stepDown} step down as leader?`,
+           'The most up to date of the others takes over at once; uploads pause for some milliseconds, and nothing is lost.',
+           'Step down', false, () => '/cluster/leader/stepdown?' + query({from: stepDown}));
+    } else {
+      open(`Shall ${remove} be no master of this cluster any more?`,
+           'It stops, and its state is void: only as a new member can it come back. Another one, started already with ' +
+           '-peers, can take its place: it learns first and votes later, and only then the old one goes.',
+           'Remove', true, () => {
+             const other = part('other').value.trim();
+             return other ? '/cluster/members/replace?' + query({old: remove, address: other})
+                          : '/cluster/members/remove?' + query({address: remove, force: true});
+           });
+    }
+  });
+  document.addEventListener('submit', (event) => {
+    if (event.target.id !== 'add') return;
+    event.preventDefault();
+    const address = document.getElementById('add-address').value.trim();
+    open(`Shall ${address} become a master of this cluster?`,
+         'It must have been started there, with -peers naming one of these. It learns first and votes when it has caught up.',
+         'Add', false, () => '/cluster/members/add?' + query({address}));
   });
   part('no').addEventListener('click', () => ask.close());
   part('yes').addEventListener('click', async () => {
@@ -92,7 +123,7 @@ const std::string_view kPageScript = R"js(
     part('error').textContent = '';
     const token = part('token');
     try {
-      const reply = await fetch(`/cluster/leader/stepdown?from=${encodeURIComponent(ask.dataset.leader)}`, {
+      const reply = await fetch(target(), {
         method: 'POST',
         headers: token ? {Authorization: `Bearer ${token.value}`} : {},
         signal: AbortSignal.timeout(10000),

@@ -88,6 +88,24 @@ dialog .buttons { display: flex; justify-content: flex-end; gap: .6rem; margin-t
 dialog .buttons button { padding: .35rem .9rem; }
 label input { display: block; width: 100%; margin-top: .25rem; font: inherit; color: inherit; background: var(--ground);
   border: 1px solid var(--soft); border-radius: .5rem; padding: .35rem .6rem; }
+.lease { margin: 0; padding: .8rem 1.1rem .5rem; overflow-wrap: anywhere; }
+.votes { list-style: none; margin: 0; padding: .6rem 1.1rem .7rem; border-top: 1px solid var(--faint); color: var(--soft); font-size: .87rem; }
+.votes strong { font-weight: 500; color: var(--ink); }
+.alarms { list-style: none; margin: 0 0 1.25rem; padding: .3rem 1.15rem; border-radius: .8rem; background: var(--amber-soft); }
+.alarms li { padding: .3rem 0; overflow-wrap: anywhere; }
+.alarms small { color: var(--soft); }
+.add { display: flex; flex-wrap: wrap; align-items: center; gap: .6rem; font-size: .9rem; }
+.add[hidden] { display: none; }
+.add label { color: var(--soft); }
+.add input { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--soft); border-radius: .5rem; padding: .2rem .6rem; width: 15rem; max-width: 100%; }
+.matrix { width: auto; margin: .3rem .5rem .6rem; }
+.matrix th { color: var(--soft); text-align: left; padding: .3rem .7rem; white-space: normal; overflow-wrap: anywhere; }
+.matrix td { text-align: center; padding: .3rem .7rem; border: 0; min-width: 2.2rem; color: var(--soft); }
+.matrix td.yes { color: var(--kelp); }
+.matrix td.stream { color: var(--amber); font-weight: 600; }
+.matrix td.no { color: var(--red); background: var(--red-soft); font-weight: 600; }
+.matrix td.self { background: var(--faint); }
+.matrix tbody tr:hover { background: none; }
 .ids { color: var(--soft); overflow-wrap: anywhere; min-width: 7rem; }
 meter { width: 6.5rem; height: .55rem; vertical-align: .06rem; margin-right: .6rem; border: 0; border-radius: .3rem;
   background: var(--faint); appearance: none; -webkit-appearance: none; }
@@ -105,6 +123,17 @@ meter:-moz-meter-sub-sub-optimum::-moz-meter-bar { background: var(--red); }
 .lane svg { width: 100%; height: .95rem; background: var(--ground); border-radius: .25rem; }
 .lane .led { fill: var(--kelp); }
 .lane .gap { fill: var(--red); }
+.lane .mark { fill: var(--soft); stroke: var(--card); stroke-width: 1; }
+.lane .mark.loss, .lane .mark.expiry { fill: var(--red); }
+.lane .mark.conflict { fill: var(--amber); }
+.legend { margin: .2rem 0 0; font-size: .78rem; color: var(--soft); display: flex; flex-wrap: wrap; gap: .2rem .35rem; align-items: center; }
+.legend i { width: .5rem; height: .8rem; border-radius: .1rem; background: var(--soft); margin-left: .6rem; }
+.legend i:first-child { margin-left: 0; }
+.legend .loss, .legend .expiry { background: var(--red); }
+.legend .conflict { background: var(--amber); }
+.chart em { font-style: normal; flex: none; width: 5rem; color: var(--soft); }
+.chart em.conflict { color: var(--amber); }
+.chart em.loss, .chart em.expiry { color: var(--red); }
 .axis div { display: flex; justify-content: space-between; color: var(--soft); font-size: .78rem; }
 .chart ol { list-style: none; margin: .6rem 0 .2rem; padding: .5rem 0 0; border-top: 1px solid var(--faint); font-size: .87rem; }
 .chart li { display: flex; gap: .8rem; padding: .1rem 0; }
@@ -116,6 +145,12 @@ footer p { margin: 0 0 .2rem; }
 @media (max-width: 62rem) {
   th, td { padding-left: .7rem; padding-right: .7rem; }
   .card h3 { padding-left: .7rem; }
+  #masters table { table-layout: fixed; font-size: .87rem; }
+  #masters th, #masters td { padding-left: .4rem; padding-right: .4rem; white-space: normal; overflow-wrap: anywhere; }
+  #masters th { font-size: .72rem; overflow-wrap: normal; padding-left: .2rem; padding-right: .2rem; }
+  #masters th:first-child { padding-left: .4rem; }
+  #masters th:last-child, #masters td[data-is="Last heard"] { display: none; }
+  #masters th:first-child { width: 24%; } #masters th:nth-child(2) { width: 13%; } #masters th:nth-child(3), #masters th:nth-child(4) { width: 7%; }
   meter { display: none; }
   .servers th:nth-child(3) { width: 12%; }
   .servers th:nth-child(4) { width: 12%; }
@@ -133,6 +168,10 @@ footer p { margin: 0 0 .2rem; }
   tr { padding: .6rem .9rem; border-top: 1px solid var(--faint); }
   tbody tr:first-child { border-top: 0; }
   meter { display: inline-block; }
+  #masters table { font-size: inherit; }
+  #masters td { padding: .1rem 0; }
+  #masters td[data-is="Last heard"]:not(.none) { display: flex; }
+  #masters td.name { padding-bottom: .25rem; }
   .card h3 { padding-left: .9rem; }
   td { border: 0; padding: .1rem 0; display: flex; justify-content: space-between; gap: 1rem; text-align: right; white-space: normal; }
   td::before { content: attr(data-is); color: var(--soft); flex: none; text-align: left; }
@@ -141,6 +180,13 @@ footer p { margin: 0 0 .2rem; }
   td.name::before { content: none; }
   td.none { display: none; }
   .chart { padding: .7rem .9rem .5rem; }
+  .matrix { margin: .3rem .2rem .5rem; width: calc(100% - .4rem); }
+  .matrix thead { display: table-header-group; } .matrix tbody { display: table-row-group; } .matrix tr { display: table-row; }
+  .matrix td, .matrix th { display: table-cell; width: auto; padding: .25rem .35rem; }
+  .matrix td::before { content: none; }
+  .lease, .votes { padding-left: .9rem; padding-right: .9rem; }
+  .chart li { flex-wrap: wrap; gap: 0 .6rem; }
+  .chart li span { flex-basis: 100%; }
   .lane { grid-template-columns: 1fr; gap: .1rem; }
   .axis > span { display: none; }
   .card h3 + table tbody tr:first-child { border-top: 1px solid var(--faint); margin-top: .5rem; }
