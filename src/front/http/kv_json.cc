@@ -1,22 +1,12 @@
 #include "front/http/kv_json.h"
 
-#include <openssl/evp.h>
-
+#include "base/base64.h"
 #include "base/strconv.h"
 #include "base/utf8.h"
 #include "front/http/json.h"
 
 namespace holdfast::front {
 namespace {
-
-std::string base64(std::string_view bytes) {
-  std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                     reinterpret_cast<const unsigned char*>(bytes.data()),
-                                     static_cast<int>(bytes.size()));
-  out.resize(static_cast<std::size_t>(length));
-  return out;
-}
 
 void add_value(JsonWriter& json, const std::string& value) {
   if (is_utf8(value)) {
