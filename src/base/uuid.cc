@@ -33,4 +33,16 @@ std::string text(const Uuid& uuid) {
          "-" + digits.substr(20);
 }
 
+std::string uuid_bytes(const Uuid& uuid) {
+  std::string out;
+  append_be(out, uuid.high);
+  append_be(out, uuid.low);
+  return out;
+}
+
+Uuid uuid_of(std::string_view bytes) {
+  if (bytes.size() != 16) return {};
+  return {load_be<std::uint64_t>(bytes.data()), load_be<std::uint64_t>(bytes.data() + 8)};
+}
+
 }  // namespace holdfast

@@ -25,6 +25,10 @@ struct Uuid {
 
 std::string text(const Uuid& uuid);
 
+// As messages carry it: 16 bytes, big-endian; back: empty for anything but 16 bytes.
+std::string uuid_bytes(const Uuid& uuid);
+Uuid uuid_of(std::string_view bytes);
+
 }  // namespace holdfast
 
 template <>

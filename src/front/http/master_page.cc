@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "front/http/master_page_inside.h"
+#include "front/http/metaloggers.h"
 #include "front/http/page_assets.h"
 
 namespace holdfast::front {
@@ -391,13 +392,14 @@ std::string render(const MasterPage& page) {
   put_masters(out, page);
   put_reach(out, page);
   put_history(out, page);
+  append_metaloggers_section(out, page.metaloggers);
   put_servers(out, page);
   put_layouts(out, page.topology);
   put(out, "<footer><p>Version {}. Cluster {}, generation {}, feature level {}.</p>", html(page.version),
       page.cluster.cluster_id.value().empty() ? std::string("not founded yet") : text(page.cluster.cluster_id),
       page.cluster.generation.value(), page.cluster.feature_level);
   out += "<p>The same as JSON: <a href=\"/cluster/status\">/cluster/status</a>, <a href=\"/dir/status?pretty=y\">/dir/status</a>, "
-         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/cluster/member?pretty=y\">/cluster/member</a>, <a href=\"/cluster/lease?pretty=y\">/cluster/lease</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
+         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/cluster/member?pretty=y\">/cluster/member</a>, <a href=\"/cluster/metaloggers?pretty=y\">/cluster/metaloggers</a>, <a href=\"/cluster/lease?pretty=y\">/cluster/lease</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
   out += "</main></div>\n";
   put_dialog(out, page.asks_for_token);
   out += "<script>";

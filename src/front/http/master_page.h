@@ -13,9 +13,11 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/time.h"
 #include "front/http/member_watch.h"
+#include "service/master/metalogger_status.h"
 #include "service/master/status.h"
 #include "service/master/watch.h"
 
@@ -31,6 +33,7 @@ struct MasterPage {
   std::map<NodeId, MemberSeen> seen = {};  // what the other masters say of themselves
   std::shared_ptr<const master::WatchReport> watch = std::make_shared<master::WatchReport>();  // never null
   bool changes_members = false;  // there are buttons for it
+  std::vector<master::MetaloggerStatus> metaloggers = {};
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.

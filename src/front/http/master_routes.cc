@@ -14,6 +14,7 @@
 #include "front/http/master_page.h"
 #include "front/http/master_routes_inside.h"
 #include "front/http/master_watch_json.h"
+#include "front/http/metaloggers.h"
 #include "front/http/page_assets.h"
 
 namespace holdfast::front {
@@ -26,7 +27,7 @@ using master::Refusal;
 const std::vector<std::string> kRouteNames = {
     "other",      "assign",          "lookup", "redirect", "dirStatus",     "volStatus",      "grow",    "vacuum", "deleteCollection",
     "collection", "submit",          "page",   "status",   "clusterHealth", "health",         "ready",   "raft",   "metrics", "kv",     "static", "stepDown", "member",
-    "lease", "leaseHistory", "memberAdd", "memberRemove", "memberReplace"};
+    "lease", "leaseHistory", "memberAdd", "memberRemove", "memberReplace", "metaloggers"};
 
 struct Rule {
   std::string_view path;
@@ -52,6 +53,7 @@ constexpr std::array kRules = {
     Rule{.path = "/ui/index.html", .route = Route::page},
     Rule{.path = "/cluster/status", .route = Route::cluster_status, .get_only = true},
     Rule{.path = "/cluster/member", .route = Route::member, .get_only = true},
+    Rule{.path = "/cluster/metaloggers", .route = Route::metaloggers, .get_only = true},
     Rule{.path = "/cluster/healthz", .route = Route::cluster_healthz, .get_only = true},
     Rule{.path = "/healthz", .route = Route::healthz, .get_only = true},
     Rule{.path = "/readyz", .route = Route::readyz, .get_only = true},
@@ -149,6 +151,7 @@ void MasterRoutes::Inside::page(Exchange& exchange) {
   page.seen = watch.look(*page.cluster.view);
   page.watch = watch_report();
   page.changes_members = static_cast<bool>(parts.change_members);
+  page.metaloggers = metaloggers();
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")
@@ -157,6 +160,10 @@ void MasterRoutes::Inside::page(Exchange& exchange) {
       .add("Cache-Control", "no-store")
       .add("X-Amz-Request-Id", RequestId(parts.clock));
   exchange.finish(body);
+}
+
+std::vector<master::MetaloggerStatus> MasterRoutes::Inside::metaloggers() const {
+  return parts.metaloggers ? parts.metaloggers() : std::vector<master::MetaloggerStatus>();
 }
 
 // With a view in any case, also before the master has started.
@@ -338,6 +345,11 @@ void MasterRoutes::serve(Exchange& exchange) {
       append_lease_history(body, *in.watch_report());
       exchange.head(200).add("Content-Type", "application/x-ndjson").add("X-Content-Type-Options", "nosniff");
       return exchange.finish(body);
+    }
+    case Route::metaloggers: {
+      std::string body;
+      append_metaloggers(body, in.metaloggers(), wants_pretty(request.query));
+      return in.plain_json(exchange, body);
     }
     case Route::raft_stats: {
       std::string body;

@@ -26,6 +26,7 @@
 #include "io/random.h"
 #include "service/master/master.h"
 #include "model/address.h"
+#include "service/master/metalogger_status.h"
 #include "service/master/watch.h"
 
 namespace holdfast::front {
@@ -63,6 +64,8 @@ class MasterRoutes : public http::Handler {
     std::function<void(const MemberChange&, std::function<void(Status)>)> change_members = {};
     // MasterRuntime::watch_report; empty: nothing is watched.
     std::function<std::shared_ptr<const master::WatchReport>()> watch_report = {};
+    // BackupSource::metaloggers. Empty: none are known.
+    std::function<std::vector<master::MetaloggerStatus>()> metaloggers = {};
   };
 
   MasterRoutes(Parts parts, Options options);

@@ -49,6 +49,7 @@ enum class Route : std::uint8_t {
   member_add,
   member_remove,
   member_replace,
+  metaloggers,
 };
 
 struct MasterRoutes::Inside : http::Observer {
@@ -101,6 +102,7 @@ struct MasterRoutes::Inside : http::Observer {
   // With a view in any case, also before the master has started.
   master::ClusterStatus cluster_status() const;
   std::shared_ptr<const master::WatchReport> watch_report() const;  // never null
+  std::vector<master::MetaloggerStatus> metaloggers() const;
   bool is_guarded_against(const http::Exchange& exchange) const;
   bool is_from_a_master(const http::Request& request) const;  // passed on by one that had let it in
 

@@ -13,6 +13,8 @@
 
 namespace holdfast::master {
 
+class ChangeFeed;
+
 struct RuntimeConfig {
   // -mdir. The member's own folder is `m<port>` below it (architecture, section 5); both are made when missing.
   std::string folder;
@@ -57,6 +59,9 @@ struct RuntimeConfig {
   // leader (removed, rolled back, a second one of the same folder), an entry it does not understand. The text is for
   // the operator and says what to do. The process must end; until it does the member keeps silent.
   std::function<void(const std::string& why)> on_fatal;
+
+  // Told of all that is committed, for copies elsewhere; outlives the runtime. Null: nobody.
+  ChangeFeed* feed = nullptr;
 
   // Whether the state machine has given anything to anyone (a volume, a key). A cluster of one that has not may give
   // itself up for the cluster that lists its address. Empty: true.

@@ -547,6 +547,7 @@ ClusterStatus MasterImpl::cluster_status() const {
   status.cluster_id = state->cluster_id;
   status.generation = state->generation;
   status.feature_level = state->feature_level;
+  status.adopted_clusters = state->adopted_clusters;
   status.max_volume_id = state->max_volume_id;
   status.next_key = state->next_key.value();
   status.uptime = shared_.clock.now() - shared_.started;

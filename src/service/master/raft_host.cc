@@ -131,6 +131,8 @@ Status RaftHost::begin(ClusterId cluster, std::unique_ptr<storage::RaftStore> st
     applied_ = snapshot_at_ = last.index;
     applied_term_ = last.term;
   }
+  const auto snapshot = start.snapshot;
+  const Index replayed = start.entries.empty() ? applied_ : start.entries.back().index;
   raft::Options core = options_.core;
   core.self = options_.self;
   core.incarnation = options_.incarnation;
@@ -143,6 +145,9 @@ Status RaftHost::begin(ClusterId cluster, std::unique_ptr<storage::RaftStore> st
                            },
                        .post = [this](std::vector<raft::Input> inputs) { post(std::move(inputs)); },
                        .fatal = [this](const std::string& why) { fail(why); }});
+  if (options_.feed != nullptr) {
+    options_.feed->begin(cluster, snapshot, replayed, [this](raft::LogPosition at) { return log_->snapshots().load(at); });
+  }
   transport_->configure(core_->configuration());
   {
     Guard guard(mutex_);
@@ -162,6 +167,7 @@ void RaftHost::stop() {
   if (log_) log_->stop();
   const auto last = lease_observer_.ended(raft::Time(clock_.now(), clock_.raw()), clock_.wall());
   if (last && options_.on_lease_event) options_.on_lease_event(*last);
+  if (options_.feed != nullptr) options_.feed->end();
   end_all_proposals();
 }
 
@@ -487,7 +493,10 @@ void RaftHost::handle(raft::Output out) {
     Guard guard(mutex_);
     configuration_ = std::make_shared<const raft::Configuration>(*out.configuration);
   }
-  if (status_.snapshot != before.snapshot) snapshot_under_way_ = false;
+  if (status_.snapshot != before.snapshot) {
+    snapshot_under_way_ = false;
+    if (options_.feed != nullptr) options_.feed->snapshot_stored(status_.snapshot);
+  }
   const bool changed = out.leadership || out.configuration || status_.role != before.role ||
                        status_.term != before.term || status_.leader != before.leader;
   tell_of_leases();
@@ -530,6 +539,7 @@ void RaftHost::apply(const raft::Output& out) {
     LOG_INFO("took the leader's state up to entry {}", text(last.index));
     applied_ = snapshot_at_ = last.index;
     applied_term_ = last.term;
+    if (options_.feed != nullptr) options_.feed->restored(*out.restore);
   }
   for (const auto& entry : out.committed) {
     CHECK(entry.index > applied_);
@@ -544,6 +554,7 @@ void RaftHost::apply(const raft::Output& out) {
     applied_ = entry.index;
     applied_term_ = entry.term;
   }
+  if (options_.feed != nullptr) options_.feed->committed(out.committed);
 }
 
 void RaftHost::answer(const raft::ProposalDone& done) {

@@ -29,6 +29,7 @@
 #include "core/topology/state_machine.h"
 #include "io/clock.h"
 #include "io/posix/udp.h"
+#include "service/master/change_feed.h"
 #include "service/master/consensus.h"
 #include "service/master/lease_events.h"
 #include "service/master/log_thread.h"
@@ -54,6 +55,7 @@ class RaftHost final : public Consensus {
     std::uint64_t snapshot_entries = 10'000;
     std::uint64_t snapshot_log_bytes = 32u << 20;
     std::uint64_t entries_kept = 5'000;
+    ChangeFeed* feed = nullptr;  // told of all that is committed; outlives stop()
     std::function<void(const std::string& why)> on_fatal;
     std::function<void(LeaseEvent)> on_lease_event;           // on the core's thread, as on_datagram: be short
     std::function<void(BytesView)> on_datagram;               // one that is no message for the core

@@ -318,18 +318,6 @@ Result<raft::Body> body_of(const RaftMessage& in) {
 
 }  // namespace
 
-std::string uuid_bytes(const Uuid& uuid) {
-  std::string out;
-  append_be(out, uuid.high);
-  append_be(out, uuid.low);
-  return out;
-}
-
-Uuid uuid_of(std::string_view bytes) {
-  if (bytes.size() != 16) return {};
-  return {load_be<std::uint64_t>(bytes.data()), load_be<std::uint64_t>(bytes.data() + 8)};
-}
-
 void to_wire(const raft::Message& message, RaftMessage* out) {
   out->set_from(uuid_bytes(message.from.value()));
   out->set_to(uuid_bytes(message.to.value()));

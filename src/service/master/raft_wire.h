@@ -20,10 +20,6 @@ namespace holdfast::master {
 void to_wire(const raft::Message& message, RaftMessage* out);
 Result<raft::Message> from_wire(const RaftMessage& message);
 
-// 16 bytes, big-endian; back: empty for anything but 16 bytes.
-std::string uuid_bytes(const Uuid& uuid);
-Uuid uuid_of(std::string_view bytes);
-
 // A datagram (docs/raft-transport.md): magic "HFB1", checksum of all that follows, cluster id, the sender's process, one
 // RaftMessage. Decoding answers `refused` for another cluster's, which is no reason for a log line: ports get reused.
 struct Datagram {

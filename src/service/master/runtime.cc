@@ -381,6 +381,7 @@ void Runtime::make_host() {
                                                        .snapshot_entries = config_.snapshot_entries,
                                                        .snapshot_log_bytes = config_.snapshot_log_bytes,
                                                        .entries_kept = config_.entries_kept,
+                                                       .feed = config_.feed,
                                                        .on_fatal = [this](const std::string& why) { fatal(why); },
                                                        .on_lease_event = [this](LeaseEvent event) { watch_->happened(std::move(event)); },
                                                        .on_datagram = [this](BytesView datagram) { watch_->received(datagram); }},

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/time.h"
 #include "core/topology/status.h"
@@ -27,6 +28,7 @@ struct ClusterStatus {
   ClusterId cluster_id;              // upstream's TopologyId
   Generation generation;
   std::uint32_t feature_level = 0;
+  std::vector<ClusterId> adopted_clusters;  // whose place this one has taken, or volumes
   VolumeId max_volume_id;            // 0: none yet
   std::uint64_t next_key = 0;        // every key below is reserved for someone
   Duration uptime{0};
