@@ -6,6 +6,7 @@
 #include "api/raft.pb.h"
 #include "core/topology/registry.h"
 #include "service/master/peer_calls.h"
+#include "service/master/successor.h"
 #include "service/master/raft_wire.h"
 #include "storage/raft/identity.h"
 #include "storage/raft/raft_store.h"
@@ -188,31 +189,15 @@ Result<storage::Identity> RecoveryOfFolder::stage() {
   const std::string staged = in(kStaged);
   if (auto done = disk_.remove_all(staged); !done) return done.error();
   if (auto done = disk_.make_folders(staged); !done) return done.error();
-  auto fresh = storage::new_identity(random_);
-  fresh.cluster = ClusterId(random_.uuid());
-  fresh.self = identity_.self;
-  fresh.founding = raft::Configuration({{.id = fresh.node, .address = identity_.self, .voter = true}});
-  fresh.members = fresh.founding.members();
-  fresh.superseded = identity_.superseded;
-  fresh.superseded.push_back(identity_.cluster);
-  fresh.former = identity_.former;
-  for (const auto& member : report_.configuration.members()) {
-    if (member.id != identity_.node && !member.address.empty() &&
-        std::find(fresh.former.begin(), fresh.former.end(), member.address) == fresh.former.end()) {
-      fresh.former.push_back(member.address);
-    }
-  }
-  if (auto done = registry_.succeed(fresh.cluster); !done) return done.error();
-  const raft::SnapshotMeta meta{.last = report_.last, .configuration = fresh.founding, .configuration_index = report_.last.index};
-  if (auto done = storage::RaftStore::found_from(disk_, random_, staged, options(fresh), meta,
-                                                 std::max(report_.term, report_.last.term),
-                                                 registry_.checkpoint().files);
-      !done) {
-    return done.error();
-  }
-  // As the next start will: what cannot be opened is found here, and every file is there that replaces one of before.
-  auto opened = storage::RaftStore::open(disk_, random_, staged, options(fresh));
-  if (!opened) return opened.error();
+  const Predecessor predecessor{.cluster = identity_.cluster,
+                                .last = report_.last,
+                                .term = report_.term,
+                                .configuration = report_.configuration,
+                                .itself = identity_.node,
+                                .superseded = identity_.superseded,
+                                .former = identity_.former};
+  auto fresh = make_successor(disk_, random_, staged, identity_.self, predecessor, registry_, config_.segment_bytes);
+  if (!fresh) return fresh.error();
   for (const std::string name : kFiles) {
     if (!disk_.info(io::join(staged, name)).ok()) return Error{Code::internal, io::join(staged, name) + ": was not made"};
   }
