@@ -12,6 +12,11 @@ void declare_nothing(FlagSet& flags) {
 }
 
 constexpr Command kCommands[] = {
+    {"backup", "backup -master=<host:port>,... -output=<file>", "copy the masters' state from a running cluster to a file",
+     "Fetches the whole state of the masters, with everything that was acknowledged before the command, and puts it in the\n"
+     "  place of -output when it is whole and checked: for cron. `metarestore` restores from it. Files in volumes are not in\n"
+     "  it. Exit status: 0 done; 1 not done, and -output is as it was; 2 wrong usage.",
+     declare_backup, run_backup},
     {"benchmark", "benchmark -master=localhost:9333 -c=16 -n=1048576", "measure writes and reads of a running cluster",
      "Writes -n files of -size bytes and reads them back at random, -c at a time, and prints how long that took. The\n"
      "  ids written are kept in -list, so that a later run with -readOnly can read them again. While it runs, a line a\n"
@@ -52,6 +57,19 @@ constexpr Command kCommands[] = {
      "Will answer lookups from a copy of the masters' map without being one of them. This build does not do it yet:\n"
      "  every master answers lookups by itself, leading or not.",
      declare_master_follower, run_master_follower},
+    {"metalogger", "metalogger -master=<host:port>,... -dir=<folder>", "keep copies of the masters' state on this machine",
+     "Keeps the whole state of the masters, now and then, and every change as it is agreed on, as plain files in -dir. It\n"
+     "  takes no part in what the masters agree on, and holds nobody up. Of its files `metarestore` makes a state that a\n"
+     "  master can start on when all masters are lost. As mfsmetalogger it is a daemon with the settings of MooseFS.",
+     declare_metalogger, run_metalogger},
+    {"metarestore", "metarestore -a [-d <folder>]\n       metarestore -m <image> -o <file> [<change log> ...]",
+     "make a state to start a master on, from images and change logs",
+     "Puts together what a metalogger kept: the newest whole image and the change logs, in any order. Says what it finds,\n"
+     "  names every gap and every damaged line, and writes the state at the last entry that is reached without a gap. In\n"
+     "  its folder, `mfsmaster start` goes on from metadata.mfs as a new cluster, a generation further. With -m and without\n"
+     "  -o the image is dumped. Also called as mfsmetarestore. Exit status: 0 done; 1 entries are missing (-b takes the\n"
+     "  state before them), or something cannot be read; 2 wrong usage.",
+     declare_metarestore, run_metarestore},
     {"recover", "recover -mdir=<folder> -port=9333",
      "go on with what one master holds when the majority is gone for good",
      "For a stopped master whose cluster can never have a majority again: the disks of the others are lost. Says what\n"
@@ -91,7 +109,7 @@ constexpr Command kCommands[] = {
 };
 
 constexpr std::string_view kFuture[] = {
-    "admin", "autocomplete", "autocomplete.uninstall", "backup", "compact", "export", "filer", "filer.backup",
+    "admin", "autocomplete", "autocomplete.uninstall", "compact", "export", "filer", "filer.backup",
     "filer.cat", "filer.copy", "filer.meta.backup", "filer.meta.scan", "filer.meta.tail", "filer.remote.gateway",
     "filer.remote.sync", "filer.replicate", "filer.sync", "filer.sync.verify", "fix", "fuse", "iam", "mini", "mount",
     "mq.agent", "mq.broker", "mq.kafka.gateway", "s3", "update", "webdav", "sftp", "worker"};

@@ -166,7 +166,8 @@ std::string command_list(const std::string& program) {
   for (const auto& command : commands()) out += fmt::format("  {:<16} {}\n", command.name, command.summary);
   return out + fmt::format("\n\"{} help <command>\" tells more of one.\n\n"
                            "Under the names mfsmaster, mfschunkserver and mfsmetalogger (links beside this program) it is\n"
-                           "a daemon with the actions, settings and ports of MooseFS; -h of each tells more.\n", program);
+                           "a daemon with the actions, settings and ports of MooseFS; -h of each tells more.\n"
+                           "mfsmetarestore is the command metarestore.\n", program);
 }
 
 int dispatch(const std::vector<std::string>& argv, const Environment& environment) {

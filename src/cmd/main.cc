@@ -1,5 +1,5 @@
 // The one entry of the program. What to do is decided by cmd/dispatch.h, or, under the name of one of the daemons of
-// MooseFS, by cmd/mfs/daemon.h.
+// MooseFS, by cmd/mfs/daemon.h. mfsmetarestore is the command metarestore.
 #include <malloc.h>
 
 #include "cmd/dispatch.h"
@@ -11,9 +11,13 @@ int main(int argc, char** argv) {
   // A heap for each thread would cost megabytes each and gain nothing: hot paths here do not allocate.
   ::mallopt(M_ARENA_MAX, 2);
   holdfast::cmd::block_signals();
-  const std::vector<std::string> line(argv, argv + argc);
+  std::vector<std::string> line(argv, argv + argc);
   if (const auto* role = holdfast::mfs::role_of_program(argc > 0 ? line[0] : "")) {
     return holdfast::mfs::run(*role, {line.begin() + 1, line.end()});
+  }
+  if (!line.empty() && line[0].substr(line[0].rfind('/') + 1) == "mfsmetarestore") {
+    line[0] = "holdfast";
+    line.insert(line.begin() + 1, "metarestore");
   }
   return holdfast::cmd::dispatch(line, holdfast::cmd::process_environment);
 }

@@ -9,12 +9,16 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "cmd/metrics_server.h"
+#include "front/grpc/backup_service.h"
 #include "front/grpc/master_service.h"
 #include "front/grpc/raft_service.h"
 #include "front/grpc/server.h"
 #include "front/http/master_routes.h"
 #include "front/http/white_list.h"
+#include "service/master/backup_source.h"
+#include "service/master/change_feed.h"
 #include "service/master/remote_orders.h"
+#include "service/master/restored_state.h"
 #include "service/master/runtime.h"
 
 namespace holdfast::cmd {
@@ -33,6 +37,9 @@ struct MasterRole::Inside {
   front::WhiteList white_list;
   std::unique_ptr<master::VolumeOrders> orders;
   std::unique_ptr<master::Master> master;
+  std::unique_ptr<master::ChangeFeed> feed;
+  std::unique_ptr<master::BackupSource> backups;
+  std::unique_ptr<master::ImageWriter> images;
   std::unique_ptr<master::MasterRuntime> runtime;
   std::unique_ptr<front::MasterRoutes> routes;
   std::unique_ptr<http::Server> http;
@@ -55,6 +62,14 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
 
   in.orders = master::make_remote_orders();
   in.master = master::Master::create(in.plan.options, world.clock, world.random);
+
+  in.feed = std::make_unique<master::ChangeFeed>(world.clock, in.plan.runtime.feature_level);
+  in.backups = std::make_unique<master::BackupSource>(
+      master::BackupSource::Parts{.feed = *in.feed, .clock = world.clock, .random = world.random, .about = [master = in.master.get()] {
+        const auto status = master->cluster_status();
+        return master::BackupSource::About{status.generation, status.adopted_clusters};
+      }});
+  in.images = std::make_unique<master::ImageWriter>(in.plan.images, *in.feed, world.disk, world.clock);
 
   // The ports first: a second start by mistake should hear of that, and touch nothing. What asks meanwhile hears that
   // there is no leader yet.
@@ -88,7 +103,8 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
                                  .watch_report =
                                      [&in]() -> std::shared_ptr<const master::WatchReport> {
                                        return in.is_open ? in.runtime->watch_report() : nullptr;
-                                     }},
+                                     },
+                                 .metaloggers = [&in] { return in.backups->metaloggers(); }},
       routes);
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,
@@ -114,6 +130,10 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   config.leases_understood = [master = in.master.get()] {
     return master->cluster_status().feature_level >= master::kLeasesFeatureLevel;
   };
+  config.feed = in.feed.get();
+  const auto restored = master::take_restored_state(config, world.disk, world.clock, world.random);
+  if (!restored) return restored.error();
+  if (!restored->empty()) LOG_WARNING("this master {}", *restored);
   auto runtime = master::MasterRuntime::open(config, world.disk, world.clock, world.random, in.master->state_machine());
   if (!runtime) return runtime.error();
   in.runtime = std::move(*runtime);
@@ -132,6 +152,8 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   for (const auto& place : listen.more_grpc) grpc_options.more.emplace_back(place.address, place.port);
   grpc_options.services.push_back(front::make_master_service(std::move(service), *in.master, in.runtime.get()));
   grpc_options.services.push_back(front::make_raft_service(in.runtime->acceptor()));
+  grpc_options.services.push_back(
+      front::make_backup_service(*in.backups, [&in](std::string_view ip) { return in.white_list.allows(ip); }));
   auto grpc = front::GrpcServer::start(std::move(grpc_options));
   if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
   in.grpc = std::move(*grpc);
@@ -139,6 +161,8 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   // Others dial back as soon as they are called, so the runtime comes when everything listens; and it tells the master
   // of each change from the first one on.
   in.master->start(in.runtime->consensus(), *in.orders);
+  in.backups->start(in.runtime->consensus());
+  in.images->start();
   if (const auto started = in.runtime->start(); !started) return started.error();
   LOG_INFO("master {} serves http on {} and grpc on {}", text(in.plan.runtime.self),
            host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
@@ -183,7 +207,9 @@ void MasterRole::stop() {
   if (std::exchange(in.is_stopped, true)) return;
   // After the hand-over this master would only pass requests on; clients that keep a connection find the next master
   // as soon as theirs is closed.
+  if (in.images) in.images->stop();
   if (in.runtime) in.runtime->stop(kHandOverMax);
+  if (in.backups) in.backups->stop();
   // Both at once: the server waits for its requests, and those that wait for the master are answered by its stop.
   std::thread closing([&in] {
     if (in.http) in.http->stop(kGrace);

@@ -26,6 +26,11 @@ std::string errno_words(int number) {
   return words;
 }
 
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 && name[0] != '\0' ? name : "localhost";
+}
+
 std::string expand_home(std::string_view path) {
   if (!path.starts_with('~')) return std::string(path);
   const auto slash = path.find('/');

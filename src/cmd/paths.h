@@ -12,6 +12,9 @@ namespace holdfast::cmd {
 // Go's words for the errors of the system: "no such file or directory".
 std::string errno_words(int number);
 
+// This machine's name, as its users see it; "localhost" when it has none.
+std::string host_name();
+
 // "~", "~/x" and "~user/x" with the home folder put in; anything else, and an unknown user, as it is.
 std::string expand_home(std::string_view path);
 

@@ -487,6 +487,9 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   config.file_bytes_max = static_cast<std::uint64_t>(limit_mb) << 20;
   config.pre_stop = std::chrono::seconds(std::clamp<std::int64_t>(flags.integer("preStopSeconds"), 0, 3600));
 
+  if (const auto& folder = flags.string("metalogger"); !folder.empty()) {
+    plan.metalogger = metalogger::Options{.masters = config.masters, .folder = expand_home(folder), .name = host_name()};
+  }
   plan.white_list = white_list(flags, settings);
   plan.read_mode = flags.string("readMode");
   if (plan.read_mode != "local" && plan.read_mode != "proxy" && plan.read_mode != "redirect") {

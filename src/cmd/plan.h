@@ -11,7 +11,9 @@
 #include "cmd/flags.h"
 #include "cmd/settings.h"
 #include "service/master/config.h"
+#include "service/master/image_writer.h"
 #include "service/master/master.h"
+#include "service/metalogger/metalogger.h"
 #include "service/volume/config.h"
 
 namespace holdfast::cmd {
@@ -50,6 +52,8 @@ struct MasterPlan {
   std::string admin_token;  // admin.token of security.toml; "": none
   bool disable_http = false;
   Duration idle_timeout = 30s;
+  // metadata.mfs.back, written now and then (service/master/image_writer.h); interval 0: never.
+  master::ImageWriter::Options images;
   std::string metrics_push_address;
   std::uint32_t metrics_push_seconds = 15;
 };
@@ -59,6 +63,7 @@ struct VolumePlan {
   ListenPlan listen;
   std::uint16_t public_port = 0;  // 0: none of its own
   std::string white_list;
+  std::optional<metalogger::Options> metalogger;  // carried along
   std::string read_mode = "proxy";  // what is no known mode is proxy
   Duration idle_timeout = 30s;
 };

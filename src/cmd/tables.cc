@@ -112,6 +112,7 @@ constexpr Flag kVolume[] = {
     {"images.fix.orientation", boolean, "false", "turn JPEG images upright when they are stored", later,
      "images are stored as they come"},
     {"pprof", boolean, "false", "serve runtime profiles", later, kNoProfiles},
+    {"metalogger", string, "", "a `folder`: keep copies of the masters' state there too, as `metalogger -dir` does"},
     {"fsync", boolean, "false", "a file is on disk before its upload is acknowledged; else it is in the page cache, "
                                 "which outlives the process but no loss of power"},
 };
@@ -220,6 +221,42 @@ constexpr Flag kRecover[] = {
     {"mdir", string, "", "the `folder` that the master was started with; of server its -master.dir, or the first of -dir"},
     {"port", integer, "9333", "the port of the master: its own folder is m<port> below -mdir"},
     {"yes", boolean, "false", "do not ask"},
+    kOptions,
+};
+
+constexpr Flag kMasters = {"master", string, "localhost:9333", "masters, comma-separated host:port[.grpcport]; any surviving one "
+                                                             "is enough. A name with several addresses stands for as many masters"};
+
+constexpr Flag kBackup[] = {
+    kMasters,
+    {"output", string, "metadata.mfs.back", "the `file` for the copy; it takes the place of the one before when it is whole"},
+    {"keep", integer, "0", "copies of before that are kept, as <output>.1, .2 and so on"},
+    {"timeout", duration, "30s", "how long to go on asking, from master to master"},
+    kOptions,
+};
+
+constexpr Flag kMetalogger[] = {
+    kMasters,
+    {"dir", string, "", "the `folder` for the copies; made when missing"},
+    {"backLogs", integer, "50", "change logs that are kept; one begins each hour"},
+    {"backMetaKeepPrevious", integer, "3", "older images that are kept"},
+    {"metaDownloadFreq", duration, "24h", "time between two downloads of the whole state"},
+    {"metricsPort", integer, "0", "port that serves Prometheus metrics at /metrics; 0: none"},
+    {"metricsIp", string, "", "address for -metricsPort to listen on; empty: all"},
+    kOptions,
+};
+
+constexpr Flag kMetarestore[] = {
+    {"a", boolean, "false", "restore from all that is in a folder: the newest whole image and every change log"},
+    {"d", string, "/var/lib/mfs", "with -a: the `folder`, of a metalogger or of what was copied from one"},
+    {"m", string, "", "the `image` to begin with; the change logs are the arguments, in any order"},
+    {"o", string, "", "the `file` to write; with -a, empty: metadata.mfs in the folder"},
+    {"verify", boolean, "false", "write nothing, only say how far the files go and what is missing"},
+    {"dump", boolean, "false", "write nothing but JSON lines with what is in the image and in each entry"},
+    {"b", boolean, "false", "where entries are missing, take the state before the first that is"},
+    {"i", boolean, "false", "the same"},
+    {"x", boolean, "false", "accepted: everything that is found is told anyway", inert},
+    {"xx", boolean, "false", "the same", inert},
     kOptions,
 };
 
@@ -376,6 +413,9 @@ void declare_server(FlagSet& flags) {
 }
 
 void declare_recover(FlagSet& flags) { flags.add(kRecover); }
+void declare_backup(FlagSet& flags) { flags.add(kBackup); }
+void declare_metalogger(FlagSet& flags) { flags.add(kMetalogger); }
+void declare_metarestore(FlagSet& flags) { flags.add(kMetarestore); }
 void declare_shell(FlagSet& flags) { flags.add(kShell); }
 void declare_upload(FlagSet& flags) { flags.add(kUpload); }
 void declare_download(FlagSet& flags) { flags.add(kDownload); }

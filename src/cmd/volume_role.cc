@@ -31,10 +31,12 @@ struct VolumeRole::Inside {
   std::unique_ptr<http::Server> http;
   std::unique_ptr<front::GrpcServer> grpc;
   std::unique_ptr<MetricsServer> metrics;
+  std::unique_ptr<metalogger::Metalogger> metalogger;
   bool is_stopped = false;
 
   void stop(Duration pre_stop) {
     if (std::exchange(is_stopped, true)) return;
+    if (metalogger) metalogger->stop();
     if (server) server->leave();
     if (http && pre_stop > Duration(0)) std::this_thread::sleep_for(pre_stop);
     if (http) http->stop(kGrace);
@@ -101,6 +103,12 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
   in.grpc = std::move(*grpc);
 
+  if (in.plan.metalogger) {
+    auto logger = metalogger::Metalogger::open(*in.plan.metalogger, world.disk, world.clock, world.random);
+    if (!logger) return logger.error().at("metalogger");
+    in.metalogger = std::move(*logger);
+    in.metalogger->start();
+  }
   in.server->start();
   LOG_INFO("volume server {} serves http on {} and grpc on {}", in.server->self(),
            host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
@@ -109,11 +117,20 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
 
 void VolumeRole::stop() { inside_->stop(inside_->plan.config.pre_stop); }
 
+std::string describe(const metalogger::MetaloggerState& state) {
+  std::string out = fmt::format("follows: {}\nposition: {}\nimage: {}\nbehind: {}\n", state.follows.empty() ? "none" : state.follows,
+                                text(state.position), text(state.image), state.behind);
+  if (!state.cluster.value().empty()) out += fmt::format("cluster: {}\ngeneration: {}\n", text(state.cluster), text(state.generation));
+  if (!state.trouble.empty()) out += fmt::format("trouble: {}\n", state.trouble);
+  return out;
+}
+
 std::string VolumeRole::describe() const {
   const Inside& in = *inside_;
   std::string out = fmt::format("address: {}\n", in.server->self());
   for (const auto& master : in.server->masters()) out += fmt::format("master: {}\n", text(master));
   for (const auto& directory : in.plan.config.directories) out += fmt::format("folder: {}\n", directory.path);
+  if (in.metalogger) out += cmd::describe(in.metalogger->status());
   return out;
 }
 

@@ -11,6 +11,9 @@
 
 namespace holdfast::cmd {
 
+// What a metalogger is at the moment, in lines of "name: value".
+std::string describe(const metalogger::MetaloggerState& state);
+
 class VolumeRole {
  public:
   // `process` names this start of this process; the master beside it, if any, has the same. Volumes are loaded and everything listens when this returns; no master need have answered yet.

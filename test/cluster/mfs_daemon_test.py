@@ -14,8 +14,10 @@ import threading
 import time
 
 from harness import BIN, Client, Failure, Http, NETWORK_ERRORS, WEED, check, free_port, run
+from members_test import until
 
-MASTER, CHUNKSERVER, METALOGGER = (str(BIN / name) for name in ("mfsmaster", "mfschunkserver", "mfsmetalogger"))
+MASTER, CHUNKSERVER, METALOGGER, METARESTORE = (
+    str(BIN / name) for name in ("mfsmaster", "mfschunkserver", "mfsmetalogger", "mfsmetarestore"))
 
 
 class Host:
@@ -29,6 +31,7 @@ class Host:
         self.chunks = self.folder / "chunks"
         for folder in (self.data, self.chunks):
             folder.mkdir()
+        self.metalogger_cfg = self.folder / "none.cfg"
         self.user = pwd.getpwuid(os.geteuid()).pw_name
         self.pids = set()
         self.write_settings()
@@ -50,12 +53,15 @@ class Host:
             f"CSSERV_LISTEN_PORT = {self.port['data']}\nCSSERV_ORDERS_PORT = {self.port['orders']}\n"
             f"HDD_CONF_FILENAME = {hdd}\nNICE_LEVEL = 0\n{chunkserver}")
 
+    def cfg(self, program):
+        return {MASTER: self.master_cfg, CHUNKSERVER: self.chunkserver_cfg, METALOGGER: self.metalogger_cfg}[program]
+
     def call(self, program, *words, seconds=20):
         """(status, stdout and stderr) of one run with this host's settings."""
-        cfg = {MASTER: self.master_cfg, CHUNKSERVER: self.chunkserver_cfg}.get(program, self.folder / "none.cfg")
+        cfg = self.cfg(program)
         done = subprocess.run([program, "-c", str(cfg), *words], capture_output=True, text=True, timeout=seconds,
                               stdin=subprocess.DEVNULL, cwd="/")
-        pid = self.pid(program) if program != METALOGGER else None
+        pid = self.pid(program)
         if pid:
             self.pids.add(pid)
         return done.returncode, done.stdout + done.stderr
@@ -67,7 +73,7 @@ class Host:
 
     def pid(self, program):
         """Of the daemon, as test says; None when it does not run."""
-        cfg = self.master_cfg if program == MASTER else self.chunkserver_cfg
+        cfg = self.cfg(program)
         done = subprocess.run([program, "-c", str(cfg), "test"], capture_output=True, text=True, timeout=10)
         if done.returncode != 0:
             check(done.stdout.strip().endswith("is not running"), f"test says {done.stdout!r}")
@@ -471,12 +477,51 @@ def a_folder_of_someone_else_is_named():
     with_host(story)
 
 
-def the_metalogger_says_that_it_is_not_there_yet():
+def a_metalogger_follows_and_its_files_start_another_master():
     def story(host):
-        (host.folder / "none.cfg").write_text(f"DATA_PATH = {host.data}\nWORKING_USER = {host.user}\n")
-        check("no metalogger yet" in host.must(1, METALOGGER, "start"), "it does not say so")
+        host.must(0, MASTER, "start")
+        host.wait_leading()
+        copies = host.folder / "copies"
+        host.metalogger_cfg = host.folder / "mfsmetalogger.cfg"
+        host.metalogger_cfg.write_text(f"DATA_PATH = {copies}\nWORKING_USER = {host.user}\nMASTER_HOST = 127.0.0.1\n"
+                                       f"MASTER_PORT = {host.port['ml']}\nNICE_LEVEL = 0\nBACK_LOGS = 10\n")
         check("is not running" in host.must(1, METALOGGER, "test"), "test finds one")
-        check("no metalogger yet" in host.must(0, METALOGGER, "-h"), "-h does not say so")
+        text = host.must(0, METALOGGER, "start")
+        check("META_DOWNLOAD_FREQ is more than half of BACK_LOGS: 5 hours" in text, text)
+        check("runs already" in host.must(1, METALOGGER, "start"), "two of them")
+
+        def put(key):
+            status, _, body = Http(2).request("PUT", host.http, f"/cluster/kv/{key}", body=b"v")
+            if status != 200:
+                raise Failure(f"{status} {body}")
+            return True
+        until("a put", lambda: put("a"))
+        until("an image", lambda: (copies / "metadata_ml.mfs.back").exists())
+        put("b")
+        until("a change", lambda: b"COMMAND" in (copies / "changelog_ml.0.mfs").read_bytes())
+        host.must(0, METALOGGER, "info")
+        info = (copies / ".mfsmetalogger_info.txt").read_text()
+        check(f"follows: 127.0.0.1:9421.{host.port['ml']}" in info and "behind: 0" in info, info)
+        # The master's own copy is there as well.
+        until("the master's image", lambda: (host.data / "metadata.mfs.back").exists())
+        # metarestore keeps out of a folder that a master serves from.
+        done = subprocess.run([METARESTORE, "-a", "-d", str(host.data)], capture_output=True, text=True, timeout=20)
+        check(done.returncode == 1 and "mfsmaster runs in" in done.stderr, f"{done}")
+
+        # All is lost; a folder with the metalogger's files becomes a master's.
+        host.must(0, MASTER, "kill")
+        host.must(0, METALOGGER, "stop")
+        shutil.rmtree(host.data)
+        shutil.copytree(copies, host.data, ignore=shutil.ignore_patterns(".*"))
+        done = subprocess.run([METARESTORE, "-a", "-d", str(host.data)], capture_output=True, text=True, timeout=20)
+        check(done.returncode == 0, f"{done}")
+        host.must(0, MASTER, "start")
+        host.wait_leading()
+        for key in ("a", "b"):
+            until(f"key {key}", lambda key=key: Http(2).request("GET", host.http, f"/cluster/kv/{key}")[2] == b"v")
+        check(not (host.data / "metadata.mfs").exists() and (host.data / "metadata.mfs.back").exists(), "the image's name")
+        host.must(0, METALOGGER, "start")
+        until("the metalogger goes over to the new cluster", lambda: any(copies.glob("before-*")))
     with_host(story)
 
 
@@ -508,4 +553,4 @@ if __name__ == "__main__":
          stop_waits_no_longer_than_it_was_told, in_the_foreground_it_stays_and_logs_to_stderr,
          syslog_gets_the_lines_under_the_identity, root_becomes_the_working_user, a_cluster_of_one_can_be_joined_later,
          three_masters_of_one_machine_form_a_cluster, a_folder_of_someone_else_is_named,
-         the_metalogger_says_that_it_is_not_there_yet, samples_start_a_daemon_without_a_warning])
+         a_metalogger_follows_and_its_files_start_another_master, samples_start_a_daemon_without_a_warning])

@@ -159,7 +159,10 @@ std::string usage_of(const Role& role) {
         "Files are stored in the folders of mfshdd.cfg (HDD_CONF_FILENAME), without that file in DATA_PATH.\n"
         "Ports, by option: data by HTTP CSSERV_LISTEN_PORT (9422), orders of the masters CSSERV_ORDERS_PORT (19422).\n";
   } else {
-    out += "\nThis release has no metalogger yet: start says so and ends with 1.\n";
+    out +=
+        "\n"
+        "Keeps metadata_ml.mfs.back and changelog_ml.*.mfs in DATA_PATH: mfsmetarestore makes a state of them that a\n"
+        "master can start on. MASTER_HOST names the masters, MASTER_PORT their port for metaloggers (9419).\n";
   }
   return out;
 }

@@ -14,7 +14,9 @@ constexpr double kDay = 24 * kHour;
 
 // Why an option that is accepted changes nothing here.
 constexpr std::string_view kNoTree = "this release has no file tree yet";
-constexpr std::string_view kNoImages = "this release writes no metadata images and change logs yet: the masters' own log and snapshots keep everything";
+constexpr std::string_view kSaveTimes = "images are written at the start and every METADATA_SAVE_FREQ from then on";
+constexpr std::string_view kNoChangeLogs = "a master keeps its changes in its own log; change logs as plain files are what a metalogger keeps";
+constexpr std::string_view kRecentChanges = "what is behind the newest snapshot is kept, and some more; a metalogger that is later takes an image";
 constexpr std::string_view kNoChunks = "volumes take the place of chunks here, and copies are placed by the master's rules for volumes";
 constexpr std::string_view kNoRemap = "addresses are not rewritten: give each server the address that others reach it by, with the LISTEN_HOST options";
 constexpr std::string_view kOwnTimers = "how long a peer may be silent follows the network by itself";
@@ -65,17 +67,19 @@ constexpr Option kMaster[] = {
     {"GUISERV_LISTEN_PORT", integer, "9425", "port for browsers: the page of the masters; 0: none besides "
      "MATOCL_LISTEN_PORT", at_start, {}, 0, kPortMax},
 
+    {"METADATA_SAVE_FREQ", hours, "1", "hours between two images of the state, metadata.mfs.back in DATA_PATH; the first is "
+     "written at the start", at_start, {}, kHour, 500 * kHour},
+    {"BACK_META_KEEP_PREVIOUS", integer, "1", "older images that are kept", at_start, {}, 0, 99},
+
     {"INSTANCE_NAME", text, "", "name of the cluster for people", none, "the page shows the cluster's own id"},
     {"EXPORTS_FILENAME", text, "/etc/mfs/mfsexports.cfg", "file of who may mount what", none, kNoTree},
     {"TOPOLOGY_FILENAME", text, "/etc/mfs/mfstopology.cfg", "file of racks", none, "give chunkservers their rack with RACK in "
      "mfschunkserver.cfg"},
     {"MULTILAN_IPMAP_FILENAME", text, "/etc/mfs/mfsipmap.cfg", "file of addresses to rewrite", none, kNoRemap},
-    {"METADATA_SAVE_FREQ", hours, "1", "hours between two images of the metadata", none, kNoImages, kHour, 500 * kHour},
-    {"METADATA_SAVE_OFFSET", offset, "0", "time of day of the images", none, kNoImages},
-    {"BACK_META_KEEP_PREVIOUS", integer, "1", "older images that are kept", none, kNoImages, 0, 99},
-    {"BACK_LOGS", integer, "50", "change logs that are kept", none, kNoImages, 0, 1000},
-    {"CHANGELOG_PRESERVE_SECONDS", seconds, "5000", "time of changes kept in memory for metaloggers", none, kNoImages, 0, 100000},
-    {"CHANGELOG_PRESERVE_MB", integer, "500", "changes kept in memory for metaloggers", none, kNoImages, 100, 10000},
+    {"METADATA_SAVE_OFFSET", offset, "0", "time of day of the images", none, kSaveTimes},
+    {"BACK_LOGS", integer, "50", "change logs that are kept", none, kNoChangeLogs, 0, 1000},
+    {"CHANGELOG_PRESERVE_SECONDS", seconds, "5000", "time of changes kept in memory for metaloggers", none, kRecentChanges, 0, 100000},
+    {"CHANGELOG_PRESERVE_MB", integer, "500", "changes kept in memory for metaloggers", none, kRecentChanges, 100, 10000},
     {"CHANGELOG_SAVE_MODE", integer, "0", "how change logs are written", none, "every change is on disk at a majority before it is acknowledged", 0, 2},
     {"MISSING_LOG_CAPACITY", integer, "100000", "chunks in the log of missing ones", none, kNoChunks, 0, 4294967295.0},
     {"MATOML_TIMEOUT", seconds, "10", "silence after which a metalogger is dropped", none, kOwnTimers, 10, 65535},
@@ -150,6 +154,9 @@ constexpr Option kChunkserver[] = {
     {"DATA_CENTER", text, "", "data center this chunkserver stands in", at_start},
     {"RACK", text, "", "rack this chunkserver stands in", at_start},
 
+    {"METALOGGER_PATH", text, "", "a folder: this chunkserver keeps copies of the masters' state there, as mfsmetalogger does; "
+     "empty: none", at_start},
+
     {"LABELS", text, "", "labels of this chunkserver", none, kNoChunks},
     {"BIND_HOST", text, "*", "address that connections to others leave from", none, kNoSource},
     {"MASTER_TIMEOUT", seconds, "0", "silence after which a master is dropped", none, kOwnTimers, 0, 65535},
@@ -174,19 +181,20 @@ constexpr Option kChunkserver[] = {
     {"WORKERS_MAX_IDLE", integer, "40", "idle threads kept", none, "one loop for each processor serves all connections", 2, 5000},
 };
 
-constexpr std::string_view kNoMetalogger = "this release has no metalogger yet";
 constexpr Option kMetalogger[] = {
     HOLDFAST_MFS_STARTUP("mfsmetalogger", "-19"),
-    {"MASTER_HOST", text, "mfsmaster", "the name whose address records are all masters", none, kNoMetalogger},
-    {"MASTER_PORT", integer, "9419", "port of the masters for metaloggers", none, kNoMetalogger, 1, kPortMax},
-    {"MASTER_TIMEOUT", seconds, "10", "silence after which a master is dropped", none, kNoMetalogger, 10, 65535},
-    {"MASTER_RECONNECTION_DELAY", seconds, "5", "pause before a lost master is dialled again", none, kNoMetalogger},
-    {"DNS_REFRESH_TIME", seconds, "5", "how often MASTER_HOST is resolved again", none, kNoMetalogger, 1, kDay},
-    {"BIND_HOST", text, "*", "address that connections leave from", none, kNoMetalogger},
-    {"BACK_LOGS", integer, "50", "change logs that are kept", none, kNoMetalogger, 5, 10000},
-    {"BACK_META_KEEP_PREVIOUS", integer, "3", "older images that are kept", none, kNoMetalogger, 0, 99},
-    {"META_DOWNLOAD_FREQ", hours, "24", "hours between two downloads of all metadata; at most half of BACK_LOGS", none,
-     kNoMetalogger, kHour, 5000 * kHour},
+    {"MASTER_HOST", text, "mfsmaster", "the name whose address records are all masters; also names or addresses, "
+     "comma-separated", at_start},
+    {"MASTER_PORT", integer, "9419", "port of the masters for metaloggers (MATOML_LISTEN_PORT there)", at_start, {}, 1, kPortMax},
+    {"DNS_REFRESH_TIME", seconds, "5", "how often MASTER_HOST is resolved again; when that fails the last answer stays",
+     at_start, {}, 1, kDay},
+    {"MASTER_TIMEOUT", seconds, "10", "silence after which a master is left for the next one", at_start, {}, 10, 65535},
+    {"MASTER_RECONNECTION_DELAY", seconds, "5", "pause when none of the masters has answered", at_start, {}, 1, 3600},
+    {"BACK_LOGS", integer, "50", "change logs that are kept; one begins each hour", at_start, {}, 5, 10000},
+    {"BACK_META_KEEP_PREVIOUS", integer, "3", "older images that are kept", at_start, {}, 0, 99},
+    {"META_DOWNLOAD_FREQ", hours, "24", "hours between two downloads of the whole state; at most half of BACK_LOGS", at_start,
+     {}, kHour, 5000 * kHour},
+    {"BIND_HOST", text, "*", "address that connections leave from", none, kNoSource},
 };
 #undef HOLDFAST_MFS_STARTUP
 

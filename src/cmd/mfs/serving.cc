@@ -10,6 +10,8 @@
 #include "cmd/master_role.h"
 #include "cmd/mfs/translate.h"
 #include "cmd/volume_role.h"
+#include "service/metalogger/metalogger.h"
+#include "service/master/restored_state.h"
 #include "service/master/runtime.h"
 
 namespace holdfast::mfs {
@@ -69,6 +71,28 @@ class ChunkserverServing final : public Serving {
   std::unique_ptr<cmd::VolumeRole> role_;
 };
 
+class MetaloggerServing final : public Serving {
+ public:
+  explicit MetaloggerServing(metalogger::Options options) : options_(std::move(options)), world_(1) {}
+
+  Status start() {
+    auto logger = metalogger::Metalogger::open(options_, world_.disk, world_.clock, world_.random);
+    if (!logger) return logger.error();
+    logger_ = std::move(*logger);
+    logger_->start();
+    return {};
+  }
+
+  std::string describe() const override { return cmd::describe(logger_->status()); }
+  void reload(const Config&) override {}
+  void stop() override { logger_->stop(); }
+
+ private:
+  const metalogger::Options options_;
+  cmd::World world_;
+  std::unique_ptr<metalogger::Metalogger> logger_;
+};
+
 template <typename Kind, typename... Parts>
 Result<std::unique_ptr<Serving>> started(Parts... parts) {
   auto serving = std::make_unique<Kind>(std::move(parts)...);
@@ -96,9 +120,9 @@ Result<std::unique_ptr<Serving>> start_serving(const Config& config, const std::
     if (!plan) return plan.error();
     return started<MasterServing>(std::move(*plan));
   }
-  return Error(Code::unsupported, "this release has no metalogger yet. Until then every master keeps a whole copy of the "
-                                  "metadata: a further master (HA_ENABLED = 1) does what a metalogger is for, and can "
-                                  "take over at once");
+  auto options = plan_of_metalogger(config, data_path, remarks);
+  if (!options) return options.error();
+  return started<MetaloggerServing>(std::move(*options));
 }
 
 Result<std::string> restore_master(const Config& config, const std::string& data_path, std::vector<std::string>* remarks) {
@@ -106,6 +130,11 @@ Result<std::string> restore_master(const Config& config, const std::string& data
   if (!plan) return plan.error();
   cmd::World world(1);
   const auto master = master::Master::create(plan->options, world.clock, world.random);
+  if (const auto restored = master::take_restored_state(plan->runtime, world.disk, world.clock, world.random); !restored) {
+    return restored.error();
+  } else if (!restored->empty()) {
+    remarks->push_back(*restored);
+  }
   auto runtime = master::MasterRuntime::open(plan->runtime, world.disk, world.clock, world.random, master->state_machine());
   if (!runtime) return runtime.error();
   return fmt::format("the state in {}/m{} is in order: a start goes on from it", data_path, plan->runtime.self.port);

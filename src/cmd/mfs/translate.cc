@@ -153,6 +153,9 @@ Result<cmd::MasterPlan> plan_of_master(const Config& config, const std::string& 
     const bool is_there = std::any_of(places.begin(), places.end(), [&](const auto& one) { return one.port == number; });
     if (number != 0 && number != main && !is_there) places.push_back({bound(host), number});
   };
+  plan->images = {.folder = data_path,
+                  .interval = config.time("METADATA_SAVE_FREQ"),
+                  .keep = static_cast<std::size_t>(config.integer("BACK_META_KEEP_PREVIOUS"))};
   more(plan->listen.more_grpc, cs_host, chunkservers, grpc);
   more(plan->listen.more_grpc, config.string("MATOML_LISTEN_HOST"), metaloggers, grpc);
   more(plan->listen.more_http, config.string("GUISERV_LISTEN_HOST"), page, http);
@@ -226,7 +229,37 @@ Result<cmd::VolumePlan> plan_of_chunkserver(const Config& config, const std::str
   auto plan = cmd::plan_volume(cmd::FlagView(flags, ""), no_settings());
   if (!plan) return plan.error();
   plan->config.discovery_interval = config.time("DNS_REFRESH_TIME");
+  if (const auto& copies = config.string("METALOGGER_PATH"); !copies.empty()) {
+    plan->metalogger = metalogger::Options{.masters = plan->config.masters,
+                                           .discovery_interval = plan->config.discovery_interval,
+                                           .folder = copies,
+                                           .name = cmd::host_name()};
+  }
   return plan;
+}
+
+Result<metalogger::Options> plan_of_metalogger(const Config& config, const std::string& data_path,
+                                               std::vector<std::string>* remarks) {
+  auto masters = masters_of(config, kMasterHttpPort);
+  if (!masters) return masters.error();
+  metalogger::Options options;
+  options.masters = std::move(*masters);
+  options.discovery_interval = config.time("DNS_REFRESH_TIME");
+  options.silence_max = config.time("MASTER_TIMEOUT");
+  options.redial_after = config.time("MASTER_RECONNECTION_DELAY");
+  options.folder = data_path;
+  options.logs_kept = static_cast<std::size_t>(config.integer("BACK_LOGS"));
+  options.images_kept = static_cast<std::size_t>(config.integer("BACK_META_KEEP_PREVIOUS"));
+  options.image_interval = config.time("META_DOWNLOAD_FREQ");
+  options.name = cmd::host_name();
+  // The logs must reach back to an image.
+  const Duration most = std::chrono::hours(config.integer("BACK_LOGS") / 2);
+  if (options.image_interval > most) {
+    remarks->push_back(fmt::format("META_DOWNLOAD_FREQ is more than half of BACK_LOGS: {} hours are taken",
+                                   config.integer("BACK_LOGS") / 2));
+    options.image_interval = most;
+  }
+  return options;
 }
 
 }  // namespace holdfast::mfs

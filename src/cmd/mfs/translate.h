@@ -24,6 +24,9 @@ Result<cmd::MasterPlan> plan_of_master(const Config& config, const std::string& 
 Result<cmd::VolumePlan> plan_of_chunkserver(const Config& config, const std::string& data_path,
                                             const std::string* disks_text, std::vector<std::string>* remarks);
 
+Result<metalogger::Options> plan_of_metalogger(const Config& config, const std::string& data_path,
+                                               std::vector<std::string>* remarks);
+
 // The addresses of MASTER_HOST as dialled: host, `http_port`, and MASTER_PORT for gRPC.
 Result<std::vector<Address>> masters_of(const Config& config, std::uint16_t http_port);
 
