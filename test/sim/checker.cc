@@ -216,15 +216,49 @@ void Checker::check_commit(NodeId who, const raft::CoreStatus& before, const raf
                      term->value(), after.term.value()));
   }
   if (!term) return;
-  std::size_t holders = 0;
-  for (const auto& member : configuration.members()) {
-    if (!member.voter) continue;
-    const auto& log = nodes_[member.id].durable;
-    if (log.term_at(after.commit) == *term || log.before.index > after.commit) ++holders;
+  if (const auto missing = holders_missing(configuration, after.commit, *term); missing > 0) {
+    fail(fmt::format("I6: {} commits {} of term {}, which is on {} disks too few", name(who), after.commit.value(),
+                     term->value(), missing));
   }
-  if (holders < configuration.majority()) {
-    fail(fmt::format("I6: {} commits {} of term {}, which is on {} of {} disks", name(who), after.commit.value(),
-                     term->value(), holders, configuration.voter_count()));
+}
+
+bool Checker::holds(NodeId who, Index index, Term term) const {
+  const auto found = nodes_.find(who);
+  if (found == nodes_.end()) return false;
+  // A snapshot that was installed is on disk before the log is emptied for it.
+  const auto& log = found->second.durable;
+  return log.term_at(index) == term || log.before.index > index || found->second.written.before.index >= index;
+}
+
+// On how many more disks this must be before it may be committed. With a witness beside two masters: on all that its
+// record names (I13); beside more: on a majority of the masters.
+std::size_t Checker::holders_missing(const raft::Configuration& configuration, Index index, Term term) const {
+  auto voters = configuration.full_voters();
+  std::size_t wanted = voters.size() / 2 + 1;
+  if (const auto witness = configuration.witness(); witness && voters.size() <= 2) {
+    const auto record = records_.find(*witness);
+    if (record != records_.end() && !record->second.members.empty()) voters = record->second.members;
+    wanted = voters.size();
+  }
+  std::size_t holders = 0;
+  for (const auto& id : voters) holders += holds(id, index, term) ? 1 : 0;
+  return wanted > holders ? wanted - holders : 0;
+}
+
+void Checker::witness_synced(NodeId who, const raft::WitnessState& state) {
+  auto& durable = nodes_[who].durable_state;
+  if (state.term < durable.term) fail(fmt::format("I5: witness {} goes back to term {}", name(who), state.term.value()));
+  durable = {state.term, state.vote, Index(0)};
+  auto& record = records_[who];
+  if (record == state.in_sync) return;
+  if (!state.in_sync.later_than(record)) fail(fmt::format("I5: witness {} takes an earlier record", name(who)));
+  record = state.in_sync;
+  events.count("records taken by witnesses");
+  // I13: whoever is named has all that anybody has committed.
+  for (const auto& id : record.members) {
+    if (committed_.empty() || holds(id, committed_last(), committed_.back().term)) continue;
+    fail(fmt::format("I13: witness {} records that {} has everything, and it lacks {}", name(who), name(id),
+                     committed_last().value()));
   }
 }
 
@@ -257,6 +291,10 @@ void Checker::sent(const raft::Message& message) {
       fail(fmt::format("I6: {} acknowledges {}, on its disk is {}", name(message.from), ack->match.value(),
                        node.durable.last().value()));
     }
+  }
+  if (const auto* taken = std::get_if<raft::RegisterReply>(&message.body);
+      taken != nullptr && taken->record.later_than(records_[message.from])) {
+    fail(fmt::format("I6: witness {} says a record that is not on its disk", name(message.from)));
   }
   if (const auto* heard = std::get_if<raft::BeatReply>(&message.body);
       heard != nullptr && message.term == node.durable_state.term) {

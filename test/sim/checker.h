@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/raft/core.h"
+#include "core/raft/witness.h"
 #include "model/fence.h"
 #include "test/sim/registers.h"
 
@@ -48,6 +49,7 @@ class Checker {
                const raft::Configuration& configuration, const raft::Output& out);
   void synced(NodeId who, const raft::Output& out);
   void sent(const raft::Message& message);
+  void witness_synced(NodeId who, const raft::WitnessState& state);
   void applied(NodeId who, Index index, std::uint64_t digest);
 
   // The state machine's side.
@@ -102,7 +104,11 @@ class Checker {
   void check_commit(NodeId who, const raft::CoreStatus& before, const raft::CoreStatus& after,
                     const raft::Configuration& configuration);
 
+  std::size_t holders_missing(const raft::Configuration& configuration, Index index, Term term) const;
+  bool holds(NodeId who, Index index, Term term) const;
+
   std::map<NodeId, Node> nodes_;
+  std::map<NodeId, raft::InSync> records_;  // on witnesses' disks
   std::map<Term, NodeId> leaders_;
   struct Vote {
     NodeId candidate;

@@ -25,6 +25,10 @@ class Clients {
 
   // One write through to its acknowledgement, tried until it succeeds; for the healing phase.
   void final_write();
+  void another_write() {
+    final_done_ = false;
+    final_write();
+  }
   bool final_write_done() const { return final_done_; }
 
  private:

@@ -6,6 +6,7 @@
 //   sim --mutants [--file=seeds.txt] [--budget=200]       every mutant of the core must be caught
 //   sim --mutant=7 --seeds=50                             where one mutant is caught
 //   sim ... --no-leases                                   without leases, which half of the seeds have otherwise
+//   sim ... --witnesses=none|some|always                  seeds with a witness: about a third when nothing is said
 //
 // Exit 0 when all was well. A failure prints the seed, what was wrong, and the line that replays it.
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -32,6 +34,7 @@ using holdfast::raft::kMutationLast;
 using holdfast::raft::Mutation;
 using holdfast::sim::Events;
 using holdfast::sim::Outcome;
+using holdfast::sim::Witnesses;
 using holdfast::sim::World;
 using holdfast::sim::WorldOptions;
 
@@ -47,6 +50,7 @@ struct Arguments {
   bool mutants = false;
   bool quiet = false;
   bool leases = true;
+  Witnesses witnesses = Witnesses::some;
   std::string file;
 };
 
@@ -56,9 +60,15 @@ const char* const kMustHappen[] = {
     "writes of unknown outcome", "requests answered again", "orders obeyed", "orders refused", "folders adopted",
     "power losses", "kills", "crashes around a sync", "syncs that failed", "processes paused", "clocks stopped",
     "messages replayed", "snapshots taken", "snapshots installed", "truncations", "conflicts", "hand-overs",
-    "wrong suspicions", "leaders without a quorum", "disks wiped", "disks rotted", "writes misdirected", "starts with a damaged log",
-    "damaged logs made whole", "reads by lease", "reads by lease in the wait", "hand-overs with a release",
-    "votes that release an own lease", "waits ended by a release", "leaders that had to wait", "certificates", "changes of members", "members told of their removal", "configurations committed"};
+    "wrong suspicions", "leaders without a quorum", "reads by lease", "reads by lease in the wait",
+    "hand-overs with a release", "votes that release an own lease", "waits ended by a release",
+    "leaders that had to wait", "certificates", "changes of members", "members told of their removal",
+    "configurations committed"};
+const char* const kMustHappenWithout[] = {  // a witness
+    "disks wiped", "disks rotted", "writes misdirected", "starts with a damaged log", "damaged logs made whole"};
+const char* const kMustHappenWithWitness[] = {
+    "records taken by witnesses", "leaders that went on alone", "masters back in sync", "elections barred by the record",
+    "witnesses that died", "witnesses wiped", "witnesses told of their removal", "losses of one of three survived"};
 
 // The seed under way, for the handler of a failed CHECK.
 volatile std::uint64_t current_seed = 0;
@@ -80,13 +90,16 @@ Outcome run_one(std::uint64_t seed, const Arguments& args, std::uint64_t mutant)
   current_seed = seed;
   current_steps = args.steps;
   current_mutant = mutant;
-  World world(WorldOptions{seed, args.steps, static_cast<Mutation>(mutant), args.trace, args.leases});
+  World world(WorldOptions{seed, args.steps, static_cast<Mutation>(mutant), args.trace, args.witnesses, args.leases});
   auto outcome = world.run();
   if (outcome.failure) {
     std::fprintf(stderr, "seed %llu: %s\n  replay: sim --seed=%llu --steps=%llu%s --trace\n",
                  static_cast<unsigned long long>(seed), outcome.failure->c_str(),
                  static_cast<unsigned long long>(seed), static_cast<unsigned long long>(args.steps),
-                 fmt::format("{}{}", args.leases ? "" : " --no-leases",
+                 fmt::format("{}{}{}", args.leases ? "" : " --no-leases",
+                             args.witnesses == Witnesses::always ? " --witnesses=always"
+                             : args.witnesses == Witnesses::none ? " --witnesses=none"
+                                                                 : "",
                              mutant != 0 ? fmt::format(" --mutant={}", mutant) : "")
                      .c_str());
   }
@@ -156,12 +169,16 @@ int run_seeds(const Arguments& args) {
     fmt::print("{} of {} seeds ran clean, {} steps\n", clean, args.seeds, steps);
   }
   if (args.seeds >= 100 && args.mutant == 0) {
-    for (const auto* what : kMustHappen) {
-      if (events.counts[what] == 0) {
+    const auto require = [&](std::span<const char* const> list) {
+      for (const auto* what : list) {
+        if (events.counts[what] > 0) continue;
         std::fprintf(stderr, "nothing was proven: '%s' never happened\n", what);
         status = 1;
       }
-    }
+    };
+    require(kMustHappen);
+    if (args.witnesses != Witnesses::always) require(kMustHappenWithout);
+    if (args.witnesses != Witnesses::none) require(kMustHappenWithWitness);
   }
   return status;
 }
@@ -171,9 +188,11 @@ struct Recorded {
   std::uint64_t steps = 0;
   std::uint64_t mutant = 0;
   bool leases = false;
+  bool witness = false;
 };
 
-// Lines of "seed steps [mutant] [leases]"; # begins a comment. Without the word the seed plays as it did before leases.
+// Lines of "seed steps [mutant] [leases] [witness]"; # begins a comment. Without the words the seed plays as it did before
+// there were leases, or witnesses.
 std::vector<Recorded> recorded(const std::string& path) {
   std::vector<Recorded> found;
   std::ifstream file(path);
@@ -186,8 +205,10 @@ std::vector<Recorded> recorded(const std::string& path) {
       one.mutant = 0;
       words.clear();
     }
-    std::string word;
-    one.leases = words >> word && word == "leases";
+    for (std::string word; words >> word;) {
+      if (word == "leases") one.leases = true;
+      if (word == "witness") one.witness = true;
+    }
     found.push_back(one);
   }
   return found;
@@ -220,6 +241,8 @@ const char* directed(std::uint64_t mutant) {
       return "core.raft.LeaseCap.MayBeLoweredOnlyWhenNothingLongerCanRun";
     case Mutation::lease_unasked_voter:
       return "core.raft.LeaseCap.AVoterGrantsNothingThatItsDiskDoesNotKnowOf";
+    case Mutation::witness_forgets_vote:
+      return "core.raft.AWitness.VotesOncePerTermAlsoAcrossARestart";
     case Mutation::snapshot_keeps_suffix:
       return "core.raft.Snapshot.ALogThatDoesNotLeadUpToItIsDropped";
     default:
@@ -238,14 +261,16 @@ int run_mutants(Arguments args) {
     }
     const auto* test = directed(mutant);
     const bool leases = mutant >= static_cast<std::uint64_t>(Mutation::lease_forgotten);
+    const bool witness = mutant >= static_cast<std::uint64_t>(Mutation::witness_votes_for_anyone);
     for (std::uint64_t i = 0; i < args.budget && test == nullptr; ++i) {
-      tries.push_back({args.first + i, args.steps, mutant, leases});
+      tries.push_back({args.first + i, args.steps, mutant, leases, witness});
     }
     const Recorded* caught = nullptr;
     for (const auto& one : tries) {
       auto run = args;
       run.steps = one.steps;
       run.leases = one.leases;
+      run.witnesses = one.witness ? Witnesses::always : Witnesses::none;
       if (!fails(one.seed, run, mutant)) continue;
       // It must be the mutant that is caught, not something that is wrong anyway.
       if (fails(one.seed, run, 0)) {
@@ -261,7 +286,7 @@ int run_mutants(Arguments args) {
     }
     fmt::print("mutant {:>2}: {}\n", mutant,
                caught != nullptr ? fmt::format("caught by seed {} in {} steps{}", caught->seed, caught->steps,
-                                               caught->leases ? " with leases" : "")
+                                               caught->witness ? " with a witness" : caught->leases ? " with leases" : "")
                                  : fmt::format("NOT caught by {} seeds", tries.size()));
     std::fflush(stdout);
     if (caught == nullptr) ++missed;
@@ -278,6 +303,7 @@ int run_file(Arguments args) {
     ++ran;
     args.steps = one.steps;
     args.leases = one.leases;
+    args.witnesses = one.witness ? Witnesses::always : Witnesses::none;
     if (fails(one.seed, args, 0)) {
       fmt::print("seed {} fails again\n", one.seed);
       status = 1;
@@ -317,6 +343,12 @@ int main(int count, char** arguments) {
       args.mutants = true;
     } else if (std::strcmp(a, "--no-leases") == 0) {
       args.leases = false;
+    } else if (std::strcmp(a, "--witnesses=none") == 0) {
+      args.witnesses = Witnesses::none;
+    } else if (std::strcmp(a, "--witnesses=some") == 0) {
+      args.witnesses = Witnesses::some;
+    } else if (std::strcmp(a, "--witnesses=always") == 0) {
+      args.witnesses = Witnesses::always;
     } else if (std::strcmp(a, "--quiet") == 0) {
       args.quiet = true;
     } else if (std::strncmp(a, "--file=", 7) == 0) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "test/sim/master.h"
+#include "test/sim/witness.h"
 
 namespace holdfast::sim {
 namespace {
@@ -171,6 +172,7 @@ void Nemesis::give_up_and_vanish() {
 void Nemesis::strike(const std::string& kind) {
   auto& random = world_.random();
   world_.checker().events.count("trouble: " + kind);
+  if (strike_witness(kind)) return;
   const auto victim = some(true);
   if (!victim) return;
   auto& master = world_.master(*victim);
@@ -232,7 +234,7 @@ void Nemesis::strike(const std::string& kind) {
     const auto led = leader();
     const auto lonely = led && world_.chance(600'000) ? *led : *victim;
     const auto ways = random.below(3);
-    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    for (std::size_t slot = 0; slot < kMachines; ++slot) {
       if (slot == lonely) continue;
       if (ways != 1) world_.set_cut(lonely, slot, true);
       if (ways != 2) world_.set_cut(slot, lonely, true);
@@ -245,12 +247,19 @@ void Nemesis::strike(const std::string& kind) {
       if (slot == *led) continue;
       world_.set_cut(*led, slot, true);
       world_.set_cut(slot, *led, true);
+      // With a witness, whichever of them is heard by it.
+      if (world_.profile().witness && slot == 0 && world_.witness_random().chance(700'000)) {
+        for (std::size_t w = kSlots; w < kMachines; ++w) {
+          world_.set_cut(*led, w, true);
+          world_.set_cut(w, *led, true);
+        }
+      }
       if (world_.master(slot).up()) world_.master(slot).give(raft::LinkLost{world_.master(*led).id()});
     }
   } else if (kind == "split") {
     const auto side = random.next();
-    for (std::size_t a = 0; a < kSlots; ++a) {
-      for (std::size_t b = 0; b < kSlots; ++b) {
+    for (std::size_t a = 0; a < kMachines; ++a) {
+      for (std::size_t b = 0; b < kMachines; ++b) {
         world_.set_cut(a, b, ((side >> a) & 1) != ((side >> b) & 1));
       }
     }
@@ -326,7 +335,8 @@ void Nemesis::strike(const std::string& kind) {
     }
   } else if (kind == "remove member") {
     const auto& now = world_.checker().configuration();
-    if (now.voter_count() <= kVotersMin || loss_ || world_.now() < settled_at_) return;
+    const auto enough = world_.profile().witness ? now.full_voters().size() > 1 : now.voter_count() > kVotersMin;
+    if (!enough || loss_ || world_.now() < settled_at_) return;
     settled_at_ = world_.now() + kChangeTakes;
     propose_change(raft::RemoveMember{now.members()[random.below(now.members().size())].id});
   } else if (kind == "move member") {
@@ -365,13 +375,15 @@ void Nemesis::administer() {
   }
   for (std::size_t slot = 0; slot < kSlots && healing_; ++slot) {
     auto& master = world_.master(slot);
-    if (master.formatted() && !master.up() && !master.stopped()) master.start();
+    if (master.formatted() && !master.up() && !master.stopped() && slot != held_down_) master.start();
   }
+  administer_witness();
   world_.after(kAdminEvery, [this] { administer(); });
 }
 
 void Nemesis::heal() {
   healing_ = true;
+  for (std::size_t slot = kSlots; slot < kMachines; ++slot) world_.witness(slot).slow_disk(Duration(0));
   world_.heal_network();
   for (std::size_t slot = 0; slot < kSlots; ++slot) {
     auto& master = world_.master(slot);

@@ -25,6 +25,9 @@ class Nemesis {
   void identity_lost(Master& master);
   void damaged(Master& master);
 
+  // This machine stays down, whatever else is healed.
+  void hold_down(std::optional<std::size_t> slot) { held_down_ = slot; }
+
  private:
   void trouble();
   void strike(const std::string& kind);
@@ -38,6 +41,11 @@ class Nemesis {
   void propose_change(raft::Change change);
   void check_loss();
 
+  // nemesis_witness.cc
+  bool strike_witness(const std::string& kind);
+  void wipe_witness(std::size_t slot);
+  void administer_witness();
+
   struct Loss {
     std::size_t slot;
     NodeId id;      // who lost something
@@ -47,6 +55,7 @@ class Nemesis {
   std::optional<Loss> loss_;
   std::set<NodeId> rotted_;
   bool healing_ = false;
+  std::optional<std::size_t> held_down_;
   Instant settled_at_{};  // no removal is under way that could leave too few voters
 };
 

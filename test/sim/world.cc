@@ -8,6 +8,7 @@
 #include "test/sim/master.h"
 #include "test/sim/nemesis.h"
 #include "test/sim/volume_server.h"
+#include "test/sim/witness.h"
 
 namespace holdfast::sim {
 namespace {
@@ -21,11 +22,15 @@ constexpr std::uint64_t kHealingSteps = 2'000'000;
 World::World(WorldOptions options)
     : options_(options),
       random_(options.seed * 0x9e3779b97f4a7c15u + 1),
-      lease_random_(mixed(options.seed, 0x1ea5e)) {
+      lease_random_(mixed(options.seed, 0x1ea5e)),
+      witness_random_(mixed(options.seed, 0x717e55)) {
   draw_profile();
   profile_.options.lease_cap_max = Duration(0);
   if (options_.leases && lease_random_.chance(500'000)) draw_leases();
+  const bool drawn = witness_random_.chance(350'000);
+  if (options_.witnesses == Witnesses::always || (drawn && options_.witnesses == Witnesses::some)) draw_witness();
   for (std::size_t slot = 0; slot < kSlots; ++slot) masters_.push_back(std::make_unique<Master>(*this, slot));
+  for (std::size_t n = kSlots; n < kMachines; ++n) witnesses_.push_back(std::make_unique<WitnessMachine>(*this, n));
   for (std::size_t n = 0; n < kVolumeServers; ++n) servers_.push_back(std::make_unique<VolumeServer>(*this, n));
   clients_ = std::make_unique<Clients>(*this);
   nemesis_ = std::make_unique<Nemesis>(*this);
@@ -164,6 +169,31 @@ void World::draw_leases() {
   }
 }
 
+// Two masters and a witness, mostly, that lose one another in every way; nobody's log is lost, since one may be alone.
+void World::draw_witness() {
+  auto& p = profile_;
+  auto& r = witness_random_;
+  p.witness = true;
+  p.founders = r.chance(850'000) ? 2 : 4;
+  p.options.silence_max = 300ms;
+  for (const char* kind : {"rot", "wipe"}) p.troubles.erase(kind);
+  for (const char* kind : {"witness dies", "witness blinks", "witness pauses", "witness slow", "witness wiped",
+                           "witness cut", "masters apart", "masters in turn", "masters part", "masters flap"}) {
+    if (r.chance(600'000)) p.troubles[kind] = 1 + r.below(6);
+  }
+  p.troubles["heal"] = 8 + r.below(10);
+  if (r.chance(600'000)) {
+    for (const char* kind : {"add member", "remove member", "full disk", "failing disk", "all lose power"}) p.troubles.erase(kind);
+  }
+  if (r.chance(700'000)) {
+    p.trouble_every = Duration(std::chrono::milliseconds(20 + r.below(250)));
+    p.loss_ppm = std::min<std::uint64_t>(p.loss_ppm, 20'000);
+    p.sync_spread = std::min<Duration>(p.sync_spread, 3ms);
+    p.delay_spread = std::min<Duration>(p.delay_spread, 5ms);
+    p.think = 2ms;
+  }
+}
+
 void World::check_leases() {
   if (!profile_.leases) return;
   for (auto& master : masters_) {
@@ -249,6 +279,12 @@ void World::deliver(const raft::Message& message, Duration delay) {
     const auto from = slot_of(message.from);
     const auto to = slot_of(message.to);
     if (!from || !to || (cut_[*from][*to] && !behind)) return;
+    if (*to >= kSlots) {
+      if (!witness(*to).up()) return;
+      note(message.from.value().low * 100 + message.to.value().low, message.term.value() * 100 + message.body.index(),
+           [&] { return raft::text(message); });
+      return witness(*to).give(message);
+    }
     auto& master = *masters_[*to];
     if (!master.up()) return;
     note(message.from.value().low * 100 + message.to.value().low,
@@ -264,8 +300,8 @@ void World::call(std::function<void()> what) {
 }
 
 void World::heal_network() {
-  for (std::size_t a = 0; a < kSlots; ++a) {
-    for (std::size_t b = 0; b < kSlots; ++b) {
+  for (std::size_t a = 0; a < kMachines; ++a) {
+    for (std::size_t b = 0; b < kMachines; ++b) {
       cut_[a][b] = false;
       clogged_[a][b] = Instant{};
     }
@@ -301,6 +337,10 @@ bool World::converged() {
   if (status.commit != status.last || leading->applied() != status.commit) return false;
   for (const auto& member : leading->configuration().members()) {
     const auto slot = slot_of(member.id);
+    if (member.witness) {
+      if (!slot || witness(*slot).id() != member.id || !witness(*slot).up()) return false;
+      continue;
+    }
     if (!slot || masters_[*slot]->id() != member.id) {
       if (member.voter) return false;
       continue;  // a learner whose machine was given to another before it could join
@@ -342,6 +382,57 @@ void World::final_phase() {
     }
     checker_.fail("I14: healed, but not converged after 60 s:" + state +
                   (nemesis_->whole() ? "" : " not whole") + (clients_->final_write_done() ? "" : " no write"));
+    return;
+  }
+  if (profile_.witness) one_after_the_other();
+}
+
+// Two masters and a witness: each may be gone, one after the other, and writes go on.
+void World::one_after_the_other() {
+  const auto leading = [&]() -> Master* {
+    Master* found = nullptr;
+    for (auto& master : masters_) {
+      if (master->up() && master->status().role == raft::Role::leader &&
+          (found == nullptr || master->status().term > found->status().term)) {
+        found = master.get();
+      }
+    }
+    return found;
+  };
+  // Both have everything, and the witness does not say otherwise.
+  const auto at_rest = [&] {
+    const auto* master = leading();
+    if (master == nullptr || !converged()) return false;
+    const auto& register_of = master->status().in_sync;
+    return register_of.witness && !register_of.asked && register_of.needed.size() == 2 &&
+           (!register_of.known || register_of.known->members.size() == 2);
+  };
+  const auto config = checker_.configuration();
+  if (config.full_voters().size() != 2 || !config.witness()) return;
+  std::vector<NodeId> members = config.full_voters();
+  members.push_back(*config.witness());
+  for (int round = 0; round < 3; ++round) {
+    auto until = now_ + kHealingMax;
+    const auto changed = [&] { return checker_.configuration() != config; };
+    run_events(kHealingSteps, [&] { return now_ > until || changed() || at_rest(); });
+    if (checker_.failure() || changed()) return;  // changed: somebody was still joining
+    if (!at_rest()) return checker_.fail("I14: both masters are alive, and the witness does not come to know it");
+    const auto slot = *slot_of(members[witness_random_.below(3)]);
+    nemesis_->hold_down(slot);
+    if (slot >= kSlots) {
+      witness(slot).crash();
+    } else {
+      master(slot).crash(witness_random_.chance(500'000));
+    }
+    clients_->another_write();
+    until = now_ + kHealingMax;
+    run_events(kHealingSteps, [&] { return now_ > until || clients_->final_write_done(); });
+    if (checker_.failure()) return;
+    if (!clients_->final_write_done()) {
+      return checker_.fail(fmt::format("I14: of two masters and a witness slot {} is gone, and nothing is written any more", slot));
+    }
+    checker_.events.count("losses of one of three survived");
+    nemesis_->hold_down(std::nullopt);
   }
 }
 
@@ -351,6 +442,13 @@ Outcome World::run() {
   for (std::size_t slot = 0; slot < profile_.founders; ++slot) {
     ids.push_back(new_id());
     founders.push_back({.id = ids.back(), .address = "slot" + std::to_string(slot), .voter = true});
+  }
+  for (std::size_t slot = kSlots; slot < kMachines && profile_.witness; ++slot) {
+    witness(slot).format(new_id());
+    after(Duration(static_cast<std::int64_t>(witness_random_.below(5'000'000))), [this, slot] { witness(slot).start(); });
+  }
+  if (profile_.witness && witness_random_.chance(700'000)) {
+    founders.push_back({.id = witness(kSlots).id(), .address = "witness", .voter = true, .witness = true});
   }
   const auto founding = raft::Configuration(founders).with_lease_cap(profile_.lease_cap);
   checker_.founded(founding);
@@ -381,6 +479,10 @@ Outcome World::run() {
     e.count("conflicts", c.conflicts);
     e.count("truncations", c.truncations);
     e.count("snapshots installed", c.snapshots_installed);
+    if (!profile_.witness) continue;
+    e.count("leaders that went on alone", c.went_alone);
+    e.count("masters back in sync", c.joined_again);
+    e.count("elections barred by the record", c.elections_barred);
   }
   outcome.events.count("entries committed", checker_.committed_last().value());
   return outcome;

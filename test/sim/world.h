@@ -21,11 +21,14 @@
 namespace holdfast::sim {
 
 class Master;
+class WitnessMachine;
 class VolumeServer;
 class Clients;
 class Nemesis;
 
 inline constexpr std::size_t kSlots = 9;       // machines that may run a master
+inline constexpr std::size_t kWitnessMachines = 2;  // numbered after those
+inline constexpr std::size_t kMachines = kSlots + kWitnessMachines;
 inline constexpr std::size_t kFounders = 5;    // of them, at first
 inline constexpr std::size_t kVolumeServers = 3;
 inline constexpr std::uint64_t kRegisters = 5;
@@ -64,13 +67,19 @@ struct Profile {
   Duration lease_length_min{};   // asked for by each machine, when it leads
   Duration lease_length_max{};
   Duration probe_every{};        // reads at whoever thinks that it leads
+
+  bool witness = false;  // beside an even number of masters, at first two
 };
+
+// In which seeds there is a witness. They draw apart, so that the others play what they played before there were any.
+enum class Witnesses { none, some, always };
 
 struct WorldOptions {
   std::uint64_t seed = 1;
   std::uint64_t steps = 40'000;
   raft::Mutation mutation{};
   bool trace = false;
+  Witnesses witnesses = Witnesses::none;
   bool leases = true;  // half of the seeds have some; without, the seeds play what they played before there were any
 };
 
@@ -95,10 +104,12 @@ class World {
   Profile& profile() { return profile_; }
   Checker& checker() { return checker_; }
   Master& master(std::size_t slot) { return *masters_[slot]; }
+  WitnessMachine& witness(std::size_t slot) { return *witnesses_[slot - kSlots]; }
   VolumeServer& volume_server(std::size_t n) { return *servers_[n]; }
   Clients& clients() { return *clients_; }
   Nemesis& nemesis() { return *nemesis_; }
   Random& lease_random() { return lease_random_; }  // apart, so that runs without leases draw what they always drew
+  Random& witness_random() { return witness_random_; }
   // Whoever would answer by its lease right now must give the last committed value (I8).
   void check_leases();
   // `term`'s leader commits: no earlier leader may hold a lease (I9).
@@ -145,6 +156,8 @@ class World {
   void draw_profile();
   void draw_focus(std::uint64_t focus);
   void draw_leases();
+  void draw_witness();
+  void one_after_the_other();
   void deliver(const raft::Message& message, Duration delay);
   bool run_events(std::uint64_t steps, const std::function<bool()>& done);
   bool converged();
@@ -153,6 +166,7 @@ class World {
   const WorldOptions options_;
   Random random_;
   Random lease_random_;
+  Random witness_random_;
   Profile profile_;
   Checker checker_;
   Instant now_ = at(1000s);
@@ -164,11 +178,12 @@ class World {
   bool ended_early_ = false;
   std::priority_queue<Event, std::vector<Event>, Later> queue_;
   std::vector<std::unique_ptr<Master>> masters_;
+  std::vector<std::unique_ptr<WitnessMachine>> witnesses_;
   std::vector<std::unique_ptr<VolumeServer>> servers_;
   std::unique_ptr<Clients> clients_;
   std::unique_ptr<Nemesis> nemesis_;
-  bool cut_[kSlots][kSlots] = {};
-  Instant clogged_[kSlots][kSlots] = {};
+  bool cut_[kMachines][kMachines] = {};
+  Instant clogged_[kMachines][kMachines] = {};
   std::map<NodeId, std::size_t> slots_;
   std::deque<raft::Message> old_;  // to be replayed
 };

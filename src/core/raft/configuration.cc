@@ -9,9 +9,11 @@ namespace {
 
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kVersionWithLeases = 2;
+constexpr std::uint8_t kVersionWithWitness = 3;
 constexpr std::uint8_t kVoter = 1;
 constexpr std::uint8_t kPromote = 2;
 constexpr std::uint8_t kReplaces = 4;
+constexpr std::uint8_t kWitness = 8;
 
 void append_id(std::string& out, NodeId id) {
   append_be(out, id.value().high);
@@ -74,6 +76,30 @@ std::size_t Configuration::voter_count() const {
       std::count_if(members_.begin(), members_.end(), [](const Member& m) { return m.voter; }));
 }
 
+bool Configuration::is_full(NodeId id) const {
+  const auto* member = find(id);
+  return member != nullptr && member->voter && !member->witness;
+}
+
+std::vector<NodeId> Configuration::full_voters() const {
+  std::vector<NodeId> found;
+  for (const auto& member : members_) {
+    if (member.voter && !member.witness) found.push_back(member.id);
+  }
+  return found;
+}
+
+std::optional<NodeId> Configuration::witness() const {
+  for (const auto& member : members_) {
+    if (member.witness) return member.id;
+  }
+  return std::nullopt;
+}
+
+bool Configuration::same_voters(const Configuration& other) const {
+  return full_voters() == other.full_voters() && witness() == other.witness();
+}
+
 Configuration Configuration::with(Member member) const {
   auto members = without(member.id).members_;
   members.push_back(std::move(member));
@@ -95,26 +121,28 @@ Configuration Configuration::with_lease_cap(Duration cap) const {
 std::string encode(const Configuration& configuration) {
   std::string out;
   const bool leases = configuration.lease_cap() > Duration(0);
-  append_be<std::uint8_t>(out, leases ? kVersionWithLeases : kVersion);
+  const bool witness = configuration.witness().has_value();
+  append_be<std::uint8_t>(out, witness ? kVersionWithWitness : leases ? kVersionWithLeases : kVersion);
   append_be<std::uint16_t>(out, static_cast<std::uint16_t>(configuration.members().size()));
   for (const auto& member : configuration.members()) {
     append_id(out, member.id);
     const bool replaces = !member.replaces.value().empty();
     append_be<std::uint8_t>(out, static_cast<std::uint8_t>((member.voter ? kVoter : 0) |
                                                            (member.promote ? kPromote : 0) |
-                                                           (replaces ? kReplaces : 0)));
+                                                           (replaces ? kReplaces : 0) |
+                                                           (member.witness ? kWitness : 0)));
     if (replaces) append_id(out, member.replaces);
     append_be<std::uint16_t>(out, static_cast<std::uint16_t>(member.address.size()));
     out += member.address;
   }
-  if (leases) append_be(out, static_cast<std::uint64_t>(configuration.lease_cap().count()));
+  if (leases || witness) append_be(out, static_cast<std::uint64_t>(configuration.lease_cap().count()));
   return out;
 }
 
 Result<Configuration> decode_configuration(std::string_view bytes) {
   Reader reader{bytes};
   const auto version = reader.take<std::uint8_t>();
-  if (version != kVersion && version != kVersionWithLeases) {
+  if (version != kVersion && version != kVersionWithLeases && version != kVersionWithWitness) {
     return Error{Code::unsupported, "configuration of an unknown version"};
   }
   const auto count = reader.take<std::uint16_t>();
@@ -126,19 +154,21 @@ Result<Configuration> decode_configuration(std::string_view bytes) {
     const auto flags = reader.take<std::uint8_t>();
     member.voter = (flags & kVoter) != 0;
     member.promote = (flags & kPromote) != 0;
+    member.witness = (flags & kWitness) != 0;
     if ((flags & kReplaces) != 0) member.replaces = reader.take_id();
     const auto length = reader.take<std::uint16_t>();
-    if (length > kAddressBytesMax || (flags & ~(kVoter | kPromote | kReplaces)) != 0) {
+    if (length > kAddressBytesMax || (flags & ~(kVoter | kPromote | kReplaces | kWitness)) != 0 ||
+        (member.witness && !member.voter)) {
       return Error{Code::corrupt, "configuration with a malformed member"};
     }
     member.address = reader.take_text(length);
     members.push_back(std::move(member));
   }
-  const auto cap = version == kVersionWithLeases ? reader.take<std::uint64_t>() : 0;
+  const auto cap = version != kVersion ? reader.take<std::uint64_t>() : 0;
   if (reader.failed || !reader.rest.empty()) {
     return Error{Code::corrupt, "configuration of a wrong length"};
   }
-  if (version == kVersionWithLeases && (cap == 0 || cap > static_cast<std::uint64_t>(kLeaseCapMax.count()))) {
+  if ((version == kVersionWithLeases && cap == 0) || cap > static_cast<std::uint64_t>(kLeaseCapMax.count())) {
     return Error{Code::corrupt, "configuration with an impossible lease cap"};
   }
   auto configuration = Configuration(std::move(members)).with_lease_cap(Duration(static_cast<std::int64_t>(cap)));
@@ -146,6 +176,11 @@ Result<Configuration> decode_configuration(std::string_view bytes) {
     if (configuration.members()[i - 1].id == configuration.members()[i].id) {
       return Error{Code::corrupt, "configuration that lists a member twice"};
     }
+  }
+  const auto witnesses = std::count_if(configuration.members().begin(), configuration.members().end(),
+                                       [](const Member& m) { return m.witness; });
+  if (witnesses != (version == kVersionWithWitness ? 1 : 0)) {
+    return Error{Code::corrupt, "configuration with an impossible number of witnesses"};
   }
   return configuration;
 }
@@ -156,6 +191,7 @@ std::string text(const Configuration& configuration) {
     if (!out.empty()) out += ", ";
     out += text(member.id).substr(0, 8) + " " + member.address;
     if (!member.voter) out += member.promote ? " (joining)" : " (learner)";
+    if (member.witness) out += " (witness)";
   }
   if (const auto cap = milliseconds(configuration.lease_cap()); cap > 0) out += "; leases up to " + std::to_string(cap) + " ms";
   return out;

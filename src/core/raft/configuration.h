@@ -2,8 +2,12 @@
 //
 // A configuration is a log entry and holds from the moment it is *appended*, committed or not (Raft 4.1). Only one
 // differs from the last committed one at a time, and consecutive ones differ in at most one voter, so that any
-// majority of the one meets any majority of the other. A leader appends one only after an entry of its own term is
+// majority of the one meets any majority of the other (in_sync.cc: of two masters one may go together with the witness). A leader appends one only after an entry of its own term is
 // committed (the bug of one-at-a-time changes found in 2015), and the next only when that one is committed.
+//
+// A *witness* is a voter without log or state, beside an even number of masters, so that the number of voters is odd
+// (witness.h; in_sync.cc says what it takes with two masters). It counts in elections, never in commits. As long as there
+// is one, the set of full voters changes only where the register says that nobody is left behind (membership.cc).
 //
 // Members are known by UUID for ever; an address is an attribute that may change by an entry of its own.
 //
@@ -35,6 +39,7 @@ struct Member {
   NodeId id;
   std::string address;  // "host:port" of HTTP, as the member announced it; opaque here
   bool voter = false;   // else a learner: receives everything, counts for nothing
+  bool witness = false;  // with `voter`: votes, and has no log (witness.h)
 
   // A learner that becomes a voter as soon as it has caught up (the leader sees to it).
   bool promote = false;
@@ -61,6 +66,10 @@ class Configuration {
   const Member* find(NodeId id) const;
   bool is_voter(NodeId id) const;
   std::size_t voter_count() const;
+  bool is_full(NodeId id) const;  // a voter with a log
+  std::vector<NodeId> full_voters() const;
+  std::optional<NodeId> witness() const;
+  bool same_voters(const Configuration& other) const;
   std::size_t majority() const { return voter_count() / 2 + 1; }
 
   // The same with `member` added or put in the place of the one with its id; without the one named.
@@ -79,7 +88,8 @@ class Configuration {
 //
 //   u8 version, u16 count, then per member: uuid high u64, low u64, u8 flags (1 voter, 2 promote, 4 replaces),
 //   if flag 4: uuid of the replaced; u16 length, address. Version 2 ends with u64 lease cap in nanoseconds, above 0;
-//   version 1, of the first release, has none. All big-endian.
+//   version 1, of the first release, has none. Version 3 has a witness (flag 8, together with 1), and a cap that may be 0.
+//   All big-endian.
 std::string encode(const Configuration& configuration);
 Result<Configuration> decode_configuration(std::string_view bytes);
 
@@ -89,6 +99,8 @@ std::string text(const Configuration& configuration);
 // What a leader can be asked to change, one at a time. Each names what it wants, so asking twice is harmless.
 struct AddMember {
   Member member;  // voter = false joins as a learner; promote = true lets it become a voter when caught up
+                  // witness = true votes at once: beside an even number of masters, and only one. Its identity must be
+                  // one that never took part in anything (Witness::virgin)
 };
 struct PromoteMember {
   NodeId id;  // refused until it has caught up

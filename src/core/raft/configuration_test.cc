@@ -41,10 +41,35 @@ TEST(Configuration, AMemberListedTwiceIsRefused) {
 
 TEST(Configuration, ALaterVersionIsRefused) {
   auto bytes = encode(some());
-  bytes[0] = 3;
+  bytes[0] = 4;
   const auto decoded = decode_configuration(bytes);
   ASSERT_FALSE(decoded);
   EXPECT_EQ(decoded.error().code(), Code::unsupported);
+}
+
+TEST(Configuration, AWitnessIsAVoterThatIsNotFull) {
+  const auto with = Configuration({{.id = node(1), .voter = true},
+                                   {.id = node(2), .voter = true},
+                                   {.id = node(3), .address = "w:8080", .voter = true, .witness = true}});
+  EXPECT_EQ(encode(with)[0], 3);
+  for (const auto& one : {with, with.with_lease_cap(80ms)}) {
+    const auto decoded = decode_configuration(encode(one));
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(*decoded, one);
+  }
+  EXPECT_EQ(with.voter_count(), 3u);
+  EXPECT_EQ(with.majority(), 2u);
+  EXPECT_EQ(with.full_voters(), (std::vector<NodeId>{node(1), node(2)}));
+  EXPECT_EQ(with.witness(), node(3));
+  EXPECT_FALSE(with.is_full(node(3)));
+  EXPECT_EQ(encode(with.without(node(3)))[0], 1);
+}
+
+TEST(Configuration, OneWitnessIsEnoughAndVotes) {
+  const auto two = Configuration({{.id = node(1), .voter = true, .witness = true},
+                                  {.id = node(2), .voter = true, .witness = true}});
+  EXPECT_FALSE(decode_configuration(encode(two)));
+  EXPECT_FALSE(decode_configuration(encode(Configuration({{.id = node(1), .witness = true}}))));
 }
 
 TEST(Configuration, WithoutALeaseCapTheBytesAreThoseOfTheFirstRelease) {

@@ -244,6 +244,7 @@ void Core::Impl::announce() {
 
 Output Core::Impl::finish() {
   if (auto* leading = leader(); leading != nullptr && !stopped_) {
+    drive_register();
     commit_by_majority();
     confirm_reads();
     begin_round();
@@ -264,7 +265,10 @@ Output Core::Impl::finish() {
   changed_from_.reset();
   const auto hint = mutated(Mutation::commit_hint_unsynced) ? commit_ : std::min(commit_, durable_);
   const HardState wanted{term_, vote_, std::max(hint, written_.commit)};
-  const bool must = wanted.term != written_.term || wanted.vote != written_.vote;
+  // With a witness, whether a configuration is committed decides what may be recorded: that is not to be forgotten.
+  const auto newest = configurations_.rbegin()->first;
+  const bool settled = configuration().witness() && newest <= wanted.commit && newest > written_.commit;
+  const bool must = wanted.term != written_.term || wanted.vote != written_.vote || settled;
   if (must || (!out_.appended.empty() && wanted != written_)) {
     CHECK(wanted.term >= written_.term);
     out_.hard_state = wanted;
@@ -304,6 +308,8 @@ CoreStatus Core::Impl::status() const {
   s.configuration = configurations_.empty() ? Index(0) : configurations_.rbegin()->first;
   s.silence_timeout = silence_.timeout();
   s.counters = counters_;
+  s.in_sync.witness = configuration().witness();
+  if (leader() == nullptr) s.in_sync.barred = barred_;
   s.lease.cap = configuration().lease_cap();
   s.lease.clocks_apart = clocks_apart_;
   if (const auto* leading = leader()) {
@@ -312,6 +318,9 @@ CoreStatus Core::Impl::status() const {
     s.lease.held = lease_held();
     s.lease.wait_left = std::max(wait_left(), Duration(0));
     s.lease.revoked = leading->lease_revoked;
+    s.in_sync.needed = {leading->needed.begin(), leading->needed.end()};
+    s.in_sync.known = leading->known;
+    s.in_sync.asked = leading->made && leading->known != leading->made;
     s.transferring = leading->transfer.has_value();
     s.commit_at_election = leading->commit_at_election;
     for (const auto& [id, peer] : leading->peers) {

@@ -23,6 +23,9 @@
 // lease cap; they delay no election, a new leader only commits nothing until the leases before its own are over.
 // Meanwhile it answers reads of what the entries that may have been committed by others do not touch.
 //
+// Witness. Beside an even number of masters one more voter may have no log (witness.h). Four masters commit by three. Two
+// commit by both, or by one alone once the witness has that on its disk; it then votes for that one only.
+//
 // Not thread-safe: belongs to the thread that runs it. Checks on its own invariants stay on in release builds.
 #pragma once
 
@@ -374,6 +377,19 @@ struct Counters {
   std::uint64_t waits = 0;              // elections won that had to wait for an earlier lease
   std::uint64_t waits_released = 0;     // elections won that a release, or several, freed from waiting
   std::uint64_t leases_released = 0;    // given up here: by hand-over, or for a later term
+  std::uint64_t went_alone = 0;         // a witness took the record that this leader alone has everything
+  std::uint64_t joined_again = 0;       // a witness took the record that the other master has everything, too
+  std::uint64_t elections_barred = 0;   // refused by the witness's record
+};
+
+// With a witness and at most two full voters (in_sync.cc).
+struct InSyncStatus {
+  std::optional<NodeId> witness;
+  std::vector<NodeId> needed;     // leading: whose disks a commit waits for
+  std::optional<InSync> known;    // leading: what the witness surely has
+  bool asked = false;             // leading: a later record is on its way
+  std::optional<InSync> barred;   // not leading: the witness's record, which does not name this member: it lacks what
+                                  // those that it names have acknowledged, and is not elected without one of them
 };
 
 struct LeaseStatus {
@@ -403,6 +419,7 @@ struct CoreStatus {
   Index commit_at_election;  // leading: the commit index known when elected (assign only from blocks at or below it)
   std::vector<PeerStatus> peers;  // leading: all other members
   LeaseStatus lease;
+  InSyncStatus in_sync;
   Counters counters;
 };
 

@@ -6,6 +6,7 @@
 //   membership.cc   changes of members, learners that grow up, members that are refused
 //   reads.cc        rounds that confirm leadership, reads of followers
 //   leases.cc       leases asked for, granted, held and given up; the wait of a new leader
+//   in_sync.cc      whose disks count when there is a witness
 //   snapshots.cc    snapshots taken, sent and received
 //
 // One step: `now_` is set, inputs are handled in order, then tick() does what is due, then finish() fills the output.
@@ -41,6 +42,7 @@ struct Peer {
   Round round;                          // newest round it has answered
   bool disk_full = false;
   bool damaged = false;
+  bool witness = false;  // has no log
   bool leaving = false;  // no longer in the configuration; told so once that is committed
 
   // The newest grant of this epoch: when it was asked for, and for how long. Length 0: none.
@@ -84,6 +86,7 @@ struct Candidate {
   bool link_lost = false;
   std::map<NodeId, bool> replies;
   LeaseWait wait;  // as reported with the votes
+  std::optional<InSync> in_sync;  // as the witness told it with its vote
   Stamp asked{};
   Instant retry_at{};
   Duration patience{};              // how long replies may take once the own vote is on disk
@@ -117,6 +120,19 @@ struct Leader {
   Round round;                    // newest begun
   std::deque<RoundRead> waiting;  // for the next round
   std::deque<RoundRead> asking;   // their round has begun
+
+  // With a witness and at most two full voters.
+  std::set<NodeId> needed;      // a commit waits for their disks; empty: not in use
+  std::optional<InSync> known;  // what the witness surely has
+  std::optional<InSync> made;   // the last record of our own; on its way unless it is `known`
+  std::uint64_t records = 0;    // made in this term
+  Index needed_since;           // where the log ended when the other's disk began to be needed
+  Index other_match;            // the other's progress as last seen to move, and when that was
+  Instant other_moved_at{};
+  bool certain = false;         // elected on a certificate: the old leader is gone
+  std::optional<NodeId> shunned;  // is to be removed: not taken into the set any more
+  Instant shunned_until{};
+  bool witness_unwanted = false;  // is to be removed, since a change of masters waits for that
 
   std::uint64_t lease_epoch = 1;
   bool lease_asked = false;    // in this term, ever
@@ -224,9 +240,27 @@ class Core::Impl {
   Duration resend_after() const;
   void tick_leader();
 
+  // in_sync.cc
+  bool register_in_use() const;
+  bool voters_settled() const;
+  bool register_at_rest(const std::set<NodeId>& needed) const;
+  std::optional<NodeId> other_master() const;
+  std::set<NodeId> all_full() const;
+  void begin_register(const std::optional<InSync>& told);
+  void register_follows_configuration();
+  void drive_register();
+  bool other_is_gone(const Peer& peer);
+  void make_record(std::set<NodeId> members);
+  void send_record();
+  Index commit_index_by_witness(Index own) const;
+  std::optional<Error> held_by_witness(const Configuration& next, const Change& change);
+  void receive(const Message& m, const RegisterRequest& request);
+  void receive(const Message& m, const RegisterReply& reply);
+
   // membership.cc
   void configuration_appended(Index index);
   void follow_configuration();
+  Configuration without_master(NodeId id) const;
   Result<Configuration> changed(const Change& change);
   bool change_possible() const;
   bool live_after(const Configuration& next) const;
@@ -330,6 +364,7 @@ class Core::Impl {
   std::vector<NodeId> heirs_;
   Silence silence_;
   std::size_t elections_failed_ = 0;  // in a row
+  std::optional<InSync> barred_;  // the witness's record, when it does not name this member
   std::uint64_t random_;
 
   // Reads asked for here.

@@ -44,7 +44,7 @@ std::size_t Core::Impl::rank() const {
   }
   for (const auto& member : configuration().members()) {
     if (member.id == options_.self) break;
-    if (member.voter && member.id != suspect_ && member.id != leader_ &&
+    if (configuration().is_full(member.id) && member.id != suspect_ && member.id != leader_ &&
         std::find(heirs_.begin(), heirs_.end(), member.id) == heirs_.end()) {
       ++place;
     }
@@ -157,6 +157,7 @@ void Core::Impl::follow(NodeId leader) {
   }
   heard_ = now_;
   certified_at_ = kDistantPast;
+  barred_.reset();
   elections_failed_ = 0;
 }
 
@@ -233,6 +234,7 @@ void Core::Impl::become_leader() {
   leading.commit_at_election = commit_;
   leading.term_start = log_.last_index().next();
   leading.next_beat = now_;
+  leading.certain = certified_at_ != kDistantPast;
   for (const auto& [id, granted] : standing.replies) {
     if (configuration().find(id) == nullptr) continue;
     auto& peer = leading.peers[id];
@@ -247,6 +249,8 @@ void Core::Impl::become_leader() {
   link_lost_at_ = kDistantPast;
   elections_failed_ = 0;
   incoming_.reset();
+  barred_.reset();
+  begin_register(standing.in_sync);
   follow_configuration();
   begin_wait(standing.wait);
   append_entry(EntryKind::term_start, {});
@@ -350,6 +354,11 @@ void Core::Impl::receive(const Message& m, const VoteReply& reply) {
   auto& known = standing->replies[m.from];
   if (reply.granted && !known) {
     for (const auto& report : reply.reports) standing->wait.add(report, time_);
+    if (!reply.pre && configuration().witness() == m.from) standing->in_sync = reply.in_sync.value_or(InSync());
+  }
+  if (!reply.granted && reply.in_sync && !reply.in_sync->allows(options_.self) && configuration().witness() == m.from) {
+    if (barred_ != reply.in_sync) ++counters_.elections_barred;
+    barred_ = reply.in_sync;
   }
   known = known || reply.granted;
   count_votes();
@@ -376,7 +385,7 @@ std::optional<NodeId> Core::Impl::best_heir() const {
   Index best_match;
   for (const auto& id : leading->heirs) {
     const auto found = leading->peers.find(id);
-    if (found == leading->peers.end() || !configuration().is_voter(id)) continue;
+    if (found == leading->peers.end() || !configuration().is_full(id)) continue;
     const auto& peer = found->second;
     const bool fit = peer.state != PeerState::refused && peer.vetted && !peer.disk_full && !peer.damaged &&
                      now_ - peer.answered < silence_.timeout();
@@ -392,7 +401,7 @@ void Core::Impl::start_transfer(std::optional<NodeId> target) {
   auto* leading = leader();
   if (leading->transfer) return;
   if (!target) target = best_heir();
-  if (!target || *target == options_.self || !configuration().is_voter(*target)) {
+  if (!target || *target == options_.self || !configuration().is_full(*target)) {
     out_.transfer_done = TransferDone{false, target ? "the target is no other voter" : "no other voter answers"};
     return;
   }

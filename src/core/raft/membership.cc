@@ -31,11 +31,13 @@ void Core::Impl::follow_configuration() {
     if (member.id == options_.self) continue;
     const auto [found, fresh] = leading->peers.try_emplace(member.id);
     found->second.leaving = false;
+    found->second.witness = member.witness;
     if (fresh) found->second.next = log_.last_index().next();
   }
   for (auto& [id, peer] : leading->peers) {
     if (configuration().find(id) == nullptr) peer.leaving = true;
   }
+  register_follows_configuration();
 }
 
 // Raft 4.1 and its erratum: an entry of this term first, and one change after the other.
@@ -63,6 +65,14 @@ bool Core::Impl::live_after(const Configuration& next) const {
   return live >= next.majority();
 }
 
+// Of two masters with a witness one goes together with the witness, which is of no use to the other: it could only stop it.
+Configuration Core::Impl::without_master(NodeId id) const {
+  const auto& now = configuration();
+  const auto witness = now.witness();
+  const bool last = witness && now.is_full(id) && now.full_voters().size() <= 2;
+  return last ? now.without(id).without(*witness) : now.without(id);
+}
+
 Result<Configuration> Core::Impl::changed(const Change& change) {
   const auto& now = configuration();
   if (const auto* add = std::get_if<AddMember>(&change)) {
@@ -72,6 +82,18 @@ Result<Configuration> Core::Impl::changed(const Change& change) {
     if (now.find(member.id) != nullptr) return now;
     if (now.members().size() >= kMembersMax) {
       return Error{Code::busy, "a cluster has at most " + std::to_string(kMembersMax) + " members"};
+    }
+    if (member.witness) {
+      if (now.witness()) return Error{Code::refused, label(*now.witness()) + " is the witness already"};
+      if (now.full_voters().size() % 2 != 0) {
+        return Error{Code::refused, "a witness makes the number of voters odd; it is odd already"};
+      }
+      member.voter = true;
+      member.promote = false;
+      member.replaces = NodeId();
+      auto next = now.with(member);
+      if (live_after(next)) return next;
+      return Error{Code::unavailable, "a witness can come only while enough masters are alive"};
     }
     member.voter = false;
     if (now.find(member.replaces) == nullptr) member.replaces = NodeId();
@@ -104,8 +126,8 @@ Result<Configuration> Core::Impl::changed(const Change& change) {
   }
   const auto id = std::get<RemoveMember>(change).id;
   if (now.find(id) == nullptr) return now;
-  auto next = now.without(id);
-  if (next.voter_count() == 0) return Error{Code::refused, "the last voter cannot be removed"};
+  auto next = without_master(id);
+  if (next.full_voters().empty()) return Error{Code::refused, "the last voter cannot be removed"};
   if (id == options_.self) {
     start_transfer(std::nullopt);
     if (!leader()->transfer) {
@@ -137,6 +159,7 @@ void Core::Impl::on(const ChangeProposed& input) {
     out_.proposals.push_back({input.tag, ProposalOutcome::committed, term_, configurations_.rbegin()->first, {}});
     return;
   }
+  if (const auto held = held_by_witness(*next, input.change)) return refuse(ProposalOutcome::busy, held->what());
   if (std::string why; !may_lower_cap(next->lease_cap(), &why)) return refuse(ProposalOutcome::busy, why);
   leading->lease_limit.reset();
   auto bytes = encode(*next);
@@ -148,6 +171,14 @@ void Core::Impl::on(const ChangeProposed& input) {
 // Learners that have caught up become voters; one that takes the place of a lost member after that one is removed.
 void Core::Impl::drive_membership() {
   if (!change_possible() || disk_ == DiskCondition::full) return;
+  const auto append = [&](const Configuration& next) { append_entry(EntryKind::configuration, encode(next)); };
+  if (const auto witness = configuration().witness(); witness && leader()->witness_unwanted) {
+    const auto next = configuration().without(*witness);
+    if (!live_after(next) || held_by_witness(next, RemoveMember{*witness})) return;
+    leader()->witness_unwanted = false;
+    return append(next);
+  }
+  leader()->witness_unwanted = false;
   for (const auto& member : configuration().members()) {
     if (member.voter || !member.promote) continue;
     const auto found = leader()->peers.find(member.id);
@@ -158,7 +189,7 @@ void Core::Impl::drive_membership() {
     if (!ready) continue;
     Configuration next;
     if (configuration().find(member.replaces) != nullptr && member.replaces != options_.self) {
-      next = configuration().without(member.replaces);
+      next = without_master(member.replaces);
     } else {
       auto voter = member;
       voter.voter = true;
@@ -166,9 +197,8 @@ void Core::Impl::drive_membership() {
       voter.replaces = NodeId();
       next = configuration().with(voter);
     }
-    if (!live_after(next)) continue;
-    append_entry(EntryKind::configuration, encode(next));
-    return;
+    if (held_by_witness(next, RemoveMember{member.replaces}) || !live_after(next)) continue;
+    return append(next);
   }
 }
 

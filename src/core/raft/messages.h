@@ -64,6 +64,21 @@ struct Release {
 inline constexpr std::uint64_t kEveryEpoch = UINT64_MAX;
 inline constexpr std::size_t kReleasesMax = 8;  // told in one message
 
+// Whose disks hold all that is committed, as the leader of `term` said in its `number`-th record: what a witness keeps
+// (witness.h). Of two records the one with the higher (term, number) is the later. No members: nobody has said anything
+// yet, and all full voters are meant.
+struct InSync {
+  Term term;
+  std::uint64_t number = 0;
+  std::vector<NodeId> members;  // sorted
+
+  bool later_than(const InSync& other) const {
+    return term > other.term || (term == other.term && number > other.number);
+  }
+  bool allows(NodeId id) const;
+  friend bool operator==(const InSync&, const InSync&) = default;
+};
+
 // Asks for a vote in Message::term. With `pre` it changes nothing at either side: "would you, if I asked?"
 struct VoteRequest {
   bool pre = false;
@@ -92,6 +107,7 @@ struct VoteReply {
   Incarnation candidate_incarnation;  // of the request; votes for another incarnation do not count
   std::vector<LeaseReport> reports;   // with a granted vote: of leases of earlier terms
   std::vector<Release> released;      // leases known to be over; those of the sender itself among them
+  std::optional<InSync> in_sync;      // a witness's record; granted: it takes none but the candidate's from now on
 };
 
 // Entries after `previous`. Also repeats the commit index, so a busy leader needs no beats for that.
@@ -155,6 +171,15 @@ struct TimeoutNow {
   Release release;  // of that lease; term 0: there was none
 };
 
+// A leader's record for the witness. Sent again until it is confirmed.
+struct RegisterRequest {
+  InSync record;
+};
+// Promises: this record is on the witness's disk.
+struct RegisterReply {
+  InSync record;
+};
+
 // The state up to and including an entry, as stored beside the log.
 struct SnapshotMeta {
   LogPosition last;             // the last entry it covers
@@ -208,7 +233,7 @@ struct Notice {
 };
 
 using Body = std::variant<VoteRequest, VoteReply, Append, AppendReply, Beat, BeatReply, TimeoutNow, SnapshotPiece,
-                          SnapshotReply, ReadQuery, ReadAnswer, Notice>;
+                          SnapshotReply, ReadQuery, ReadAnswer, Notice, RegisterRequest, RegisterReply>;
 
 struct Message {
   NodeId from;

@@ -50,7 +50,23 @@ enum class Mutation : std::uint8_t {
   lease_release_any_epoch = 35,   // a release counts for later epochs, too
   lease_cap_falls_at_once = 36,   // a lower cap is appended while longer grants may run
   lease_unasked_voter = 37,       // a voter grants by a cap that is not on its disk
+
+  // Witnesses: those of model/InSync.tla, then some of the code's own.
+  witness_votes_for_anyone = 38,     // the witness votes for one that its record does not name
+  alone_before_witness_knows = 39,   // a leader commits alone before the witness has recorded it
+  witness_takes_old_term = 40,       // the witness takes a record of a term below its own
+  joins_without_catching_up = 41,    // both are recorded before the other has everything
+  joins_without_being_needed = 42,   // both are recorded before commits wait for both
+  witness_forgets_record = 43,       // a restarted witness has no record
+  witness_forgets_vote = 44,         // a restarted witness votes again in the same term
+  witness_speaks_before_sync = 45,   // I6: votes and records are told before they are on the witness's disk
+  witness_counts = 46,               // the witness counts as one who has the log
+  witness_takes_older_record = 47,   // a record that was overtaken replaces a later one
+  elected_by_master_goes_alone = 48, // elected without the witness, a leader counts on nobody else
+  voters_change_while_apart = 49,    // masters and witnesses come and go whatever the register says
+  witness_forgets_leases = 50,       // a restarted witness does not report what it may have granted before
+  given_up_while_asked = 51,         // goes on alone while a record of both is on its way
 };
-inline constexpr std::uint8_t kMutationLast = 37;
+inline constexpr std::uint8_t kMutationLast = 51;
 
 }  // namespace holdfast::raft

@@ -289,7 +289,7 @@ void Core::Impl::back_to_probe(Peer& peer, Index next) {
 
 // Sends what there is to send to one member, within its window.
 void Core::Impl::replicate(NodeId id, Peer& peer) {
-  if (peer.state == PeerState::refused) return;
+  if (peer.state == PeerState::refused || peer.witness) return;
   if (peer.state == PeerState::snapshot) {
     if (now_ - peer.snapshot_since >= 2 * resend_after()) ask_snapshot_piece(id, peer);
     return;
@@ -369,7 +369,7 @@ void Core::Impl::on(const EntriesFetched& input) {
 // I7: an entry of an earlier term is only committed along with one of this term.
 void Core::Impl::commit_by_majority() {
   const auto own = mutated(Mutation::count_self_before_sync) ? log_.last_index() : durable_;
-  auto index = majority_value<Index>(own, [](const Peer& peer) {
+  auto index = configuration().witness() ? commit_index_by_witness(own) : majority_value<Index>(own, [](const Peer& peer) {
     return peer.state == PeerState::refused ? Index(0) : peer.match;
   });
   if (mutated(Mutation::commit_without_majority)) {
@@ -413,6 +413,7 @@ void Core::Impl::beat() {
                       .heirs = leading->heirs,
                       .lease = lease});
   }
+  send_record();
   leading->beat_due = false;
   if (now_ >= leading->next_beat) {
     // On schedule when the loop is a little late, from now on when it was away.
@@ -426,9 +427,9 @@ void Core::Impl::beat() {
 void Core::Impl::order_heirs() {
   auto* leading = leader();
   auto& heirs = leading->heirs;
-  std::erase_if(heirs, [&](NodeId id) { return !configuration().is_voter(id); });
+  std::erase_if(heirs, [&](NodeId id) { return !configuration().is_full(id); });
   for (const auto& member : configuration().members()) {
-    if (member.voter && member.id != options_.self &&
+    if (configuration().is_full(member.id) && member.id != options_.self &&
         std::find(heirs.begin(), heirs.end(), member.id) == heirs.end()) {
       heirs.push_back(member.id);
     }

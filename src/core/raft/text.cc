@@ -1,6 +1,8 @@
 // One line per message, stable: golden stories and logs are made of these.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/raft/core.h"
 #include "core/raft/messages.h"
 
@@ -27,6 +29,13 @@ std::string released(const std::vector<Release>& releases) {
   return out;
 }
 
+std::string record(const InSync& r) {
+  auto out = fmt::format(" t{}.{}", r.term.value(), r.number);
+  if (r.members.empty()) out += " all";
+  for (const auto& id : r.members) out += " " + name(id);
+  return out;
+}
+
 struct BodyText {
   std::string operator()(const VoteRequest& m) const {
     return fmt::format("{}{}{} last {}{}", m.pre ? "pre-vote?" : "vote?", m.transfer ? " transfer" : "",
@@ -38,6 +47,7 @@ struct BodyText {
     for (const auto& r : m.reports) {
       out += fmt::format(" granted {} t{} {} {} us", name(r.holder), r.term.value(), r.epoch, r.left.count() / 1000);
     }
+    if (m.in_sync) out += " in sync" + record(*m.in_sync);
     return out + released(m.released);
   }
   std::string operator()(const Append& m) const {
@@ -79,9 +89,15 @@ struct BodyText {
                 : fmt::format("read {} no", m.request);
   }
   std::string operator()(const Notice& m) const { return "notice: " + m.text; }
+  std::string operator()(const RegisterRequest& m) const { return "register" + record(m.record); }
+  std::string operator()(const RegisterReply& m) const { return "registered" + record(m.record); }
 };
 
 }  // namespace
+
+bool InSync::allows(NodeId id) const {
+  return members.empty() || std::find(members.begin(), members.end(), id) != members.end();
+}
 
 std::string text(const Message& message) {
   return fmt::format("{}->{} t{} {}", name(message.from), name(message.to), message.term.value(),

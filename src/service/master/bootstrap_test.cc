@@ -281,6 +281,21 @@ TEST(RaftWire, LeasesComeThroughWholeOrNotAtAll) {
   EXPECT_FALSE(none(raft::TimeoutNow{}).timeout_now().has_release());
 }
 
+TEST(RaftWire, AWitnesssRecordComesThrough) {
+  const raft::InSync record{Term(5), 2, {node(1), node(2)}};
+  const auto taken = [](raft::Body body) {
+    RaftMessage wire;
+    to_wire(message(std::move(body)), &wire);
+    return from_wire(wire);
+  };
+  EXPECT_EQ(std::get<raft::RegisterRequest>(taken(raft::RegisterRequest{record})->body).record, record);
+  EXPECT_EQ(std::get<raft::RegisterReply>(taken(raft::RegisterReply{record})->body).record, record);
+  EXPECT_EQ(std::get<raft::VoteReply>(taken(raft::VoteReply{.in_sync = record})->body).in_sync, record);
+  EXPECT_FALSE(std::get<raft::VoteReply>(taken(raft::VoteReply{})->body).in_sync);
+  EXPECT_FALSE(taken(raft::RegisterRequest{{Term(5), 2, {node(2), node(1)}}}));  // out of order
+  EXPECT_FALSE(taken(raft::RegisterRequest{{Term(5), 2, std::vector<NodeId>(raft::kMembersMax + 1, node(1))}}));
+}
+
 TEST(RaftWire, LeasesLongerThanAnyAreRefused) {
   RaftMessage wire;
   to_wire(message(raft::Beat{.lease = {.epoch = 1, .length = raft::kLeaseCapMax + 1ns}}), &wire);

@@ -1,5 +1,7 @@
 #include "service/master/raft_wire.h"
 
+#include <algorithm>
+
 #include "api/raft.pb.h"
 #include "base/crc32c.h"
 
@@ -11,13 +13,13 @@ constexpr std::size_t kDatagramHeadBytes = 4 + 4 + 16 + 16;
 
 // A field that is added to a message and not carried here would be zero at the other end, which no test of the core
 // notices. These sizes (64-bit, libstdc++) make the compiler ask.
-static_assert(sizeof(raft::VoteRequest) == 48 && sizeof(raft::VoteReply) == 72);
+static_assert(sizeof(raft::VoteRequest) == 48 && sizeof(raft::VoteReply) == 120);
 static_assert(sizeof(raft::Append) == 88 && sizeof(raft::AppendReply) == 80);
 static_assert(sizeof(raft::Beat) == 80 && sizeof(raft::BeatReply) == 72);
 static_assert(sizeof(raft::SnapshotMeta) == 64 && sizeof(raft::SnapshotPiece) == 104);
 static_assert(sizeof(raft::SnapshotReply) == 40 && sizeof(raft::ReadQuery) == 8 && sizeof(raft::ReadAnswer) == 32);
 static_assert(sizeof(raft::Lease) == 24 && sizeof(raft::Release) == 32 && sizeof(raft::LeaseReport) == 48);
-static_assert(sizeof(raft::TimeoutNow) == 32);
+static_assert(sizeof(raft::TimeoutNow) == 32 && sizeof(raft::InSync) == 40);
 static_assert(sizeof(raft::Notice) == 56 && sizeof(Entry) == 40);
 
 std::int64_t ns(raft::Stamp stamp) { return stamp.time_since_epoch().count(); }
@@ -94,6 +96,19 @@ raft::Lease lease_of(const Message& in) {
           .raw = stamp(in.lease().raw())};
 }
 
+void put(const raft::InSync& record, RaftInSync* out) {
+  out->set_term(record.term.value());
+  out->set_number(record.number);
+  for (const auto& member : record.members) out->add_members(uuid_bytes(member.value()));
+}
+Result<raft::InSync> get(const RaftInSync& in) {
+  raft::InSync out{.term = Term(in.term()), .number = in.number()};
+  if (static_cast<std::size_t>(in.members_size()) > raft::kMembersMax) return Error{Code::invalid, "too many members"};
+  for (const auto& member : in.members()) out.members.emplace_back(uuid_of(member));
+  if (!std::is_sorted(out.members.begin(), out.members.end())) return Error{Code::invalid, "members out of order"};
+  return out;
+}
+
 // One overload per body, sender's side.
 void put(const raft::VoteRequest& body, RaftMessage* out) {
   auto* to = out->mutable_vote_request();
@@ -118,7 +133,10 @@ void put(const raft::VoteReply& body, RaftMessage* out) {
     lease->set_incarnation(report.incarnation.value());
   }
   for (const auto& release : body.released) put(release, to->add_released());
+  if (body.in_sync) put(*body.in_sync, to->mutable_in_sync());
 }
+void put(const raft::RegisterRequest& body, RaftMessage* out) { put(body.record, out->mutable_register_request()); }
+void put(const raft::RegisterReply& body, RaftMessage* out) { put(body.record, out->mutable_register_reply()); }
 void put(const raft::Append& body, RaftMessage* out) {
   auto* to = out->mutable_append();
   put(body.previous, to->mutable_previous());
@@ -220,7 +238,18 @@ Result<raft::Body> get(const RaftVoteReply& in) {
                            .incarnation = Incarnation(report.incarnation())});
   }
   if (auto taken = get(in.released(), &out.released); !taken) return taken.error();
+  if (in.has_in_sync()) {
+    auto record = get(in.in_sync());
+    if (!record) return record.error();
+    out.in_sync = std::move(*record);
+  }
   return raft::Body(std::move(out));
+}
+template <typename Message>
+Result<raft::Body> record_of(const RaftInSync& in) {
+  auto record = get(in);
+  if (!record) return record.error();
+  return raft::Body(Message{std::move(*record)});
 }
 Result<raft::Body> get(const RaftAppend& in) {
   raft::Append out{.previous = get(in.previous()),
@@ -311,6 +340,8 @@ Result<raft::Body> body_of(const RaftMessage& in) {
     case RaftMessage::kReadQuery: return raft::Body(raft::ReadQuery{.request = in.read_query().request()});
     case RaftMessage::kReadAnswer: return get(in.read_answer());
     case RaftMessage::kNotice: return get(in.notice());
+    case RaftMessage::kRegisterRequest: return record_of<raft::RegisterRequest>(in.register_request());
+    case RaftMessage::kRegisterReply: return record_of<raft::RegisterReply>(in.register_reply());
     case RaftMessage::BODY_NOT_SET: break;
   }
   return Error{Code::unsupported, "a message of a kind this build does not know"};
