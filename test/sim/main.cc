@@ -4,6 +4,7 @@
 //   sim --seed=42 [--trace]                               one seed, with every event on a line
 //   sim --file=seeds.txt                                  the seeds that once failed
 //   sim --mutants [--file=seeds.txt] [--budget=200]       every mutant of the core must be caught
+//   sim --survival                                        which losses are survived, as a table (docs/witness.md)
 //   sim --mutant=7 --seeds=50                             where one mutant is caught
 //   sim ... --no-leases                                   without leases, which half of the seeds have otherwise
 //   sim ... --witnesses=none|some|always                  seeds with a witness: about a third when nothing is said
@@ -26,6 +27,7 @@
 
 #include <fmt/format.h>
 
+#include "test/sim/survival.h"
 #include "test/sim/world.h"
 
 namespace {
@@ -337,6 +339,9 @@ int main(int count, char** arguments) {
     }
     if (take(a, "--seed", seed)) {
       args.one = true;
+    } else if (std::strcmp(a, "--survival") == 0) {
+      fmt::print("{}", holdfast::sim::survival_table());
+      return 0;
     } else if (std::strcmp(a, "--trace") == 0) {
       args.trace = true;
     } else if (std::strcmp(a, "--mutants") == 0) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 #include "test/sim/clients.h"
 #include "test/sim/master.h"
 #include "test/sim/nemesis.h"
@@ -24,7 +26,12 @@ World::World(WorldOptions options)
       random_(options.seed * 0x9e3779b97f4a7c15u + 1),
       lease_random_(mixed(options.seed, 0x1ea5e)),
       witness_random_(mixed(options.seed, 0x717e55)) {
-  draw_profile();
+  if (options.calm_masters > 0) {
+    profile_.founders = options.calm_masters;
+    profile_.witness = options.calm_witness;
+  } else {
+    draw_profile();
+  }
   profile_.options.lease_cap_max = Duration(0);
   if (options_.leases && lease_random_.chance(500'000)) draw_leases();
   const bool drawn = witness_random_.chance(350'000);
@@ -436,7 +443,7 @@ void World::one_after_the_other() {
   }
 }
 
-Outcome World::run() {
+void World::begin() {
   std::vector<raft::Member> founders;
   std::vector<NodeId> ids;
   for (std::size_t slot = 0; slot < profile_.founders; ++slot) {
@@ -447,7 +454,7 @@ Outcome World::run() {
     witness(slot).format(new_id());
     after(Duration(static_cast<std::int64_t>(witness_random_.below(5'000'000))), [this, slot] { witness(slot).start(); });
   }
-  if (profile_.witness && witness_random_.chance(700'000)) {
+  if (profile_.witness && (options_.calm_masters > 0 || witness_random_.chance(700'000))) {
     founders.push_back({.id = witness(kSlots).id(), .address = "witness", .voter = true, .witness = true});
   }
   const auto founding = raft::Configuration(founders).with_lease_cap(profile_.lease_cap);
@@ -458,6 +465,51 @@ Outcome World::run() {
   }
   clients_->start();
   nemesis_->start();
+}
+
+void World::lose(std::size_t slot) {
+  if (slot >= kSlots) {
+    witness(slot).crash();
+  } else {
+    master(slot).crash(true);
+  }
+}
+
+bool World::a_write_succeeds() {
+  constexpr Duration kPatience = 20s;
+  clients_->another_write();
+  const auto until = now_ + kPatience;
+  run_events(kHealingSteps, [&] { return now_ > until || clients_->final_write_done(); });
+  CHECK(!checker_.failure());
+  return clients_->final_write_done();
+}
+
+bool World::writes_go_on(const std::vector<std::size_t>& lost, const std::vector<std::size_t>& back,
+                         const std::vector<std::size_t>& then) {
+  CHECK(options_.calm_masters > 0);
+  const auto rest = [this](Duration length) {
+    const auto until = now_ + length;
+    run_events(kHealingSteps, [&] { return now_ > until; });
+  };
+  begin();
+  CHECK(a_write_succeeds());
+  rest(2s);
+  for (const auto slot : lost) lose(slot);
+  if (!a_write_succeeds()) return false;
+  if (then.empty()) return true;
+  for (const auto slot : then) lose(slot);
+  for (const auto slot : back) {
+    if (slot >= kSlots) {
+      witness(slot).start();
+    } else {
+      master(slot).start();
+    }
+  }
+  return a_write_succeeds();
+}
+
+Outcome World::run() {
+  begin();
   run_events(options_.steps, {});
   if (!checker_.failure() && !ended_early_) final_phase();
   if (ended_early_) checker_.events.count("runs ended early");

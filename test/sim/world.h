@@ -80,6 +80,8 @@ struct WorldOptions {
   raft::Mutation mutation{};
   bool trace = false;
   Witnesses witnesses = Witnesses::none;
+  std::size_t calm_masters = 0;  // above 0: so many, and nothing goes wrong by itself (survival.h)
+  bool calm_witness = false;
   bool leases = true;  // half of the seeds have some; without, the seeds play what they played before there were any
 };
 
@@ -96,6 +98,11 @@ class World {
   ~World();
 
   Outcome run();
+
+  // Of a calm world: these machines are lost at once; back comes who is in `back`; then those in `then` are lost. Whether a
+  // write succeeds after each loss.
+  bool writes_go_on(const std::vector<std::size_t>& lost, const std::vector<std::size_t>& back = {},
+                    const std::vector<std::size_t>& then = {});
 
   // ---- for the parts ----
   Instant now() const { return now_; }
@@ -157,6 +164,9 @@ class World {
   void draw_focus(std::uint64_t focus);
   void draw_leases();
   void draw_witness();
+  void begin();
+  void lose(std::size_t slot);
+  bool a_write_succeeds();
   void one_after_the_other();
   void deliver(const raft::Message& message, Duration delay);
   bool run_events(std::uint64_t steps, const std::function<bool()>& done);
