@@ -70,11 +70,12 @@ TEST(Config, DangerousOptionsAreKeptApart) {
 }
 
 TEST(Config, OptionsWithoutEffectAreSaidByReason) {
-  const auto config = master("BACK_LOGS = 70\nATIME_MODE = 1\nBACK_META_KEEP_PREVIOUS = 2\nMASTER_PORT = 9420\n");
+  const auto config = master("CHANGELOG_PRESERVE_SECONDS = 70\nATIME_MODE = 1\nCHANGELOG_PRESERVE_MB = 200\nMASTER_PORT = 9420\n");
   EXPECT_THAT(config.remarks(), IsEmpty());
   const auto said = config.without_effect();
   ASSERT_THAT(said, SizeIs(2));
-  EXPECT_THAT(said, Contains(AllOf(HasSubstr("BACK_META_KEEP_PREVIOUS (line 3), BACK_LOGS (line 1)"), HasSubstr("no metadata images"))));
+  EXPECT_THAT(said, Contains(AllOf(HasSubstr("CHANGELOG_PRESERVE_SECONDS (line 1), CHANGELOG_PRESERVE_MB (line 3)"),
+                                   HasSubstr("a metalogger that is later takes an image"))));
   EXPECT_THAT(said, Contains(HasSubstr("ATIME_MODE (line 2)")));
 }
 
