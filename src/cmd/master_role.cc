@@ -20,12 +20,21 @@
 #include "service/master/remote_orders.h"
 #include "service/master/restored_state.h"
 #include "service/master/runtime.h"
+#include "service/master/staleness.h"
 
 namespace holdfast::cmd {
 namespace {
 
 constexpr Duration kGrace = 1s;  // for requests under way at the stop; no answer of a master takes longer but growth
 constexpr Duration kHandOverMax = 1s;
+
+// Seconds, rounded up to a millisecond; "unknown" before a leader was heard for the first time.
+std::function<void(http::Head&)> staleness_header(const master::Staleness& staleness) {
+  return [&staleness](http::Head& head) {
+    const auto bound = staleness.bound();
+    head.add("Holdfast-Staleness", bound ? fmt::format("{:.3f}", seconds(*bound + 999us)) : std::string("unknown"));
+  };
+}
 
 }  // namespace
 
@@ -40,6 +49,7 @@ struct MasterRole::Inside {
   std::unique_ptr<master::ChangeFeed> feed;
   std::unique_ptr<master::BackupSource> backups;
   std::unique_ptr<master::ImageWriter> images;
+  std::unique_ptr<master::Staleness> staleness;  // of one that only reads
   std::unique_ptr<master::MasterRuntime> runtime;
   std::unique_ptr<front::MasterRoutes> routes;
   std::unique_ptr<http::Server> http;
@@ -71,12 +81,15 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
       }});
   in.images = std::make_unique<master::ImageWriter>(in.plan.images, *in.feed, world.disk, world.clock);
 
+  if (in.plan.runtime.read_only) in.staleness = std::make_unique<master::Staleness>(world.clock);
+
   // The ports first: a second start by mistake should hear of that, and touch nothing. What asks meanwhile hears that
   // there is no leader yet.
   front::MasterRoutes::Options routes;
   routes.address = in.plan.runtime.self.http();
   routes.disable_http = in.plan.disable_http;
   routes.admin_token = in.plan.admin_token;
+  routes.read_only = in.plan.runtime.read_only;
   routes.forward.wait = in.plan.options.leader_wait;
   routes.version = "30GB 4.44 holdfast-" + release_text();  // the form clients know, and who speaks
   in.routes = std::make_unique<front::MasterRoutes>(
@@ -108,7 +121,9 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
       routes);
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,
-      http::ServerOptions{.idle_timeout = in.plan.idle_timeout, .observer = &in.routes->observer()});
+      http::ServerOptions{.idle_timeout = in.plan.idle_timeout,
+                          .observer = &in.routes->observer(),
+                          .every_head = in.staleness ? staleness_header(*in.staleness) : nullptr});
   if (const auto listening = in.http->listen(listen.address, listen.http_port); !listening) {
     return listen_error(listen.address, listen.http_port, listening.error());
   }
@@ -145,6 +160,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   service.metrics_address = in.plan.metrics_push_address;
   service.metrics_interval_seconds = in.plan.metrics_push_seconds;
   service.leader_wait = in.plan.options.leader_wait;
+  service.read_only = in.plan.runtime.read_only;
   service.allows = [&in](std::string_view ip) { return in.white_list.allows(ip); };
   front::GrpcServer::Options grpc_options;
   grpc_options.hosts = grpc_hosts(listen);
@@ -163,6 +179,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   in.master->start(in.runtime->consensus(), *in.orders);
   in.backups->start(in.runtime->consensus());
   in.images->start();
+  if (in.staleness) in.staleness->start(in.runtime->consensus());
   if (const auto started = in.runtime->start(); !started) return started.error();
   LOG_INFO("master {} serves http on {} and grpc on {}", text(in.plan.runtime.self),
            host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
@@ -208,6 +225,7 @@ void MasterRole::stop() {
   // After the hand-over this master would only pass requests on; clients that keep a connection find the next master
   // as soon as theirs is closed.
   if (in.images) in.images->stop();
+  if (in.staleness) in.staleness->stop();
   if (in.runtime) in.runtime->stop(kHandOverMax);
   if (in.backups) in.backups->stop();
   // Both at once: the server waits for its requests, and those that wait for the master are answered by its stop.

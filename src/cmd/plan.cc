@@ -359,6 +359,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
     return fatal(fmt::format("-{}: {}", flags.full_name("leaseReads"), lease_reads.error().what()));
   }
   runtime.lease_reads = *lease_reads;
+  runtime.read_only = flags.boolean("readOnly");
   if (const auto valid = master::validate(runtime); !valid) return valid.error();
   plan.options.heartbeat_interval = runtime.heartbeat_interval;
 

@@ -17,6 +17,7 @@
 #include "front/grpc/volume_list.h"
 #include "model/file_id.h"
 #include "service/master/master.h"
+#include "service/master/staleness.h"
 #include "service/master/pass_on.h"
 #include "service/master/runtime.h"
 
@@ -72,13 +73,21 @@ void fill(const master::AssignAnswer& answer, master_pb::AssignResponse* message
   for (std::size_t i = 1; i < places.size(); ++i) fill(places[i], message->add_replicas());
 }
 
+// Of a master that only reads (-readOnly).
+grpc::Status read_only_status(master::Master& master) {
+  const auto leader = master.leader();
+  return grpc_status(Error{Code::refused, master::read_only_text(leader ? leader->http : "")});
+}
+
 // One assign, here or at the leader. `message` and `response` live until `done`.
 class Assigner {
  public:
-  Assigner(master::Master& master, master::PassOn& pass_on) : master_(master), pass_on_(pass_on) {}
+  Assigner(master::Master& master, master::PassOn& pass_on, bool read_only)
+      : master_(master), pass_on_(pass_on), read_only_(read_only) {}
 
   template <typename Done>
   void assign(const master_pb::AssignRequest* message, master_pb::AssignResponse* response, Done done) {
+    if (read_only_) return done(read_only_status(master_));
     if (const auto answer = master_.try_assign(read(*message))) {
       fill(*answer, response);
       return done(grpc::Status::OK);
@@ -105,6 +114,7 @@ class Assigner {
 
   master::Master& master_;
   master::PassOn& pass_on_;
+  const bool read_only_;
 };
 
 // Answers come one per request and in order, so the next request is read when the last one is answered.
@@ -167,7 +177,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
         master_(master),
         runtime_(runtime),
         pass_on_(master, options_.leader_wait),
-        assigner_(master, pass_on_) {}
+        assigner_(master, pass_on_, options_.read_only) {}
 
   void stop_early() override { pass_on_.stop(); }
 
@@ -224,6 +234,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   ServerUnaryReactor* VolumeGrow(CallbackServerContext* context, const master_pb::VolumeGrowRequest* request,
                                  master_pb::VolumeGrowResponse*) override {
     ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (options_.read_only) return answered(context, read_only_status(master_));
     if (request->passed_on() || leads()) {
       grow_here(request, reactor);
       return reactor;
@@ -239,6 +250,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                                        const master_pb::CollectionDeleteRequest* request,
                                        master_pb::CollectionDeleteResponse*) override {
     ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (options_.read_only) return answered(context, read_only_status(master_));
     if (request->name().empty()) {
       // A forgotten name must not cost the default collection (docs/compatibility.md).
       reactor->Finish(grpc::Status(StatusCode::INVALID_ARGUMENT, "name the collection to delete"));

@@ -29,6 +29,7 @@ struct MasterServiceOptions {
   bool preallocate = false;
   std::string metrics_address;
   std::uint32_t metrics_interval_seconds = 0;
+  bool read_only = false;  // what changes anything is refused instead of passed on to the leader
   Duration leader_wait = std::chrono::seconds(2);  // for a leader to pass a request on to
 
   // Who may change the cluster's members; the peer's IP as text. Empty: everyone.

@@ -261,6 +261,8 @@ void Connection::refuse(int status, std::string_view text) {
 
 io::EventLoop& Connection::loop() { return listener_.loop(); }
 
+const ServerOptions& Connection::server_options() const { return listener_.options(); }
+
 void Connection::head(int status) {
   CHECK(answer_ == Answer::none);
   status_ = status;

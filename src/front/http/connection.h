@@ -56,6 +56,7 @@ class Connection final : public ListHook, private io::Watched {
   ~Connection();
 
   void start();  // may delete it
+  const ServerOptions& server_options() const;
 
   // Called by the listener's sweep.
   Instant deadline() const { return deadline_; }

@@ -34,6 +34,7 @@ Task collect(Exchange& exchange, std::size_t bytes_max, std::function<void(Resul
 io::EventLoop& Exchange::loop() { return connection_.loop(); }
 Head& Exchange::head(int status) {
   connection_.head(status);
+  if (const auto& more = connection_.server_options().every_head) more(head_);
   return head_;
 }
 void Exchange::finish(std::string_view body) { connection_.finish(body, {}, std::nullopt); }

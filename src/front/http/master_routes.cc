@@ -16,6 +16,7 @@
 #include "front/http/master_watch_json.h"
 #include "front/http/metaloggers.h"
 #include "front/http/page_assets.h"
+#include "service/master/staleness.h"
 
 namespace holdfast::front {
 namespace {
@@ -138,6 +139,28 @@ void MasterRoutes::Inside::refuse(Exchange& exchange, const Refusal& refusal) {
                    .add("X-Amz-Request-Id", RequestId(parts.clock));
   if (refusal.retry_after > Duration(0) || status == 503) head.add("Retry-After", retry_after_seconds(refusal.retry_after));
   exchange.finish(body);
+}
+
+bool MasterRoutes::Inside::refused_read_only(Exchange& exchange, Route route) {
+  if (!options.read_only) return false;
+  switch (route) {
+    case Route::assign:
+    case Route::vol_grow:
+    case Route::vol_vacuum:
+    case Route::col_delete:
+    case Route::submit:
+    case Route::step_down:
+    case Route::member_add:
+    case Route::member_remove:
+    case Route::member_replace: break;
+    case Route::kv:
+      if (!is_get(exchange.request())) break;
+      return false;
+    default: return false;
+  }
+  const auto leader = parts.master.leader();
+  json(exchange, 403, json_error(master::read_only_text(leader ? leader->http : ""), wants_pretty(exchange.request().query)));
+  return true;
 }
 
 void MasterRoutes::Inside::with_request_id(Exchange& exchange, int status) {
@@ -282,6 +305,7 @@ void MasterRoutes::serve(Exchange& exchange) {
     exchange.set_kind(static_cast<std::uint8_t>(Route::kv));
     if (in.options.disable_http) return answer_no_such_page(exchange);
     if (in.is_guarded_against(exchange)) return answer_empty(exchange, 401);
+    if (in.refused_read_only(exchange, Route::kv)) return;
     return in.kv(exchange, path.substr(std::min(kKvFolder.size(), path.size())));
   }
   if (!is_plain_path(path)) {
@@ -312,6 +336,7 @@ void MasterRoutes::serve(Exchange& exchange) {
   if (rule->data && in.options.disable_http) return answer_no_such_page(exchange);
   if (rule->get_only && !is_get(request)) return answer_empty(exchange, 405);
   if (rule->guarded && in.is_guarded_against(exchange)) return answer_empty(exchange, 401);
+  if (in.refused_read_only(exchange, rule->route)) return;
   if (rule->admin && request.method_text != "POST") return answer_empty(exchange, 405);
   if (rule->admin && !in.is_from_a_master(request)) {
     if (const auto refusal = in.admin.refuses(request)) {

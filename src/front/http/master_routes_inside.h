@@ -63,6 +63,8 @@ struct MasterRoutes::Inside : http::Observer {
   void json(http::Exchange& exchange, int status, std::string_view body);
   void plain_json(http::Exchange& exchange, std::string_view body);  // 200, and no request id: the cluster routes
   void refuse(http::Exchange& exchange, const master::Refusal& refusal);
+  // -readOnly: whether the request was refused for it.
+  bool refused_read_only(http::Exchange& exchange, Route route);
   void with_request_id(http::Exchange& exchange, int status);
   // What another master said, as it said it.
   void relay(http::Exchange& exchange, const client::HttpAnswer& answer);

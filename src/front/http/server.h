@@ -194,6 +194,7 @@ struct ServerOptions {
   std::size_t connections_max = 16384;  // per loop; beyond it the connection idle for longest makes room
   std::size_t drain_bytes_max = 256_KiB;  // an unread body up to this size is read and dropped to keep the connection
   Observer* observer = nullptr;         // outlives the server
+  std::function<void(Head&)> every_head;  // adds to the head of every answer; on any loop
 };
 
 class Server {

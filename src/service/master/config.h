@@ -43,6 +43,9 @@ struct RuntimeConfig {
   // them on. Empty: false.
   std::function<bool()> leases_understood;
 
+  // -readOnly: a member that receives everything, and neither votes, leads nor decides. It never begins a cluster.
+  bool read_only = false;
+
   // What this build understands; tests of mixed versions raise it.
   std::uint32_t feature_level = 1;
 

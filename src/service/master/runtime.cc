@@ -75,14 +75,22 @@ Answer answer_of(const RaftGreeting& greeting) {
   return answer;
 }
 
-// Whether the log that was found is that of a cluster of one.
-bool is_lone(const storage::RaftStore::Opened& opened, NodeId self) {
+raft::Configuration last_configuration(const storage::RaftStore::Opened& opened) {
   raft::Configuration last = opened.start.snapshot ? opened.start.snapshot->configuration : raft::Configuration();
   for (const auto& entry : opened.start.entries) {
     if (entry.kind == EntryKind::configuration) last = decoded(std::string(entry.data.view()));
   }
+  return last;
+}
+
+// Whether the log that was found is that of a cluster of one.
+bool is_lone(const storage::RaftStore::Opened& opened, NodeId self) {
+  const auto last = last_configuration(opened);
   return last.members().size() == 1 && last.find(self) != nullptr;
 }
+
+// Whether the log that was found is that of a voter.
+bool is_voter(const storage::RaftStore::Opened& opened, NodeId self) { return last_configuration(opened).is_voter(self); }
 
 // Whether anybody may have been given a key or a volume by what is in the log. Reads it as the state machine will; what
 // cannot be read, or is hidden in a snapshot, counts as data.
@@ -152,6 +160,10 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
     std::string found_at;               // the address that told of it
   };
 
+  NodeId identity_node() {
+    Guard guard(mutex_);
+    return identity_.node;
+  }
   std::string identity_path() const { return io::join(folder_, "identity.json"); }
   storage::RaftStore::Options store_options(const storage::Identity& identity) const {
     return {.cluster = identity.cluster, .voter = identity.node, .segment_bytes = config_.segment_bytes};
@@ -267,6 +279,10 @@ Status Runtime::open() {
   if (auto done = open_state(); !done) return done;
   if (opened_) {
     if (auto done = give_up_lone_cluster(); !done) return done;
+  }
+  if (opened_ && config_.read_only && is_voter(*opened_, identity_node())) {
+    return Error{Code::refused, folder_ + " is that of a master that votes: start it without -readOnly, or -readOnly with a "
+                                          "folder of its own"};
   }
   make_host();
   return {};
@@ -579,6 +595,7 @@ Status Runtime::take_part(storage::RaftStore::Opened opened) {
 }
 
 Status Runtime::found(ClusterId cluster, const raft::Configuration& configuration) {
+  if (config_.read_only) return Error{Code::refused, "with -readOnly a master joins others, whom -peers must name"};
   storage::Identity identity;
   {
     Guard guard(mutex_);
@@ -603,6 +620,10 @@ Status Runtime::found(ClusterId cluster, const raft::Configuration& configuratio
 }
 
 Status Runtime::enter(const Entrance& entrance) {
+  if (config_.read_only && !entrance.founding.empty() && entrance.founding.is_voter(identity_node())) {
+    return Error{Code::refused, "this master was started with -readOnly, and the others count on its vote: take it out of their "
+                                "-peers"};
+  }
   storage::Identity identity;
   {
     Guard guard(mutex_);
@@ -1116,6 +1137,10 @@ void Runtime::admit(const Address& address, bool voter, NodeId replaces, std::fu
     }
     const auto who = answer_of(*answer);
     const auto cluster = host_->view()->cluster_id;
+    if (voter && answer->read_only()) {
+      return done(Error{Code::refused, "the master at " + who.address + " was started with -readOnly: it never votes. Start it "
+                                           "again without"});
+    }
     if (!who.cluster.value().empty() && who.cluster != cluster) {
       const bool lone = who.configuration.members().size() == 1 && !who.holds_data;
       return done(Error{Code::refused, "the master at " + who.address + " belongs to another cluster, " +
@@ -1155,6 +1180,7 @@ void Runtime::greet(RaftGreeting* greeting) {
   greeting->set_incarnation(identity_.incarnation.value());
   greeting->set_feature_level(config_.feature_level);
   greeting->set_address(identity_.self);
+  greeting->set_read_only(config_.read_only);
   greeting->set_term(view->term.value());
   if (view->leader) greeting->set_leader(uuid_bytes(view->leader->value()));
   if (links_ == nullptr) {
@@ -1162,7 +1188,8 @@ void Runtime::greet(RaftGreeting* greeting) {
     greeting->set_drawn_cluster(uuid_bytes(identity_.drawn_cluster.value()));
     const BootstrapSelf self{.node = identity_.node, .process = process_};
     for (const auto& node : seen(self, listed_)) greeting->add_listed(uuid_bytes(node.value()));
-    greeting->set_listed_all(!listed_.empty() && all_answered(listed_));
+    // Nobody founds a cluster with one that only reads: those that list it wait, and say for whom.
+    greeting->set_listed_all(!config_.read_only && !listed_.empty() && all_answered(listed_));
     return;
   }
   greeting->set_cluster(uuid_bytes(identity_.cluster.value()));
@@ -1359,7 +1386,7 @@ void Runtime::join(const RaftGreeting& from, RaftJoinReply* answer) {
   host_->change(raft::AddMember{{.id = id,
                                  .address = from.address(),
                                  .voter = false,
-                                 .promote = true,
+                                 .promote = !from.read_only(),
                                  .replaces = replaced}},
                 [](const Status& status) {
                   if (!status) LOG_V(1, "a new member: {}", status.error().what());
@@ -1379,6 +1406,9 @@ Status validate(const RuntimeConfig& config) {
                      " ms is above a third of -electionTimeout, " +
                      std::to_string(milliseconds(*config.election_timeout)) +
                      " ms: a single lost heartbeat would look like a lost leader. Shorten the one or lengthen the other"};
+  }
+  if (config.read_only && config.peers.empty()) {
+    return Error{Code::invalid, "-readOnly needs -peers: the masters of the cluster to read from"};
   }
   if (auto done = validate_lease(config.leader_lease, config.heartbeat_interval); !done) return done;
   if (config.segment_bytes < 4 * kEntryBytesMax) return Error{Code::invalid, "log segments must hold at least 4 MiB"};
