@@ -59,6 +59,17 @@ struct MasterRole::Inside {
   bool is_stopped = false;
 };
 
+std::shared_ptr<master::Guardian> start_guardian(bool wanted) {
+  if (!wanted) return nullptr;
+  auto guardian = master::Guardian::start();
+  if (guardian) {
+    (*guardian)->revoke_at_crash();
+    return std::move(*guardian);
+  }
+  LOG_WARNING("no guardian: {}; should this master die, its lease has to run out", guardian.error().what());
+  return nullptr;
+}
+
 MasterRole::MasterRole(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
 
 MasterRole::~MasterRole() { stop(); }
@@ -228,6 +239,7 @@ void MasterRole::stop() {
   if (in.staleness) in.staleness->stop();
   if (in.runtime) in.runtime->stop(kHandOverMax);
   if (in.backups) in.backups->stop();
+  if (const auto& guardian = in.plan.runtime.guardian) guardian->end();
   // Both at once: the server waits for its requests, and those that wait for the master are answered by its stop.
   std::thread closing([&in] {
     if (in.http) in.http->stop(kGrace);

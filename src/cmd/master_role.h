@@ -12,6 +12,10 @@
 
 namespace holdfast::cmd {
 
+// The guardian of the master that is about to start (service/master/guardian.h): before anything that makes threads. Null,
+// and a line in the log, when there can be none.
+std::shared_ptr<master::Guardian> start_guardian(bool wanted = true);
+
 class MasterRole {
  public:
   // Everything listens and takes part when this returns; there need not be a leader yet.

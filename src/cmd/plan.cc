@@ -360,6 +360,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   }
   runtime.lease_reads = *lease_reads;
   runtime.read_only = flags.boolean("readOnly");
+  plan.guardian = flags.boolean("guardian");
   if (const auto valid = master::validate(runtime); !valid) return valid.error();
   plan.options.heartbeat_interval = runtime.heartbeat_interval;
 

@@ -51,6 +51,7 @@ struct MasterPlan {
   std::string white_list;  // comma-separated; -whiteList and guard.white_list together
   std::string admin_token;  // admin.token of security.toml; "": none
   bool disable_http = false;
+  bool guardian = true;  // see start_guardian (master_role.h)
   Duration idle_timeout = 30s;
   // metadata.mfs.back, written now and then (service/master/image_writer.h); interval 0: never.
   master::ImageWriter::Options images;

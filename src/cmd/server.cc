@@ -47,6 +47,7 @@ int run_server(const Call& call) {
     if (!has_master) volume_plan->listen.metrics_port = master_plan.listen.metrics_port;
   }
 
+  if (has_master) master_plan.runtime.guardian = start_guardian(master_plan.guardian);
   World world(has_volume ? volume_loops() : master_loops());
   std::unique_ptr<MasterRole> master;
   std::unique_ptr<VolumeRole> volume;

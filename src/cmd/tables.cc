@@ -71,9 +71,11 @@ constexpr Flag kMaster[] = {
     {"heartbeatInterval", duration, "33ms", "how often the leader is heard of; at most a third of -electionTimeout"},
     {"leaderLease", string, "auto", "for this long after a heartbeat a leader answers reads of the masters' state without asking; "
                                     "auto: just under the silence timeout, 80ms; 0s: never"},
-    {"leaseReads", string, "auto", "on, off, or auto: on, but off on a virtual machine, whose clocks may be stopped with it"},
     {"readOnly", boolean, "false", "take part without a vote: answer reads, with their age in the header Holdfast-Staleness, and "
                                   "refuse what changes anything; -peers names the masters"},
+    {"leaseReads", string, "auto", "on, off, or auto: on, but off on a virtual machine, whose clocks may be stopped with it, "
+                                   "unless it has a /dev/vmclock0"},
+    {"guardian", boolean, "true", "a small process beside this one that tells the other masters at once when this one died or hangs"},
     {"raftHashicorp", boolean, "false", "no effect: there is one implementation of Raft here", inert},
     {"raftBootstrap", boolean, "false", "no effect: state is never deleted at start"},
     {"resumeState", boolean, "true", "no effect: state is never deleted at start"},

@@ -116,8 +116,10 @@ Result<std::unique_ptr<Serving>> start_serving(const Config& config, const std::
                                                std::vector<std::string>* remarks) {
   if (&config.role() == &kChunkserverRole) return start_chunkserver(config, data_path, remarks);
   if (&config.role() == &kMasterRole) {
+    auto guardian = cmd::start_guardian();  // before names are looked up, which takes threads
     auto plan = plan_of_master(config, data_path, remarks);
     if (!plan) return plan.error();
+    plan->runtime.guardian = std::move(guardian);
     return started<MasterServing>(std::move(*plan));
   }
   auto options = plan_of_metalogger(config, data_path, remarks);

@@ -487,4 +487,29 @@ Status Registry::restore(const Checkpoint& checkpoint) {
   return {};
 }
 
+std::optional<std::vector<std::string>> keys_changed_by(BytesView entry) {
+  const auto requests = decode_batch(entry);
+  if (!requests) return std::nullopt;
+  std::vector<std::string> keys;
+  for (const Request& request : *requests) {
+    if (!is_of_kv(request)) {
+      // A kind that this build does not know may change anything.
+      if (!decode_command(bytes_of(request.command))) return std::nullopt;
+      continue;
+    }
+    auto command = kv::decode_command(bytes_of(request.command));
+    if (!command) return std::nullopt;
+    if (auto* expire = std::get_if<kv::Expire>(&*command)) {
+      for (auto& one : expire->lives) keys.push_back(std::move(one.key));
+    } else {
+      std::visit(
+          [&](auto& one) {
+            if constexpr (requires { one.key; }) keys.push_back(std::move(one.key));
+          },
+          *command);
+    }
+  }
+  return keys;
+}
+
 }  // namespace holdfast::topology

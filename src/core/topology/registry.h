@@ -196,6 +196,10 @@ struct RegistryState {
   friend bool operator==(const RegistryState& a, const RegistryState& b);
 };
 
+// The keys of the key-value space that an entry of the log may change; nothing: it cannot be told. Only that space is read
+// by asking the leader, so what changes anything else holds back no read.
+std::optional<std::vector<std::string>> keys_changed_by(BytesView entry);
+
 class Registry final : public StateMachine {
  public:
   // `feature_level` is what this build understands: an entry that raises the level further stops this member.

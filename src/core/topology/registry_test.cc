@@ -413,5 +413,25 @@ TEST(Registry, ADamagedCheckpointIsRefusedAndLeavesTheStateAsItWas) {
   EXPECT_TRUE(log.registry.restore(good).ok());
 }
 
+TEST(Registry, NamesTheKeysThatAnEntryMayChange) {
+  const auto entry = [](const std::vector<std::string>& commands) {
+    std::vector<Request> requests;
+    for (const auto& command : commands) requests.push_back({{Uuid{1, 1}, requests.size() + 1}, 0, command});
+    return encode_batch(requests);
+  };
+  const auto changed = [&](const std::vector<std::string>& commands) {
+    return keys_changed_by(bytes_of(entry(commands)));
+  };
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(changed({encode(AllocateVolumeIds{1}), encode(RaiseFeatureLevel{2})}), Keys());
+  EXPECT_EQ(changed({kv::encode(kv::Put{.key = "a", .value = "1"}), encode(AllocateVolumeIds{1}),
+                     kv::encode(kv::Delete{.key = "b"}), kv::encode(kv::Renew{.key = "c"}),
+                     kv::encode(kv::Expire{.lives = {{"d", kv::Life(1)}, {"e", kv::Life(2)}}})}),
+            (Keys{"a", "b", "c", "d", "e"}));
+  const std::string unknown(1, static_cast<char>(63));
+  EXPECT_EQ(changed({unknown}), std::nullopt) << "of a newer build: it may change anything";
+  EXPECT_EQ(keys_changed_by(bytes_of(std::string("no batch"))), std::nullopt);
+}
+
 }  // namespace
 }  // namespace holdfast::topology

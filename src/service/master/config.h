@@ -3,12 +3,14 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/time.h"
 #include "model/address.h"
+#include "service/master/guardian.h"
 #include "service/master/lease_policy.h"
 
 namespace holdfast::master {
@@ -39,6 +41,8 @@ struct RuntimeConfig {
   // -leaderLease, empty for auto, 0 for none; -leaseReads (lease_policy.h).
   std::optional<Duration> leader_lease;
   LeaseReads lease_reads = LeaseReads::automatic;
+  // Says that the lease is over when this process dies or hangs; started first, outlives the runtime. Null: none.
+  std::shared_ptr<Guardian> guardian;
   // Whether every master understands leases, as the feature level in the replicated state says: only then the leader turns
   // them on. Empty: false.
   std::function<bool()> leases_understood;

@@ -130,6 +130,10 @@ class Consensus {
   using ReadDone = std::function<void(Result<Index>)>;
   virtual void confirm_read(ReadDone done) = 0;
 
+  // Whether what was read a moment ago from a state up to `applied` may be answered without asking anyone: this master
+  // leads by a lease, and has told nobody of a commit beyond. Read first, then ask, then answer. Cheap.
+  virtual bool may_answer(Index /*applied*/) const { return false; }
+
   // `changed` is called after each new view that differs in more than lag, on the thread that publishes it: be short.
   // Given once, before start.
   virtual void on_view_change(std::function<void()> changed) = 0;

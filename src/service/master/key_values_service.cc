@@ -145,6 +145,11 @@ void KeyValueService::write(kv::Command command, std::function<void(OrRefusal<kv
 
 // ---- reads ---------------------------------------------------------------------------------------------------------
 
+bool KeyValueService::is_answer(Index applied) const {
+  const Consensus* consensus = shared_.consensus.load();
+  return consensus != nullptr && consensus->may_answer(applied);
+}
+
 void KeyValueService::confirmed(std::function<void(std::optional<Refusal>)> done) {
   if (shared_.consensus.load() == nullptr) {
     return done(Refusal{Refusal::Kind::unavailable, "this master is starting", 1s});
@@ -168,34 +173,41 @@ void KeyValueService::ask_for_read(Instant end, std::function<void(std::optional
 }
 
 void KeyValueService::get(std::string key, bool stale, std::function<void(OrRefusal<KvRecord>)> done) {
-  const auto answer = [this, key = std::move(key), done](std::optional<Refusal> refusal) {
-    if (refusal) {
-      count_refusal(Operation::get, *refusal);
-      return done(std::move(*refusal));
-    }
-    auto record = shared_.registry.with_kv([&](const kv::Space& space, Index applied) {
-      const kv::Item* item = space.find(key);
+  const auto look = [this](const std::string& name) {
+    return shared_.registry.with_kv([&](const kv::Space& space, Index applied) {
+      const kv::Item* item = space.find(name);
       return KvRecord{item == nullptr ? std::nullopt : std::optional(*item), space.revision(), applied};
     });
+  };
+  const auto tell = [done](KvRecord record) {
     count(Operation::get, record.item ? "done" : "not_found");
     done(std::move(record));
   };
-  if (stale) return answer(std::nullopt);
-  confirmed(answer);
+  auto record = look(key);
+  if (stale || is_answer(record.applied)) return tell(std::move(record));
+  confirmed([key, look, tell, done](std::optional<Refusal> refusal) {
+    if (!refusal) return tell(look(key));
+    count_refusal(Operation::get, *refusal);
+    done(std::move(*refusal));
+  });
 }
 
 void KeyValueService::list(kv::ListRequest request, bool stale, std::function<void(OrRefusal<KvList>)> done) {
-  const auto answer = [this, request = std::move(request), done](std::optional<Refusal> refusal) {
-    if (refusal) {
-      count_refusal(Operation::list, *refusal);
-      return done(std::move(*refusal));
-    }
-    count(Operation::list, "done");
-    done(shared_.registry.with_kv(
-        [&](const kv::Space& space, Index applied) { return KvList{space.list(request), applied}; }));
+  const auto look = [this](const kv::ListRequest& wanted) {
+    return shared_.registry.with_kv(
+        [&](const kv::Space& space, Index applied) { return KvList{space.list(wanted), applied}; });
   };
-  if (stale) return answer(std::nullopt);
-  confirmed(answer);
+  const auto tell = [done](KvList list) {
+    count(Operation::list, "done");
+    done(std::move(list));
+  };
+  auto list = look(request);
+  if (stale || is_answer(list.applied)) return tell(std::move(list));
+  confirmed([request = std::move(request), look, tell, done](std::optional<Refusal> refusal) {
+    if (!refusal) return tell(look(request));
+    count_refusal(Operation::list, *refusal);
+    done(std::move(*refusal));
+  });
 }
 
 // ---- watches -------------------------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ class KeyValueService final : public KeyValues {
   // What `done` gets: nothing once a read here sees all that was acknowledged before.
   void confirmed(std::function<void(std::optional<Refusal>)> done);
   void ask_for_read(Instant end, std::function<void(std::optional<Refusal>)> done);
+  // Whether what was read from a state up to `applied` is an answer already.
+  bool is_answer(Index applied) const;
   kv::Changes changes(const kv::Filter& filter, kv::Revision since, std::size_t limit) const;
   bool is_open() const;
   // Why the space is not open; `temporary`: it is about to be.

@@ -29,7 +29,8 @@ struct LeasePolicy {
 };
 
 // `lease`: -leaderLease, empty for auto: just under the silence timeout, so that the loss of a machine costs no extra
-// wait. `election_timeout` empty: adapted, 100 ms at first.
+// wait. `election_timeout` empty: adapted, 100 ms at first. A clock that may stop does no harm where each stop is told
+// (io/posix/vmclock.h): then clock_may_stop is false.
 LeasePolicy lease_policy(std::optional<Duration> lease, LeaseReads reads, std::optional<Duration> election_timeout,
                          bool clock_may_stop);
 

@@ -297,6 +297,16 @@ void PeerLinks::send_datagram(NodeId to, BytesView datagram) {
   if (beats_ != nullptr && where.length != 0) (void)beats_->send(where, datagram);
 }
 
+std::vector<Certificate> PeerLinks::certificates(const raft::LeaseRevoked& revoked) const {
+  std::vector<Certificate> all;
+  Guard guard(mutex_);
+  for (const auto& [id, peer] : peers_) {
+    if (!peer.member || peer.datagrams.length == 0) continue;
+    all.push_back({peer.datagrams, encode_certificate(cluster_, process_, revoked, id)});
+  }
+  return all;
+}
+
 bool PeerLinks::heard_datagram(NodeId from, Incarnation incarnation, Uuid process) {
   Guard guard(mutex_);
   const auto found = peers_.find(from);

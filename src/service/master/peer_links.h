@@ -64,6 +64,7 @@ class PeerLinks final : public Transport {
   void configure(const raft::Configuration& configuration) override;
   bool heard_datagram(NodeId from, Incarnation incarnation, Uuid process) override;
   [[nodiscard]] std::vector<PeerInfo> peers() const override;
+  [[nodiscard]] std::vector<Certificate> certificates(const raft::LeaseRevoked& revoked) const override;
 
   // A datagram of another kind, to a member whose address is known.
   void send_datagram(NodeId to, BytesView datagram);

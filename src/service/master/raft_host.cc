@@ -237,25 +237,6 @@ void RaftHost::propose(std::string command, Done done) {
   }
 }
 
-void RaftHost::confirm_read(ReadDone done) {
-  std::optional<Error> refusal;
-  {
-    Guard guard(mutex_);
-    if (!begun_ || ended_ || stopping_) {
-      refusal = Error{Code::unavailable, "this master takes no part yet, or no more"};
-    } else if (reads_.size() >= kReadsWaitingMax) {
-      refusal = Error{Code::busy, "too many reads wait to be confirmed"};
-    } else {
-      reads_.push_back(std::move(done));
-    }
-  }
-  if (refusal) {
-    done(*refusal);
-  } else {
-    wake();
-  }
-}
-
 void RaftHost::transfer(std::optional<NodeId> target, std::function<void(Status)> done) {
   bool leads = false;
   {
@@ -335,19 +316,6 @@ void RaftHost::take_commands(std::vector<raft::Input>* inputs) {
   }
 }
 
-// Everything that waits is confirmed as one.
-void RaftHost::take_reads(std::vector<raft::Input>* inputs) {
-  std::vector<ReadDone> reads;
-  {
-    Guard guard(mutex_);
-    reads.swap(reads_);
-  }
-  if (reads.empty()) return;
-  const auto tag = next_tag_++;
-  reads_under_way_.emplace(tag, std::move(reads));
-  inputs->emplace_back(raft::ReadRequested{tag});
-}
-
 void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
   if (beats_ == nullptr) return;
   std::array<std::uint8_t, 2048> buffer;
@@ -360,6 +328,10 @@ void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
     if (!datagram || datagram->message.to != options_.self) continue;
     const NodeId from = datagram->message.from;
     if (!transport_->heard_datagram(from, datagram->message.incarnation, datagram->process)) continue;
+    if (datagram->revoked) {
+      inputs->emplace_back(*datagram->revoked);
+      continue;
+    }
     inputs->emplace_back(raft::Received{.from = from, .message = std::move(datagram->message)});
   }
 }
@@ -389,10 +361,14 @@ void RaftHost::run() {
   const auto thread = static_cast<id_t>(::gettid());
   if (::getpriority(PRIO_PROCESS, thread) > kThreadNice) (void)::setpriority(PRIO_PROCESS, thread, kThreadNice);
   Instant wake_at = clock_.now();
+  if (options_.guardian != nullptr) options_.guardian->watch();
+  if (options_.vmclock != nullptr) pauses_seen_ = options_.vmclock->marker();
   while (!stopping_) {
     wait(wake_at);
     if (stopping_ || failed_) break;
+    if (options_.guardian != nullptr) options_.guardian->turned();
     auto inputs = take_inputs();
+    look_at_the_word(&inputs);
     const raft::Time time(clock_.now(), clock_.raw());  // after the inputs: see Core::step
     const Instant now = time.boot;
     note_disk(now, &inputs);
@@ -410,6 +386,8 @@ void RaftHost::run() {
     handle(std::move(out));
   }
   assign_until_ = kDistantPast.time_since_epoch().count();
+  lease_.withdraw();
+  if (options_.guardian != nullptr) options_.guardian->follows();
   end_all_proposals();
 }
 
@@ -465,6 +443,9 @@ void RaftHost::handle(raft::Output out) {
     std::erase_if(out.messages_now,
                   [](const raft::Message& message) { return std::holds_alternative<raft::Beat>(message.body); });
   }
+  const auto before = status_;
+  status_ = core_->status();
+  publish_lease(out.lease);  // before a word of this step leaves
   if (!silent_ && !out.messages_now.empty()) transport_->send(out.messages_now);
   assign_until_.store(silent_ ? kDistantPast.time_since_epoch().count() : out.assign_until.time_since_epoch().count(),
                       std::memory_order_release);
@@ -477,9 +458,7 @@ void RaftHost::handle(raft::Output out) {
                  .snapshot_reads = std::move(out.snapshot_reads),
                  .snapshot_writes = std::move(out.snapshot_writes)});
   apply(out);
-
-  const auto before = status_;
-  status_ = core_->status();
+  publish_lease(out.lease);
   if (out.leadership) tell(*out.leadership);
   if (status_.counters.waits != before.counters.waits) {
     LOG_INFO("commits nothing for up to {} ms: an earlier leader's lease may still run",
@@ -502,6 +481,7 @@ void RaftHost::handle(raft::Output out) {
   tell_of_leases();
   refresh_digest(clock_.now());
   publish(changed);
+  tell_guardian(changed);
 
   // After the View: whoever gets an answer finds a View that is no older.
   for (const auto& done : out.proposals) answer(done);
@@ -583,22 +563,6 @@ void RaftHost::answer(const raft::ProposalDone& done) {
   answers_.erase(answers);
 }
 
-void RaftHost::answer_reads(const std::vector<raft::ReadState>& reads) {
-  for (const auto& read : reads) {
-    auto found = reads_under_way_.extract(read.tag);
-    if (found.empty()) continue;
-    if (read.ok) {
-      reads_confirmed_.emplace(read.index, std::move(found.mapped()));
-    } else {
-      for (const auto& done : found.mapped()) done(Error{Code::unavailable, "no leader could be confirmed"});
-    }
-  }
-  while (!reads_confirmed_.empty() && reads_confirmed_.begin()->first <= applied_) {
-    const auto ready = reads_confirmed_.extract(reads_confirmed_.begin());
-    for (const auto& done : ready.mapped()) done(ready.key());
-  }
-}
-
 void RaftHost::consider_snapshot() {
   if (failed_ || applied_ == snapshot_at_ || applied_.value() == 0) return;
   // One that found no room on the disk is tried again when as many entries have come once more.
@@ -646,22 +610,6 @@ void RaftHost::tell(const raft::LeadershipChange& change) {
   } else {
     leader_since_.reset();
   }
-}
-
-LeaseView RaftHost::make_lease_view(Instant now) const {
-  const auto& lease = status_.lease;
-  LeaseView view{.cap = lease.cap,
-                 .length = lease.asked,
-                 .epoch = lease.epoch,
-                 .clocks_apart = lease.clocks_apart,
-                 .reads_by_lease = status_.counters.reads_by_lease,
-                 .reads_in_wait = status_.counters.reads_in_wait,
-                 .reads_by_round = status_.counters.reads_by_round};
-  const auto& until = lease.held.until;
-  const auto left = std::min(until.boot - now, until.raw - clock_.raw());
-  if (left > Duration(0)) view.held_until = now + left;
-  if (lease.wait_left > Duration(0)) view.commits_from = now + lease.wait_left;
-  return view;
 }
 
 std::shared_ptr<const View> RaftHost::make_view() const {
@@ -754,7 +702,8 @@ void RaftHost::publish(bool changed) {
   m.silence.set(seconds(status_.silence_timeout));
   m.lease_held.set(make_lease_view(now).held_until ? 1 : 0);
   m.lease_waits.set(static_cast<double>(status_.counters.waits));
-  m.reads_by_lease.set(static_cast<double>(status_.counters.reads_by_lease + status_.counters.reads_in_wait));
+  m.reads_by_lease.set(static_cast<double>(status_.counters.reads_by_lease + status_.counters.reads_in_wait +
+                                           answered_by_lease_.load(std::memory_order_relaxed)));
   m.reads_by_round.set(static_cast<double>(status_.counters.reads_by_round));
 }
 

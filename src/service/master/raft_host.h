@@ -30,9 +30,12 @@
 #include "io/clock.h"
 #include "io/posix/udp.h"
 #include "service/master/change_feed.h"
+#include "io/posix/vmclock.h"
 #include "service/master/consensus.h"
+#include "service/master/guardian.h"
 #include "service/master/lease_events.h"
 #include "service/master/log_thread.h"
+#include "service/master/published_lease.h"
 #include "service/master/transport.h"
 
 namespace holdfast::master {
@@ -59,6 +62,8 @@ class RaftHost final : public Consensus {
     std::function<void(const std::string& why)> on_fatal;
     std::function<void(LeaseEvent)> on_lease_event;           // on the core's thread, as on_datagram: be short
     std::function<void(BytesView)> on_datagram;               // one that is no message for the core
+    Guardian* guardian = nullptr;                // outlives the host; null: none
+    const io::posix::VmClock* vmclock = nullptr;  // likewise
   };
 
   RaftHost(Options options, io::Clock& clock, topology::StateMachine& state);
@@ -98,6 +103,7 @@ class RaftHost final : public Consensus {
   }
   void propose(std::string command, Done done) override;
   void confirm_read(ReadDone done) override;
+  bool may_answer(Index applied) const override;
   void on_view_change(std::function<void()> changed) override;
 
  private:
@@ -137,6 +143,12 @@ class RaftHost final : public Consensus {
   void publish(bool changed);
   std::shared_ptr<const View> make_view() const;
   LeaseView make_lease_view(Instant now) const;
+
+  // Leases as others see them: raft_host_leases.cc.
+  void look_at_the_word(std::vector<raft::Input>* inputs);
+  [[nodiscard]] bool is_revoked() const;
+  void publish_lease(const raft::LeaseHeld& held);
+  void tell_guardian(bool changed);
   void tell(const raft::LeadershipChange& change);
   void fail(const std::string& why);
   void end_all_proposals();
@@ -163,6 +175,8 @@ class RaftHost final : public Consensus {
   bool begun_ HOLDFAST_GUARDED_BY(mutex_) = false;
   bool ended_ HOLDFAST_GUARDED_BY(mutex_) = false;
   std::function<void()> changed_;  // constant after on_view_change
+  PublishedLease lease_;
+  mutable std::atomic<std::uint64_t> answered_by_lease_{0};  // without the core's thread
   std::atomic<std::int64_t> assign_until_{kDistantPast.time_since_epoch().count()};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> silent_{false};
@@ -195,6 +209,8 @@ class RaftHost final : public Consensus {
   std::shared_ptr<const std::vector<LeadershipMoment>> history_;  // replaced, never changed: views share it
   std::optional<Instant> leader_since_;
   Instant published_at_ = kDistantPast;
+  Instant guardian_told_at_ = kDistantPast;
+  std::uint64_t pauses_seen_ = 0;  // vmclock's marker: nothing of before it counts
   Instant gather_until_ = kDistantPast;  // until then datagrams may wait
   Instant asked_until_ = kDistantPast;   // until then a follower's read may wait for the answers to beats
 

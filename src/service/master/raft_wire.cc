@@ -342,6 +342,7 @@ Result<raft::Body> body_of(const RaftMessage& in) {
     case RaftMessage::kNotice: return get(in.notice());
     case RaftMessage::kRegisterRequest: return record_of<raft::RegisterRequest>(in.register_request());
     case RaftMessage::kRegisterReply: return record_of<raft::RegisterReply>(in.register_reply());
+    case RaftMessage::kLeaseRevoked:  // no message of Raft's, see decode_datagram
     case RaftMessage::BODY_NOT_SET: break;
   }
   return Error{Code::unsupported, "a message of a kind this build does not know"};
@@ -369,9 +370,9 @@ Result<raft::Message> from_wire(const RaftMessage& in) {
   return message;
 }
 
-std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message& message) {
-  RaftMessage wire;
-  to_wire(message, &wire);
+namespace {
+
+std::string datagram_of(ClusterId cluster, Uuid process, const RaftMessage& wire) {
   std::string out(kDatagramMagic);
   out.resize(8);
   out += uuid_bytes(cluster.value());
@@ -379,6 +380,24 @@ std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message
   wire.AppendToString(&out);
   store_be<std::uint32_t>(out.data() + 4, crc32c(bytes_of(out).subspan(8)));
   return out;
+}
+
+}  // namespace
+
+std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message& message) {
+  RaftMessage wire;
+  to_wire(message, &wire);
+  return datagram_of(cluster, process, wire);
+}
+
+std::string encode_certificate(ClusterId cluster, Uuid process, const raft::LeaseRevoked& revoked, NodeId to) {
+  RaftMessage wire;
+  wire.set_from(uuid_bytes(revoked.node.value()));
+  wire.set_to(uuid_bytes(to.value()));
+  wire.set_term(revoked.term.value());
+  wire.set_incarnation(revoked.incarnation.value());
+  wire.mutable_lease_revoked();
+  return datagram_of(cluster, process, wire);
 }
 
 Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes) {
@@ -394,9 +413,22 @@ Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes) {
   if (!wire.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
     return Error{Code::corrupt, "a datagram that does not parse"};
   }
+  Datagram datagram{.process = uuid_of(text_of(bytes.subspan(24, 16))), .message = {}, .revoked = {}};
+  if (wire.has_lease_revoked()) {
+    auto& head = datagram.message;
+    head = {.from = NodeId(uuid_of(wire.from())),
+            .to = NodeId(uuid_of(wire.to())),
+            .term = Term(wire.term()),
+            .incarnation = Incarnation(wire.incarnation()),
+            .body = {}};
+    if (head.from.value().empty() || head.to.value().empty()) return Error{Code::invalid, "no sender or receiver"};
+    datagram.revoked = raft::LeaseRevoked{head.from, head.incarnation, head.term};
+    return datagram;
+  }
   auto message = from_wire(wire);
   if (!message) return message.error();
-  return Datagram{.process = uuid_of(text_of(bytes.subspan(24, 16))), .message = std::move(*message)};
+  datagram.message = std::move(*message);
+  return datagram;
 }
 
 }  // namespace holdfast::master

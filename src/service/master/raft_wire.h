@@ -4,10 +4,12 @@
 // Pure; thread-safe.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "core/raft/core.h"
 #include "core/raft/messages.h"
 #include "model/ids.h"
 
@@ -24,9 +26,12 @@ Result<raft::Message> from_wire(const RaftMessage& message);
 // RaftMessage. Decoding answers `refused` for another cluster's, which is no reason for a log line: ports get reused.
 struct Datagram {
   Uuid process;
-  raft::Message message;
+  raft::Message message;                      // of a certificate only sender, receiver, term and incarnation
+  std::optional<raft::LeaseRevoked> revoked;  // a guardian's certificate
 };
 std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message& message);
+// To be sent by the guardian of that process (guardian.h).
+std::string encode_certificate(ClusterId cluster, Uuid process, const raft::LeaseRevoked& revoked, NodeId to);
 Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes);
 
 }  // namespace holdfast::master

@@ -12,6 +12,7 @@
 #include "client/discovery.h"
 #include "core/topology/registry.h"
 #include "io/posix/udp.h"
+#include "io/posix/vmclock.h"
 #include "service/master/bootstrap.h"
 #include "service/master/peer_calls.h"
 #include "service/master/peer_links.h"
@@ -220,6 +221,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::unique_ptr<io::FolderLock> lock_;
   std::optional<storage::RaftStore::Opened> opened_;  // between open() and start()
   std::unique_ptr<Watch> watch_;
+  std::unique_ptr<io::posix::VmClock> vmclock_;  // null: none here; outlives host_
   std::unique_ptr<RaftHost> host_;
   std::optional<io::posix::UdpSocket> beats_;
   PeerCalls calls_;
@@ -375,8 +377,13 @@ void Runtime::make_host() {
   core.silence_min = std::max(kSilenceMin, 3 * config_.heartbeat_interval);
   core.silence_default = std::max(core.silence_default, core.silence_min);
   if (config_.election_timeout) core.silence_default = *config_.election_timeout;
-  leases_ = lease_policy(config_.leader_lease, config_.lease_reads, config_.election_timeout, clock_may_stop());
+  if (clock_may_stop()) {
+    if (auto vmclock = io::posix::VmClock::open()) vmclock_ = std::move(*vmclock);
+  }
+  leases_ = lease_policy(config_.leader_lease, config_.lease_reads, config_.election_timeout,
+                         clock_may_stop() && vmclock_ == nullptr);
   if (!leases_.remark.empty()) LOG_INFO("{}", leases_.remark);
+  core.touched = [](const Entry& entry) { return topology::keys_changed_by(bytes_of(entry.data.view())); };
   core.lease_length = leases_.length;
   // What the core hands out must fit into the segment in reserve (core/raft/core.h, DiskChanged).
   core.append_bytes_max = std::min<std::size_t>(core.append_bytes_max, config_.segment_bytes / 8);
@@ -400,7 +407,9 @@ void Runtime::make_host() {
                                                        .feed = config_.feed,
                                                        .on_fatal = [this](const std::string& why) { fatal(why); },
                                                        .on_lease_event = [this](LeaseEvent event) { watch_->happened(std::move(event)); },
-                                                       .on_datagram = [this](BytesView datagram) { watch_->received(datagram); }},
+                                                       .on_datagram = [this](BytesView datagram) { watch_->received(datagram); },
+                                                       .guardian = config_.guardian.get(),
+                                                       .vmclock = vmclock_.get()},
                                      clock_, state_);
 }
 

@@ -8,8 +8,10 @@
 
 #include "base/time.h"
 #include "core/raft/configuration.h"
+#include "core/raft/core.h"
 #include "core/raft/messages.h"
 #include "model/ids.h"
+#include "service/master/guardian.h"
 
 namespace holdfast::master {
 
@@ -38,6 +40,9 @@ class Transport {
   virtual bool heard_datagram(NodeId, Incarnation, Uuid /*process*/) { return true; }
 
   [[nodiscard]] virtual std::vector<PeerInfo> peers() const = 0;
+
+  // What the guardian is to send, and where, when it says that: one for each member that datagrams reach.
+  [[nodiscard]] virtual std::vector<Certificate> certificates(const raft::LeaseRevoked&) const { return {}; }
 };
 
 }  // namespace holdfast::master

@@ -1,0 +1,205 @@
+#include "service/master/guardian.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <optional>
+#include <thread>
+
+#include "service/master/published_lease.h"
+#include "service/master/raft_wire.h"
+
+namespace holdfast::master {
+namespace {
+
+// Where the guardian's words arrive.
+class Ear {
+ public:
+  Ear() : socket_(*io::posix::UdpSocket::bind("127.0.0.1", 0)) {}
+  std::vector<Certificate> certificate(const std::string& text) const {
+    return {{*io::posix::resolve_udp("127.0.0.1", socket_.port()), text}};
+  }
+  // What comes first within `patience`; nothing: silence.
+  std::optional<std::string> hear(Duration patience) const {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    std::array<std::uint8_t, 2048> room{};
+    do {
+      if (const auto length = socket_.receive(room)) return std::string(text_of(BytesView(room).first(*length)));
+      std::this_thread::sleep_for(1ms);
+    } while (std::chrono::steady_clock::now() < until);
+    return std::nullopt;
+  }
+
+ private:
+  io::posix::UdpSocket socket_;
+};
+
+// A master in a process of its own: it has a guardian, leads in term 7 and turns, until it is killed.
+template <typename Life>
+pid_t master_process(Life life) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    auto guardian = Guardian::start();
+    if (!guardian) ::_exit(1);
+    (*guardian)->watch();
+    life(**guardian);
+    ::_exit(0);
+  }
+  return pid;
+}
+
+TEST(Guardian, SaysThatItsMasterIsDead) {
+  const Ear ear;
+  const pid_t master = master_process([&](Guardian& guardian) {
+    guardian.prepare(Term(7), true, ear.certificate("gone"));
+    for (;;) {
+      guardian.turned();
+      std::this_thread::sleep_for(5ms);
+    }
+  });
+  EXPECT_FALSE(ear.hear(300ms)) << "it lives";
+  ::kill(master, SIGKILL);
+  EXPECT_EQ(ear.hear(2s), "gone");
+  ::waitpid(master, nullptr, 0);
+}
+
+TEST(Guardian, FindsAMasterThatIsStoppedAndTellsItOfThat) {
+  const Ear ear;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t master = master_process([&](Guardian& guardian) {
+    guardian.prepare(Term(7), true, ear.certificate("hangs"));
+    bool was_revoked = false;
+    for (;;) {
+      guardian.turned();
+      std::this_thread::sleep_for(5ms);
+      if (guardian.revoked(Term(7)) && !std::exchange(was_revoked, true)) {
+        (void)!::write(ends[1], guardian.revoked(Term(8)) ? "8" : "7", 1);
+      }
+    }
+  });
+  EXPECT_FALSE(ear.hear(300ms)) << "it turns";
+  ::kill(master, SIGSTOP);
+  EXPECT_EQ(ear.hear(2s), "hangs");
+  ::kill(master, SIGCONT);
+  char word = 0;
+  ASSERT_EQ(::read(ends[0], &word, 1), 1);
+  EXPECT_EQ(word, '7') << "the next term is not concerned";
+  ::kill(master, SIGKILL);
+  ::waitpid(master, nullptr, 0);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST(Guardian, ACrashRevokesBeforeTheMemoryIsWrittenDown) {
+  const Ear ear;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t master = master_process([&](Guardian& guardian) {
+    for (const int number : {SIGSEGV, SIGABRT}) ::signal(number, SIG_DFL);  // sanitizers have their own
+    guardian.prepare(Term(7), true, ear.certificate("crashes"));
+    guardian.revoke_at_crash();
+    const pid_t watcher = ::fork();  // shares the word
+    if (watcher == 0) {
+      while (!guardian.revoked(Term(7))) std::this_thread::sleep_for(1ms);
+      (void)!::write(ends[1], "r", 1);
+      ::_exit(0);
+    }
+    ::raise(SIGABRT);
+  });
+  EXPECT_EQ(ear.hear(2s), "crashes");
+  char word = 0;
+  EXPECT_EQ(::read(ends[0], &word, 1), 1);
+  int status = 0;
+  ASSERT_EQ(::waitpid(master, &status, 0), master);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << "it dies of what it died of";
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST(Guardian, LeavesAFollowerAloneThatMakesNoTurn) {
+  const Ear ear;
+  auto guardian = *Guardian::start();
+  guardian->watch();
+  guardian->prepare(Term(3), true, ear.certificate("hangs"));
+  guardian->follows();
+  EXPECT_FALSE(ear.hear(500ms));
+  EXPECT_FALSE(guardian->revoked(Term(3)));
+  guardian->end();
+  // Once more in good order: the hand-over may have failed.
+  EXPECT_TRUE(guardian->revoked(Term(3)));
+  EXPECT_EQ(ear.hear(1s), "hangs");
+  EXPECT_EQ(guardian->pid(), 0);
+}
+
+TEST(Guardian, AMasterThatLeadsAndMakesNoTurnIsFoundAfterItsPatience) {
+  const Ear ear;
+  auto guardian = *Guardian::start();
+  guardian->watch();
+  guardian->set_patience(400ms);
+  guardian->prepare(Term(3), true, ear.certificate("hangs"));
+  EXPECT_FALSE(ear.hear(250ms));
+  EXPECT_EQ(ear.hear(3s), "hangs");
+  EXPECT_TRUE(guardian->revoked(Term(3)));
+  EXPECT_FALSE(guardian->revoked(Term(4)));
+}
+
+TEST(Guardian, ItsOwnDeathIsNoticedAndDoesNoHarm) {
+  auto guardian = *Guardian::start();
+  EXPECT_FALSE(guardian->has_died());
+  ::kill(guardian->pid(), SIGKILL);
+  const auto until = std::chrono::steady_clock::now() + 2s;
+  while (!guardian->has_died() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(guardian->pid(), 0);
+  EXPECT_FALSE(guardian->has_died()) << "said once";
+  EXPECT_FALSE(guardian->revoked(Term(1)));
+}
+
+TEST(Guardian, IsNotStartedBesideOtherThreads) {
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    while (!over) std::this_thread::sleep_for(1ms);
+  });
+  EXPECT_FALSE(Guardian::start().ok());
+  over = true;
+  other.join();
+}
+
+TEST(Guardian, ACertificateCrossesTheWireWhole) {
+  const ClusterId cluster(Uuid{1, 2});
+  const raft::LeaseRevoked revoked{NodeId(Uuid{3, 4}), Incarnation(5), Term(6)};
+  const auto bytes = encode_certificate(cluster, Uuid{7, 8}, revoked, NodeId(Uuid{9, 10}));
+  EXPECT_LE(bytes.size(), kCertificateBytesMax);
+  const auto datagram = decode_datagram(cluster, bytes_of(bytes));
+  ASSERT_TRUE(datagram.ok());
+  ASSERT_TRUE(datagram->revoked);
+  EXPECT_EQ(datagram->revoked->node, revoked.node);
+  EXPECT_EQ(datagram->revoked->incarnation, revoked.incarnation);
+  EXPECT_EQ(datagram->revoked->term, revoked.term);
+  EXPECT_EQ(datagram->message.to, NodeId(Uuid{9, 10}));
+  EXPECT_EQ(datagram->process, (Uuid{7, 8}));
+  EXPECT_FALSE(decode_datagram(ClusterId(Uuid{2, 2}), bytes_of(bytes)).ok());
+}
+
+TEST(PublishedLease, CoversWhatHasAllThatAnyoneWasToldOfUntilEitherClockIsThere) {
+  PublishedLease lease;
+  EXPECT_FALSE(lease.covers(Index(9), raft::Time(at(1ms))));
+  lease.publish({.term = Term(4), .until = raft::Time(at(10ms), at(20ms))}, Index(7), 3);
+  ASSERT_TRUE(lease.covers(Index(7), raft::Time(at(9ms), at(9ms))));
+  EXPECT_EQ(lease.covers(Index(7), raft::Time(at(9ms), at(9ms)))->term, Term(4));
+  EXPECT_EQ(lease.covers(Index(7), raft::Time(at(9ms), at(9ms)))->marker, 3u);
+  EXPECT_TRUE(lease.covers(Index(8), raft::Time(at(9ms), at(19ms))));
+  EXPECT_FALSE(lease.covers(Index(6), raft::Time(at(9ms), at(9ms)))) << "others may have seen more";
+  EXPECT_FALSE(lease.covers(Index(7), raft::Time(at(10ms), at(9ms))));
+  EXPECT_FALSE(lease.covers(Index(7), raft::Time(at(9ms), at(20ms))));
+  lease.withdraw();
+  EXPECT_FALSE(lease.covers(Index(7), raft::Time(at(9ms), at(9ms))));
+  lease.publish({.term = Term(4), .until = raft::Time(at(10ms)), .in_wait = true}, Index(7), 3);
+  EXPECT_FALSE(lease.covers(Index(7), raft::Time(at(9ms), at(9ms)))) << "not before it may commit";
+}
+
+}  // namespace
+}  // namespace holdfast::master
