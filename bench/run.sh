@@ -11,5 +11,7 @@ echo "== (d) memory per million needles, opening a volume of a million needles"
 for b in build/release/bin/*_bench; do [ -x "$b" ] && "$b" --benchmark_min_time=0.2; done
 echo "== (f) start, memory, idle"
 bench/start.py --rounds "$rounds"
+echo "== (g) leases and guardians, beside etcd"
+bench/leases.py --rounds "$rounds"
 echo "== (a) failover beside etcd"
 bench/failover.py -n "$n"
