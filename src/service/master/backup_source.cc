@@ -274,7 +274,7 @@ void BackupSource::image(const BackupImageRequest& request, std::function<void(R
   if (!request.cluster().empty() && ClusterId(uuid_of(request.cluster())) != cluster) {
     return done(Error{Code::refused, "this master belongs to cluster " + text(cluster)});
   }
-  const auto send = [this, offset = request.offset(), done](const Made& made) {
+  const auto send = [offset = request.offset(), done](const Made& made) {
     BackupImagePiece piece;
     piece.set_image(made.id);
     piece.set_size(made.bytes.size());
