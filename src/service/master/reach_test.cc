@@ -97,7 +97,7 @@ TEST(Reach, ANetworkWithoutDatagramsIsNoCut) {
   masters.run(3s);
   masters.cut = {{0, 1}};
   masters.run(4s);
-  EXPECT_EQ(masters.matrix(1), "ys uy ");  // what the other one hears it cannot tell any more
+  EXPECT_EQ(masters.matrix(1), "us uy ");  // what the other one hears it cannot tell any more
 }
 
 TEST(Reach, WhatNobodyTellsOfIsUnknown) {
