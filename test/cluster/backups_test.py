@@ -50,6 +50,7 @@ class Metalogger(Process):
         super().__init__(name, [HOLDFAST, "-logtostderr=true", "metalogger", f"-master={','.join(masters or cluster.masters)}",
                                 f"-dir={self.dir}", f"-metricsPort={self.port}", "-metricsIp=127.0.0.1", *flags],
                          cluster.folder, {"TMPDIR": str(cluster.folder)})
+        cluster.others.append(self)
 
     def metric(self, name):
         return metric(f"127.0.0.1:{self.port}", name)

@@ -213,6 +213,7 @@ class Cluster:
         peers = ",".join(self.masters)
         env = {"TMPDIR": str(self.folder), **(env or {})}
         self.master_processes, self.volume_processes = [], []
+        self.others = []  # processes of the test that end with the cluster
         start = [weed, "-logtostderr=true"]
         if layout == "server":
             check(masters == volumes, "layout server needs as many masters as volume servers")
@@ -284,11 +285,12 @@ class Cluster:
         return "\n".join(f"==== {p.name}\n{p.log()[-last:]}" for p in self.processes())
 
     def stop(self):
-        for process in self.processes():
+        processes = self.others + self.processes()
+        for process in processes:
             process.signal(signal.SIGCONT)
             process.signal(signal.SIGTERM)
         end = time.monotonic() + 10
-        for process in self.processes():
+        for process in processes:
             if process.popen is None:
                 continue
             try:
