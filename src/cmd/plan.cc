@@ -361,6 +361,14 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   runtime.lease_reads = *lease_reads;
   runtime.read_only = flags.boolean("readOnly");
   plan.guardian = flags.boolean("guardian");
+  if (const auto vip = flags.string("vip"); !vip.empty()) {
+    const auto address = io::posix::IpPrefix::parse(vip);
+    if (!address) return fatal(fmt::format("-{}: {}", flags.full_name("vip"), address.error().what()));
+    runtime.vip.address = *address;
+  }
+  runtime.vip.interface = flags.string("vip.interface");
+  runtime.vip.on_leader = flags.string("onLeader");
+  runtime.vip.on_follower = flags.string("onFollower");
   if (const auto valid = master::validate(runtime); !valid) return valid.error();
   plan.options.heartbeat_interval = runtime.heartbeat_interval;
 

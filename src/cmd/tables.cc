@@ -75,6 +75,10 @@ constexpr Flag kMaster[] = {
                                   "refuse what changes anything; -peers names the masters"},
     {"leaseReads", string, "auto", "on, off, or auto: on, but off on a virtual machine, whose clocks may be stopped with it, "
                                    "unless it has a /dev/vmclock0"},
+    {"vip", string, "", "an address, as 192.0.2.10/24, that the leading master puts on -vip.interface while it leads"},
+    {"vip.interface", string, "", "the network interface for -vip, as eth0"},
+    {"onLeader", string, "", "a command for sh -c, run when this master begins to lead"},
+    {"onFollower", string, "", "a command for sh -c, run when this master ceases to lead, and at its start"},
     {"guardian", boolean, "true", "a small process beside this one that tells the other masters at once when this one died or hangs"},
     {"raftHashicorp", boolean, "false", "no effect: there is one implementation of Raft here", inert},
     {"raftBootstrap", boolean, "false", "no effect: state is never deleted at start"},

@@ -12,6 +12,7 @@
 #include "model/address.h"
 #include "service/master/guardian.h"
 #include "service/master/lease_policy.h"
+#include "service/master/vip_keeper.h"
 
 namespace holdfast::master {
 
@@ -49,6 +50,8 @@ struct RuntimeConfig {
 
   // -readOnly: a member that receives everything, and neither votes, leads nor decides. It never begins a cluster.
   bool read_only = false;
+  // -vip, -vip.interface, -onLeader, -onFollower.
+  VipConfig vip;
 
   // What this build understands; tests of mixed versions raise it.
   std::uint32_t feature_level = 1;

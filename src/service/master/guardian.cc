@@ -1,6 +1,7 @@
 #include "service/master/guardian.h"
 
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -81,6 +82,11 @@ struct Guardian::Shared {
   std::atomic<std::uint32_t> leads{0};
   std::atomic<std::uint32_t> ended{0};
   std::array<Saying, 2> sayings{};
+  // The virtual IP: as above, with another writer.
+  std::atomic<std::uint64_t> newest_removal{0};
+  std::array<Saying, 2> farewells{};
+  std::array<std::array<char, 256>, 2> removals{};
+  std::array<std::uint32_t, 2> removal_lengths{};  // 0: it is not held
 
   // A saying has a term; the word is raised before it is said.
   void raise(std::uint64_t term) {
@@ -151,19 +157,34 @@ void Guardian::set_patience(Duration patience) {
   patience_ = patience;
 }
 
+// static: of what both kinds of words are made
+template <typename Saying>
+static void write_down(Term term, const std::vector<Certificate>& certificates, Saying* saying) {
+  saying->term = term.value();
+  saying->count = 0;
+  for (const auto& one : certificates) {
+    if (one.datagram.size() > kCertificateBytesMax || saying->count == saying->lines.size()) continue;
+    auto& line = saying->lines[saying->count++];
+    line.to = one.to;
+    line.length = static_cast<std::uint32_t>(one.datagram.size());
+    std::memcpy(line.bytes.data(), one.datagram.data(), one.datagram.size());
+  }
+}
+
+void Guardian::prepare_removal(Term term, const std::string& request, const std::vector<Certificate>& farewells) {
+  const auto next = shared_->newest_removal.load() + 1;
+  auto& bytes = shared_->removals[next % 2];
+  CHECK(request.size() <= bytes.size());
+  write_down(term, farewells, &shared_->farewells[next % 2]);
+  std::memcpy(bytes.data(), request.data(), request.size());
+  shared_->removal_lengths[next % 2] = static_cast<std::uint32_t>(request.size());
+  shared_->newest_removal = next;
+}
+
 void Guardian::prepare(Term term, bool leads, const std::vector<Certificate>& certificates) {
   if (term != prepared_ || certificates != certificates_) {
     const auto next = shared_->newest.load() + 1;
-    auto& saying = shared_->sayings[next % 2];
-    saying.term = term.value();
-    saying.count = 0;
-    for (const auto& one : certificates) {
-      if (one.datagram.size() > kCertificateBytesMax || saying.count == saying.lines.size()) continue;
-      auto& line = saying.lines[saying.count++];
-      line.to = one.to;
-      line.length = static_cast<std::uint32_t>(one.datagram.size());
-      std::memcpy(line.bytes.data(), one.datagram.data(), one.datagram.size());
-    }
+    write_down(term, certificates, &shared_->sayings[next % 2]);
     shared_->newest = next;
     prepared_ = term;
     certificates_ = certificates;
@@ -278,6 +299,48 @@ void Guardian::keep_watch(Shared& shared, pid_t master) {
   take_title(master);
   const int ipv4 = ::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int ipv6 = ::socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int netlink = ::socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+  const auto send_all = [&](const Shared::Saying& saying) {
+    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(saying.count, raft::kMembersMax); ++i) {
+      const auto& line = saying.lines[i];
+      sockaddr_storage to{};
+      std::memcpy(&to, line.to.address.data(), std::min<std::size_t>(line.to.length, line.to.address.size()));
+      (void)::sendto(to.ss_family == AF_INET6 ? ipv6 : ipv4, line.bytes.data(),
+                     std::min<std::size_t>(line.length, line.bytes.size()), MSG_NOSIGNAL,
+                     reinterpret_cast<const sockaddr*>(&to), line.to.length);
+    }
+  };
+  // After the word: it keeps the master from setting the address again. A thread that was just about to is undone by the
+  // next time, so only from the second on others are told.
+  bool is_removed = false;
+  const auto remove_address = [&] {
+    static Shared::Saying farewell;
+    std::array<char, 256> request{};
+    std::uint32_t length = 0;
+    std::uint64_t newest = 0;
+    do {
+      newest = shared.newest_removal.load();
+      if (newest == 0) return;
+      farewell = shared.farewells[newest % 2];
+      request = shared.removals[newest % 2];
+      length = shared.removal_lengths[newest % 2];
+    } while (shared.newest_removal.load() != newest);
+    if (length == 0 || shared.word < farewell.term) return;
+    std::array<char, 512> rest{};
+    while (::recv(netlink, rest.data(), rest.size(), 0) > 0) {
+    }
+    if (::send(netlink, request.data(), std::min<std::size_t>(length, request.size()), 0) < 0) return;
+    // The kernel has done it when send() returns, and says something only if it could not.
+    nlmsghdr head{};
+    nlmsgerr result{};
+    const auto got = ::recv(netlink, rest.data(), rest.size(), 0);
+    if (got >= static_cast<ssize_t>(sizeof head + sizeof result)) {
+      std::memcpy(&result, rest.data() + sizeof head, sizeof result);
+      if (result.error != 0 && result.error != -EADDRNOTAVAIL && result.error != -ENODEV) return;
+    }
+    if (is_removed) send_all(farewell);
+    is_removed = true;
+  };
   // The word first: then it is true.
   const auto say = [&] {
     static Shared::Saying saying;  // a copy: the master may be alive after all, and write
@@ -288,14 +351,8 @@ void Guardian::keep_watch(Shared& shared, pid_t master) {
       saying = shared.sayings[newest % 2];
     } while (shared.newest.load() != newest);
     shared.raise(saying.term);
-    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(saying.count, raft::kMembersMax); ++i) {
-      const auto& line = saying.lines[i];
-      sockaddr_storage to{};
-      std::memcpy(&to, line.to.address.data(), std::min<std::size_t>(line.to.length, line.to.address.size()));
-      (void)::sendto(to.ss_family == AF_INET6 ? ipv6 : ipv4, line.bytes.data(),
-                     std::min<std::size_t>(line.length, line.bytes.size()), MSG_NOSIGNAL,
-                     reinterpret_cast<const sockaddr*>(&to), line.to.length);
-    }
+    send_all(saying);
+    remove_address();
   };
   const auto say_and_end = [&] {
     shared.word = UINT64_MAX;
@@ -325,6 +382,7 @@ void Guardian::keep_watch(Shared& shared, pid_t master) {
     if (shared.word == UINT64_MAX) say();  // it crashes, and may take its time to write its memory down
     const auto now_turns = shared.turns.load();
     if (!leads || now_turns != turns) {
+      is_removed = false;
       turns = now_turns;
       without_turn = Duration(0);
       stopped = 0;

@@ -75,6 +75,11 @@ class Guardian {
   // The same certificates, but the master leads no more.
   void follows();
 
+  // ---- the thread that holds the virtual IP (vip_keeper.h)
+  // How to take it away when this master dies or hangs in `term` (a netlink request), and what to say then; before it is
+  // set for the first time. Nothing: it is not held.
+  void prepare_removal(Term term, const std::string& request, const std::vector<Certificate>& farewells);
+
   // ---- any thread
   // Whether no read may be answered by the lease of `term`. To be asked after the state and the clocks were read.
   [[nodiscard]] bool revoked(Term term) const;

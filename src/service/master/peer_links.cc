@@ -307,6 +307,16 @@ std::vector<Certificate> PeerLinks::certificates(const raft::LeaseRevoked& revok
   return all;
 }
 
+std::vector<Certificate> PeerLinks::farewells(const raft::LeaseRevoked& term, Duration free_in) const {
+  std::vector<Certificate> all;
+  Guard guard(mutex_);
+  for (const auto& [id, peer] : peers_) {
+    if (!peer.member || peer.datagrams.length == 0) continue;
+    all.push_back({peer.datagrams, encode_address_free(cluster_, process_, term, free_in, id)});
+  }
+  return all;
+}
+
 bool PeerLinks::heard_datagram(NodeId from, Incarnation incarnation, Uuid process) {
   Guard guard(mutex_);
   const auto found = peers_.find(from);

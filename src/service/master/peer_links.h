@@ -65,6 +65,7 @@ class PeerLinks final : public Transport {
   bool heard_datagram(NodeId from, Incarnation incarnation, Uuid process) override;
   [[nodiscard]] std::vector<PeerInfo> peers() const override;
   [[nodiscard]] std::vector<Certificate> certificates(const raft::LeaseRevoked& revoked) const override;
+  [[nodiscard]] std::vector<Certificate> farewells(const raft::LeaseRevoked& term, Duration free_in) const override;
 
   // A datagram of another kind, to a member whose address is known.
   void send_datagram(NodeId to, BytesView datagram);

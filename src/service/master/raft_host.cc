@@ -328,10 +328,9 @@ void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
     if (!datagram || datagram->message.to != options_.self) continue;
     const NodeId from = datagram->message.from;
     if (!transport_->heard_datagram(from, datagram->message.incarnation, datagram->process)) continue;
-    if (datagram->revoked) {
-      inputs->emplace_back(*datagram->revoked);
-      continue;
-    }
+    if (datagram->address_free_in) note_address(*datagram);
+    if (datagram->revoked) inputs->emplace_back(*datagram->revoked);
+    if (datagram->address_free_in || datagram->revoked) continue;
     inputs->emplace_back(raft::Received{.from = from, .message = std::move(datagram->message)});
   }
 }
@@ -446,6 +445,7 @@ void RaftHost::handle(raft::Output out) {
   const auto before = status_;
   status_ = core_->status();
   publish_lease(out.lease);  // before a word of this step leaves
+  note_lead(out, before);
   if (!silent_ && !out.messages_now.empty()) transport_->send(out.messages_now);
   assign_until_.store(silent_ ? kDistantPast.time_since_epoch().count() : out.assign_until.time_since_epoch().count(),
                       std::memory_order_release);

@@ -37,8 +37,11 @@
 #include "service/master/log_thread.h"
 #include "service/master/published_lease.h"
 #include "service/master/transport.h"
+#include "service/master/vip_policy.h"
 
 namespace holdfast::master {
+
+struct Datagram;
 
 // Commands waiting for the core's thread; more are refused as busy. Reads likewise.
 inline constexpr std::size_t kCommandsWaitingMax = 65'536;
@@ -92,6 +95,10 @@ class RaftHost final : public Consensus {
 
   // The configuration in force; null before begin() and while there is none.
   [[nodiscard]] std::shared_ptr<const raft::Configuration> configuration() const;
+
+  // For the virtual IP: how this master stands now, and what to tell each other member of it. Any thread.
+  [[nodiscard]] LeadFacts lead_facts() const;
+  [[nodiscard]] std::vector<Certificate> farewells(Term term, Duration free_in) const;
 
   // What bootstrap waits for, for the View; only before begin().
   void set_waiting(std::string text);
@@ -149,6 +156,8 @@ class RaftHost final : public Consensus {
   [[nodiscard]] bool is_revoked() const;
   void publish_lease(const raft::LeaseHeld& held);
   void tell_guardian(bool changed);
+  void note_lead(const raft::Output& out, const raft::CoreStatus& before);
+  void note_address(const Datagram& datagram);
   void tell(const raft::LeadershipChange& change);
   void fail(const std::string& why);
   void end_all_proposals();
@@ -171,6 +180,7 @@ class RaftHost final : public Consensus {
   std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<std::function<void(Status)>> transfers_ HOLDFAST_GUARDED_BY(mutex_);
   std::shared_ptr<const View> view_ HOLDFAST_GUARDED_BY(mutex_);
+  LeadFacts lead_ HOLDFAST_GUARDED_BY(mutex_);
   std::shared_ptr<const raft::Configuration> configuration_ HOLDFAST_GUARDED_BY(mutex_);
   bool begun_ HOLDFAST_GUARDED_BY(mutex_) = false;
   bool ended_ HOLDFAST_GUARDED_BY(mutex_) = false;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "service/master/raft_host.h"
+#include "service/master/raft_wire.h"
 
 namespace holdfast::master {
 namespace {
@@ -97,6 +98,66 @@ void RaftHost::look_at_the_word(std::vector<raft::Input>* inputs) {
 void RaftHost::publish_lease(const raft::LeaseHeld& held) {
   if (silent_ || status_.role != raft::Role::leader || applied_ != status_.commit) return lease_.withdraw();
   lease_.publish(held, state_.applied(), pauses_seen_);
+}
+
+// ---------------------------------------------------------------------------------------------------- the virtual IP
+
+void RaftHost::note_lead(const raft::Output& out, const raft::CoreStatus& before) {
+  const bool leads = status_.role == raft::Role::leader;
+  if (!leads && before.role != raft::Role::leader) return;
+  const bool is_new = leads && (before.role != raft::Role::leader || before.term != status_.term);
+  Guard guard(mutex_);
+  lead_.leads = leads;
+  if (!leads) return;
+  if (is_new) {
+    lead_.term = status_.term;
+    lead_.elected = clock_.now();
+    lead_.has_committed = false;
+    // The log may have grown in the very step in which it was elected.
+    lead_.previous_term = before.last_term;
+    for (const auto& entry : out.appended) {
+      if (entry.term < status_.term) lead_.previous_term = std::max(lead_.previous_term, entry.term);
+    }
+  }
+  lead_.answered = out.assign_until - status_.silence_timeout;
+  for (const auto& entry : out.committed) lead_.has_committed = lead_.has_committed || entry.term == status_.term;
+  lead_.revoked = status_.lease.revoked;
+}
+
+void RaftHost::note_address(const Datagram& datagram) {
+  const auto& head = datagram.message;
+  if (core_->configuration().find(head.from) == nullptr) return;
+  // Counted from the receipt, and by a clock that may run fast: later than it is, never earlier.
+  const Instant free_at = clock_.now() + *datagram.address_free_in + *datagram.address_free_in / 50;
+  Guard guard(mutex_);
+  auto& word = lead_.word;
+  if (word && word->term > head.term) return;
+  word = {head.term, word && word->term == head.term ? std::min(word->free_at, free_at) : free_at};
+}
+
+LeadFacts RaftHost::lead_facts() const {
+  LeadFacts facts;
+  bool alone = false;  // then there is nobody to whom the guardian could have said anything
+  {
+    Guard guard(mutex_);
+    facts = lead_;
+    alone = configuration_ && configuration_->members().size() == 1;
+  }
+  if (silent_ || stopping_) facts.leads = false;
+  // Not only what the core has heard of: the guardian may have taken the address away a moment ago.
+  if (options_.guardian != nullptr && facts.leads && options_.guardian->revoked(facts.term)) facts.revoked = true;
+  if (alone) facts.revoked = false;
+  return facts;
+}
+
+std::vector<Certificate> RaftHost::farewells(Term term, Duration free_in) const {
+  bool begun = false;
+  {
+    Guard guard(mutex_);
+    begun = begun_;
+  }
+  if (!begun) return {};
+  return transport_->farewells({options_.self, options_.incarnation, term}, free_in);
 }
 
 // ---------------------------------------------------------------------------------------------------- telling

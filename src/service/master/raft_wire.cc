@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kDatagramMagic = "HFB1";
 constexpr std::size_t kDatagramHeadBytes = 4 + 4 + 16 + 16;
+constexpr std::uint64_t kAddressFreeMaxNs = 3'600'000'000'000;
 
 // A field that is added to a message and not carried here would be zero at the other end, which no test of the core
 // notices. These sizes (64-bit, libstdc++) make the compiler ask.
@@ -342,7 +343,8 @@ Result<raft::Body> body_of(const RaftMessage& in) {
     case RaftMessage::kNotice: return get(in.notice());
     case RaftMessage::kRegisterRequest: return record_of<raft::RegisterRequest>(in.register_request());
     case RaftMessage::kRegisterReply: return record_of<raft::RegisterReply>(in.register_reply());
-    case RaftMessage::kLeaseRevoked:  // no message of Raft's, see decode_datagram
+    case RaftMessage::kLeaseRevoked:  // no messages of Raft's, see decode_datagram
+    case RaftMessage::kAddressFree:
     case RaftMessage::BODY_NOT_SET: break;
   }
   return Error{Code::unsupported, "a message of a kind this build does not know"};
@@ -390,13 +392,28 @@ std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message
   return datagram_of(cluster, process, wire);
 }
 
-std::string encode_certificate(ClusterId cluster, Uuid process, const raft::LeaseRevoked& revoked, NodeId to) {
+namespace {
+
+RaftMessage word_of(const raft::LeaseRevoked& term, NodeId to) {
   RaftMessage wire;
-  wire.set_from(uuid_bytes(revoked.node.value()));
+  wire.set_from(uuid_bytes(term.node.value()));
   wire.set_to(uuid_bytes(to.value()));
-  wire.set_term(revoked.term.value());
-  wire.set_incarnation(revoked.incarnation.value());
+  wire.set_term(term.term.value());
+  wire.set_incarnation(term.incarnation.value());
+  return wire;
+}
+
+}  // namespace
+
+std::string encode_certificate(ClusterId cluster, Uuid process, const raft::LeaseRevoked& revoked, NodeId to) {
+  auto wire = word_of(revoked, to);
   wire.mutable_lease_revoked();
+  return datagram_of(cluster, process, wire);
+}
+
+std::string encode_address_free(ClusterId cluster, Uuid process, const raft::LeaseRevoked& term, Duration free_in, NodeId to) {
+  auto wire = word_of(term, to);
+  wire.mutable_address_free()->set_free_in_ns(static_cast<std::uint64_t>(std::max(free_in, Duration(0)).count()));
   return datagram_of(cluster, process, wire);
 }
 
@@ -413,8 +430,9 @@ Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes) {
   if (!wire.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
     return Error{Code::corrupt, "a datagram that does not parse"};
   }
-  Datagram datagram{.process = uuid_of(text_of(bytes.subspan(24, 16))), .message = {}, .revoked = {}};
-  if (wire.has_lease_revoked()) {
+  Datagram datagram{.process = uuid_of(text_of(bytes.subspan(24, 16))), .message = {}, .revoked = {},
+                    .address_free_in = {}};
+  if (wire.has_lease_revoked() || wire.has_address_free()) {
     auto& head = datagram.message;
     head = {.from = NodeId(uuid_of(wire.from())),
             .to = NodeId(uuid_of(wire.to())),
@@ -422,7 +440,12 @@ Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes) {
             .incarnation = Incarnation(wire.incarnation()),
             .body = {}};
     if (head.from.value().empty() || head.to.value().empty()) return Error{Code::invalid, "no sender or receiver"};
-    datagram.revoked = raft::LeaseRevoked{head.from, head.incarnation, head.term};
+    if (wire.has_lease_revoked()) datagram.revoked = raft::LeaseRevoked{head.from, head.incarnation, head.term};
+    if (wire.has_address_free()) {
+      const auto free_in = wire.address_free().free_in_ns();
+      if (free_in > kAddressFreeMaxNs) return Error{Code::invalid, "an address that is free in more than an hour"};
+      datagram.address_free_in = Duration(static_cast<std::int64_t>(free_in));
+    }
     return datagram;
   }
   auto message = from_wire(wire);

@@ -28,10 +28,13 @@ struct Datagram {
   Uuid process;
   raft::Message message;                      // of a certificate only sender, receiver, term and incarnation
   std::optional<raft::LeaseRevoked> revoked;  // a guardian's certificate
+  std::optional<Duration> address_free_in;    // likewise, of the virtual IP
 };
 std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message& message);
 // To be sent by the guardian of that process (guardian.h).
 std::string encode_certificate(ClusterId cluster, Uuid process, const raft::LeaseRevoked& revoked, NodeId to);
+// The virtual IP is free of whoever led in that term, from then on.
+std::string encode_address_free(ClusterId cluster, Uuid process, const raft::LeaseRevoked& term, Duration free_in, NodeId to);
 Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes);
 
 }  // namespace holdfast::master

@@ -223,6 +223,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::unique_ptr<Watch> watch_;
   std::unique_ptr<io::posix::VmClock> vmclock_;  // null: none here; outlives host_
   std::unique_ptr<RaftHost> host_;
+  std::unique_ptr<VipKeeper> vip_;  // null: neither address nor commands
   std::optional<io::posix::UdpSocket> beats_;
   PeerCalls calls_;
   std::unique_ptr<client::Discovery> discovery_;  // what -peers stands for
@@ -417,6 +418,15 @@ void Runtime::make_host() {
 
 Status Runtime::start() {
   CHECK(!started_);
+  if (!config_.vip.is_empty()) {
+    auto keeper = VipKeeper::start(
+        config_.vip, clock_, config_.guardian.get(),
+        {.facts = [this] { return host_->lead_facts(); },
+         .farewells = [this](Term term, Duration free_in) { return host_->farewells(term, free_in); },
+         .hand_over = [this] { host_->transfer(std::nullopt, [](const Status&) {}); }});
+    if (!keeper) return keeper.error();
+    vip_ = std::move(*keeper);
+  }
   auto beats = io::posix::UdpSocket::bind(config_.bind_host, config_.self.grpc_port_or_default());
   if (beats) {
     beats_.emplace(std::move(*beats));
@@ -562,6 +572,7 @@ void Runtime::stop(Duration transfer_wait_max) {
   woken_.notify_all();
   if (thread_.joinable()) thread_.join();
   calls_.stop();
+  if (vip_) vip_->stop();
   host_->stop();
   watch_->stop();
   if (links) links->stop();
@@ -1420,6 +1431,7 @@ Status validate(const RuntimeConfig& config) {
     return Error{Code::invalid, "-readOnly needs -peers: the masters of the cluster to read from"};
   }
   if (auto done = validate_lease(config.leader_lease, config.heartbeat_interval); !done) return done;
+  if (auto done = validate(config.vip); !done) return done;
   if (config.segment_bytes < 4 * kEntryBytesMax) return Error{Code::invalid, "log segments must hold at least 4 MiB"};
   if (config.peers.size() > raft::kMembersMax) {
     return Error{Code::invalid, "-peers names more than " + std::to_string(raft::kMembersMax) + " masters"};

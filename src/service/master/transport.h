@@ -43,6 +43,8 @@ class Transport {
 
   // What the guardian is to send, and where, when it says that: one for each member that datagrams reach.
   [[nodiscard]] virtual std::vector<Certificate> certificates(const raft::LeaseRevoked&) const { return {}; }
+  // The same for the word that the virtual IP is free.
+  [[nodiscard]] virtual std::vector<Certificate> farewells(const raft::LeaseRevoked&, Duration /*free_in*/) const { return {}; }
 };
 
 }  // namespace holdfast::master

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""The virtual IP of the leading master (docs/virtual-ip.md): three hosts in network namespaces of this test's own, the
+client on the hub with the ARP cache of its kernel. The leader is ended, killed, stopped, cut off; all the time the hub asks by ARP
+who has the address, and never may an earlier holder answer after a later one has. Needs root; skipped otherwise."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from guardian_test import guardian_of
+from harness import Failure, Http, NETWORK_ERRORS, Process, WEED, check
+from netns import Network, run_in_hub, sh
+
+VIP, VIP6 = "10.77.0.200", "fd77::200"
+GRANT = 3.0  # seconds: what a new leader waits for when nobody tells it anything
+
+
+class Asker:
+    """Asks "who has the address?" every 5 ms by ARP and notes who answers."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+        self.socket.bind(("br0", 0))
+        self.socket.settimeout(0.005)
+        self.own = self.socket.getsockname()[4]
+        self.answers = []  # (time, hardware address)
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        question = (b"\xff" * 6 + self.own + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + self.own +
+                    socket.inet_aton("10.77.0.254") + bytes(6) + socket.inet_aton(VIP))
+        asked = 0.0
+        while not self.over.is_set():
+            if time.monotonic() - asked > 0.005:
+                asked = time.monotonic()
+                self.socket.send(question)
+            try:
+                packet = self.socket.recv(2048)
+            except TimeoutError:
+                continue
+            # Answers to this question only: announcements are addressed to all.
+            if packet[:6] == self.own and packet[20:22] == b"\x00\x02" and packet[28:32] == socket.inet_aton(VIP):
+                self.answers.append((time.monotonic(), packet[22:28].hex(":")))
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
+        self.socket.close()
+
+    def holders(self, since=0.0):
+        """Who answered, in order, each run of one holder once."""
+        seen = []
+        for at, who in list(self.answers):
+            if at >= since and (not seen or seen[-1] != who):
+                seen.append(who)
+        return seen
+
+
+class Hosts:
+    def __init__(self, network, vip=f"{VIP}/24", flags=()):
+        self.network = network
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-vip-"))
+        hosts = range(len(network.names))
+        self.masters = [f"10.77.0.{i + 1}:9333" for i in hosts]
+        self.hardware = [self.inside(i, "cat", "/sys/class/net/eth0/address").strip() for i in hosts]
+        self.processes = []
+        for i in hosts:
+            (self.folder / f"m{i + 1}").mkdir()
+            argv = [WEED, "-logtostderr=true", "master", f"-ip=10.77.0.{i + 1}", "-ip.bind=::" if ":" in vip else "-ip.bind=0.0.0.0",
+                    "-port=9333", f"-mdir=./m{i + 1}", f"-peers={','.join(self.masters)}", f"-vip={vip}",
+                    "-vip.interface=eth0", *[flag.replace("@", str(i + 1)) for flag in flags]]
+            self.processes.append(Process(f"master{i + 1}", argv, self.folder, {"TMPDIR": str(self.folder)},
+                                          ("ip", "netns", "exec", network.names[i])))
+
+    def inside(self, host, *argv):
+        return sh("ip", "netns", "exec", self.network.names[host], *argv)
+
+    def __enter__(self):
+        for process in self.processes:
+            process.start()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            print("\n".join(f"==== {p.name}\n{p.log()[-3000:]}" for p in self.processes))
+        for process in self.processes:
+            process.signal(signal.SIGCONT)
+            process.signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.popen.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def has(self, host, address=VIP):
+        return address + "/" in self.inside(host, "ip", "address", "show", "dev", "eth0")
+
+    def holder(self, seconds=15, but=None):
+        """The host that has the address on its interface."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = [i for i in range(len(self.masters)) if i != but and self.has(i)]
+            if len(found) == 1:
+                return found[0]
+            time.sleep(0.02)
+        raise Failure(f"nobody has the address within {seconds} s")
+
+
+def takers(hosts):
+    """The hardware addresses of those who took the address, in order, as their logs say."""
+    events = []
+    for i, process in enumerate(hosts.processes):
+        for line in process.log().splitlines():
+            if " holds the virtual IP " in line:
+                events.append((line[1:21], hosts.hardware[i]))
+    return [who for _, who in sorted(events)]
+
+
+def fits(seen, taken):
+    """Whether those who answered, in turn, did so in the order in which they took it. On a busy machine the lead may move
+    once more by itself; but whoever answers after another had, must have taken it again."""
+    at = 0
+    for who in seen:
+        while at < len(taken) and taken[at] != who:
+            at += 1
+        if at == len(taken):
+            return False
+    return True
+
+
+def reach(address, seconds):
+    """Seconds until the address answers HTTP with a leader's status."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        http = Http(0.3)
+        try:
+            _, status = http.json(address, "/cluster/status")
+            if status.get("IsLeader"):
+                return time.monotonic() - begin
+        except (*NETWORK_ERRORS, ValueError):
+            time.sleep(0.005)
+        finally:
+            http.close()
+    raise Failure(f"{address} is not answered by the leader within {seconds} s")
+
+
+def story(hit, undo, least, most, after=1.0):
+    """`hit` befalls the holder; another one answers, after a time within bounds; `undo` brings the former back, which must
+    not answer."""
+    network = Network(3)
+    try:
+        with Hosts(network) as hosts:
+            reach(f"{VIP}:9333", 15)
+            old = hosts.holder()
+            asker = Asker()
+            try:
+                time.sleep(0.3)
+                check(asker.holders()[-1:] == [hosts.hardware[old]], f"asked who has it: {asker.holders()}, {hosts.hardware}")
+                since = time.monotonic()
+                hit(hosts, old)
+                while asker.holders()[-1] == hosts.hardware[old]:
+                    check(time.monotonic() < since + most + 10, "nobody else takes the address")
+                    time.sleep(0.005)
+                taken = time.monotonic() - since
+                reach(f"{VIP}:9333", 10)
+                reached = time.monotonic() - since
+                print(f"  another holds it after {taken * 1000:.0f} ms, and answers HTTP after {reached * 1000:.0f} ms")
+                undo(hosts, old)
+                time.sleep(after)
+                seen, taken_by = asker.holders(), takers(hosts)
+                check(fits(seen, taken_by), f"who answered, in turn: {seen}; who took it, in turn: {taken_by}")
+                cache = sh("ip", "neighbour", "show", VIP)
+                check(seen[-1] in cache, f"the client's cache names another than {seen[-1]}: {cache}")
+                check(least <= taken <= most, f"after {taken:.3f} s, not within {least} to {most} s")
+            finally:
+                asker.close()
+    finally:
+        network.close()
+
+
+def nothing(hosts, old):
+    pass
+
+
+def ended():
+    def hit(hosts, old):
+        check(hosts.processes[old].stop() == 0, "it did not end cleanly")
+    story(hit, nothing, 0, 1.5)
+
+
+def killed():
+    def undo(hosts, old):
+        hosts.processes[old].popen.wait()
+        hosts.processes[old].start()
+    story(lambda hosts, old: hosts.processes[old].kill(), undo, 0, 1.5, after=2)
+
+
+def killed_with_its_guardian():
+    def hit(hosts, old):
+        os.kill(guardian_of(hosts.processes[old].pid), signal.SIGKILL)
+        hosts.processes[old].kill()
+    story(hit, lambda hosts, old: hosts.processes[old].start(), GRANT - 0.2, GRANT + 2.5, after=2)
+
+
+def stopped():
+    story(lambda hosts, old: hosts.processes[old].signal(signal.SIGSTOP),
+          lambda hosts, old: hosts.processes[old].signal(signal.SIGCONT), 0, 1.5, after=2)
+
+
+def stopped_with_its_guardian():
+    def both(hosts, old, number):
+        os.kill(guardian_of(hosts.processes[old].pid), number)
+        hosts.processes[old].signal(number)
+    story(lambda hosts, old: both(hosts, old, signal.SIGSTOP), lambda hosts, old: both(hosts, old, signal.SIGCONT),
+          GRANT - 0.2, GRANT + 2.5, after=2)
+
+
+def cut_off():
+    story(lambda hosts, old: hosts.network.cut(old), lambda hosts, old: hosts.network.heal(old), GRANT - 0.2, GRANT + 2.5,
+          after=4)
+
+
+def ipv6_and_commands():
+    network = Network(3)
+    try:
+        if f"{VIP6[:4]}" not in sh("ip", "-6", "address", "show", "dev", "br0"):
+            print("  no IPv6 here")
+            return
+        with Hosts(network, vip=f"{VIP6}/64",
+                   flags=["-onLeader=echo $HOLDFAST_ROLE $HOLDFAST_TERM >> said@",
+                          "-onFollower=echo $HOLDFAST_ROLE $HOLDFAST_TERM >> said@"]) as hosts:
+            reach(f"[{VIP6}]:9333", 15)
+            old = next(i for i in range(3) if hosts.has(i, VIP6))
+            hosts.processes[old].kill()
+            print(f"  [{VIP6}] is answered again after {reach(f'[{VIP6}]:9333', 10) * 1000:.0f} ms")
+            fresh = next(i for i in range(3) if i != old and hosts.has(i, VIP6))
+            check(hosts.processes[fresh].stop() == 0, "it did not end cleanly")
+            said = [(hosts.folder / f"said{i + 1}").read_text().split("\n") for i in (old, fresh)]
+            check([line.split()[0] for line in said[0] if line] == ["follower", "leader"], f"{said}")
+            check([line.split()[0] for line in said[1] if line] == ["follower", "leader", "follower"], f"{said}")
+            check(not hosts.has(fresh, VIP6), "an orderly end leaves the address behind")
+    finally:
+        network.close()
+
+
+def what_cannot_be_is_refused():
+    network = Network(1)
+    try:
+        hosts = Hosts(network)
+        def refusal(*flags):
+            done = subprocess.run(["ip", "netns", "exec", network.names[0], WEED, "-logtostderr=true", "master", "-ip=10.77.0.1",
+                                   "-port=9333", "-mdir=./m1", *flags], capture_output=True, text=True, timeout=20, cwd=hosts.folder)
+            check(done.returncode != 0, f"{flags} starts")
+            return done.stderr
+        hosts.inside(0, "ip", "address", "add", f"{VIP}/24", "dev", "eth0")
+        for flags, words in ((["-vip=10.77.0.200/24", "-vip.interface=eth0"], "is set on eth0 to stay"),
+                             (["-vip=10.77.0.200/24", "-vip.interface=eth9"], "no network interface \"eth9\""),
+                             (["-vip=10.77.0.200/24"], "-vip needs -vip.interface"), (["-vip.interface=eth0"], "without -vip"),
+                             (["-vip=10.77.0/24", "-vip.interface=eth0"], "is no address"),
+                             (["-vip=10.77.0.1/33", "-vip.interface=eth0"], "1 to 32")):
+            said = refusal(*flags)
+            check(words in said, f"{flags}: {said[-500:]}")
+        check(hosts.has(0), "an address of somebody else was taken away")
+        shutil.rmtree(hosts.folder)
+    finally:
+        network.close()
+
+
+if __name__ == "__main__":
+    run_in_hub(__file__, [ended, killed, killed_with_its_guardian, stopped, stopped_with_its_guardian, cut_off,
+                          ipv6_and_commands, what_cannot_be_is_refused])
