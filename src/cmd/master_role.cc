@@ -21,6 +21,7 @@
 #include "service/master/restored_state.h"
 #include "service/master/runtime.h"
 #include "service/master/staleness.h"
+#include "service/master/witness_policy.h"
 
 namespace holdfast::cmd {
 namespace {
@@ -34,6 +35,22 @@ std::function<void(http::Head&)> staleness_header(const master::Staleness& stale
     const auto bound = staleness.bound();
     head.add("Holdfast-Staleness", bound ? fmt::format("{:.3f}", seconds(*bound + 999us)) : std::string("unknown"));
   };
+}
+
+// Those that could vote: heard, and known by where their gRPC server listens.
+std::vector<Address> volume_servers_of(const master::Master& master) {
+  std::vector<Address> found;
+  for (const auto& center : master.topology_status(false).data_centers) {
+    for (const auto& rack : center.racks) {
+      for (const auto& server : rack.servers) {
+        auto address = Address::parse(server.url);
+        if (!address || server.state != "ok" || server.grpc_port == 0) continue;
+        address->grpc_port = static_cast<std::uint16_t>(server.grpc_port);
+        found.push_back(*address);
+      }
+    }
+  }
+  return found;
 }
 
 }  // namespace
@@ -160,6 +177,11 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   const auto restored = master::take_restored_state(config, world.disk, world.clock, world.random);
   if (!restored) return restored.error();
   if (!restored->empty()) LOG_WARNING("this master {}", *restored);
+  config.witness_wanted = [master = in.master.get(), wanted = in.plan.witness]() -> std::optional<bool> {
+    if (master->cluster_status().feature_level < master::kWitnessFeatureLevel) return std::nullopt;
+    return wanted;
+  };
+  config.volume_servers = [master = in.master.get()] { return volume_servers_of(*master); };
   auto runtime = master::MasterRuntime::open(config, world.disk, world.clock, world.random, in.master->state_machine());
   if (!runtime) return runtime.error();
   in.runtime = std::move(*runtime);

@@ -226,6 +226,13 @@ Result<std::vector<volume::DirectoryConfig>> plan_directories(const FlagView& fl
   return directories;
 }
 
+Result<bool> witness_of(const FlagView& flags) {
+  const auto& text = flags.string("witness");
+  if (text == "auto") return true;
+  if (text == "never") return false;
+  return fatal(fmt::format("-{}={}: give auto or never", flags.full_name("witness"), text));
+}
+
 }  // namespace
 
 std::vector<std::string> grpc_hosts(const ListenPlan& listen) {
@@ -354,6 +361,9 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
     }
     runtime.leader_lease = *length;
   }
+  const auto witness = witness_of(flags);
+  if (!witness) return witness.error();
+  plan.witness = *witness;
   const auto lease_reads = master::parse_lease_reads(flags.string("leaseReads"));
   if (!lease_reads) {
     return fatal(fmt::format("-{}: {}", flags.full_name("leaseReads"), lease_reads.error().what()));
@@ -500,6 +510,9 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   if (const auto& folder = flags.string("metalogger"); !folder.empty()) {
     plan.metalogger = metalogger::Options{.masters = config.masters, .folder = expand_home(folder), .name = host_name()};
   }
+  const auto witness = witness_of(flags);
+  if (!witness) return witness.error();
+  plan.witness = *witness;
   plan.white_list = white_list(flags, settings);
   plan.read_mode = flags.string("readMode");
   if (plan.read_mode != "local" && plan.read_mode != "proxy" && plan.read_mode != "redirect") {

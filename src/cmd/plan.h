@@ -49,6 +49,7 @@ struct MasterPlan {
   master::Options options;
   ListenPlan listen;
   std::string white_list;  // comma-separated; -whiteList and guard.white_list together
+  bool witness = true;  // a volume server is to vote beside an even number of masters
   std::string admin_token;  // admin.token of security.toml; "": none
   bool disable_http = false;
   bool guardian = true;  // see start_guardian (master_role.h)
@@ -65,6 +66,7 @@ struct VolumePlan {
   std::uint16_t public_port = 0;  // 0: none of its own
   std::string white_list;
   std::optional<metalogger::Options> metalogger;  // carried along
+  bool witness = true;  // may vote beside an even number of masters
   std::string read_mode = "proxy";  // what is no known mode is proxy
   Duration idle_timeout = 30s;
 };

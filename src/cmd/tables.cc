@@ -80,6 +80,8 @@ constexpr Flag kMaster[] = {
     {"onLeader", string, "", "a command for sh -c, run when this master begins to lead"},
     {"onFollower", string, "", "a command for sh -c, run when this master ceases to lead, and at its start"},
     {"guardian", boolean, "true", "a small process beside this one that tells the other masters at once when this one died or hangs"},
+    {"witness", string, "auto", "auto: with an even number of masters a volume server votes as well, so that the loss of one stops "
+                                "nothing; never: none does"},
     {"raftHashicorp", boolean, "false", "no effect: there is one implementation of Raft here", inert},
     {"raftBootstrap", boolean, "false", "no effect: state is never deleted at start"},
     {"resumeState", boolean, "true", "no effect: state is never deleted at start"},
@@ -104,6 +106,7 @@ constexpr Flag kVolume[] = {
     {"minFreeSpace", string, "", "volumes of a folder are read-only below this much free space: a percentage, or a "
                                  "size as 10GiB; comma-separated or one for all"},
     {"minFreeSpacePercent", string, "1", "the same as a percentage, under its old name"},
+    {"witness", string, "auto", "auto: votes beside an even number of masters when they choose it; never: does not"},
     {"fileSizeLimitMB", integer, "256", "the largest file taken"},
     {"preStopSeconds", integer, "10", "seconds between the last report to the masters and the stop"},
     {"compactionMBps", integer, "0", "bound for vacuum and copies; 0: none", later, kNoVacuum},

@@ -7,10 +7,12 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "cmd/metrics_server.h"
+#include "front/grpc/raft_service.h"
 #include "front/grpc/server.h"
 #include "front/grpc/volume_service.h"
 #include "front/http/volume_routes.h"
 #include "front/http/white_list.h"
+#include "service/master/witness_host.h"
 #include "service/volume/volume_server.h"
 
 namespace holdfast::cmd {
@@ -29,6 +31,7 @@ struct VolumeRole::Inside {
   std::unique_ptr<volume::VolumeServer> server;
   std::unique_ptr<front::VolumeRoutes> routes;
   std::unique_ptr<http::Server> http;
+  std::unique_ptr<master::WitnessHost> witness;
   std::unique_ptr<front::GrpcServer> grpc;
   std::unique_ptr<MetricsServer> metrics;
   std::unique_ptr<metalogger::Metalogger> metalogger;
@@ -41,6 +44,7 @@ struct VolumeRole::Inside {
     if (http && pre_stop > Duration(0)) std::this_thread::sleep_for(pre_stop);
     if (http) http->stop(kGrace);
     metrics.reset();
+    if (witness) witness->stop();
     if (grpc) grpc->stop();
     if (server) server->stop();
   }
@@ -99,6 +103,18 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   grpc_options.hosts = grpc_hosts(listen);
   grpc_options.port = listen.grpc_port;
   grpc_options.services.push_back(front::make_volume_service(std::move(service), *in.server));
+  if (in.plan.witness && !in.plan.config.directories.empty()) {
+    const auto& first = in.plan.config.directories.front().path;
+    auto witness = master::WitnessHost::open(
+        {.folder = io::join(first, "witness"),
+         .self = Address{.host = in.plan.config.ip, .port = in.plan.config.port, .grpc_port = in.plan.config.grpc_port},
+         .feature_level = feature_level(),
+         .cluster = [server = in.server.get()] { return server->cluster(); }},
+        world.disk, world.clock, world.random);
+    if (!witness) return witness.error();
+    in.witness = std::move(*witness);
+    grpc_options.services.push_back(front::make_raft_service(*in.witness));
+  }
   auto grpc = front::GrpcServer::start(std::move(grpc_options));
   if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
   in.grpc = std::move(*grpc);

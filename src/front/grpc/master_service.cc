@@ -302,7 +302,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     if (!status.view) return answered(context);
     response->set_master_uuid(text(status.view->self));
     for (const master::MemberView& member : status.view->members) {
-      if (member.http.empty()) continue;
+      if (member.http.empty() || member.witness) continue;
       auto* message = response->add_masters();
       message->set_uuid(text(member.id));
       message->set_http_address(api::utf8(member.http));
@@ -319,7 +319,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
       const master::ClusterStatus status = master_.cluster_status();
       if (!status.view) return answered(context);
       for (const master::MemberView& member : status.view->members) {
-        if (member.connected || member.self) response->add_cluster_nodes()->set_address(api::utf8(member.http));
+        if ((member.connected || member.self) && !member.witness) response->add_cluster_nodes()->set_address(api::utf8(member.http));
       }
       return answered(context);
     }

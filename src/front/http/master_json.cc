@@ -166,13 +166,16 @@ void append_cluster_status(std::string& out, const master::ClusterStatus& cluste
   if (const auto* leader = view.leader_member()) json.field_unless_empty("Leader", peer_text(leader->http, leader->grpc));
   std::vector<std::string> peers;
   for (const auto& member : view.members) {
-    if (!member.self && !member.http.empty()) peers.push_back(peer_text(member.http, member.grpc));
+    if (!member.self && !member.http.empty() && !member.witness) peers.push_back(peer_text(member.http, member.grpc));
   }
   if (!peers.empty()) {
     std::sort(peers.begin(), peers.end());
     json.key("Peers").begin_array();
     for (const auto& peer : peers) json.value(peer);
     json.end_array();
+  }
+  for (const auto& member : view.members) {
+    if (member.witness) json.field("Witness", peer_text(member.http, member.grpc));
   }
   json.field_unless_empty("MaxVolumeId", cluster.max_volume_id.value()).end_object();
 }
@@ -188,7 +191,7 @@ void append_raft_stats(std::string& out, const master::View& view, bool pretty) 
   std::size_t peers = 0;
   for (const auto& member : view.members) {
     if (!members.empty()) members += ' ';
-    members += (member.voter ? "voter " : "learner ") + text(member.id) + " " + member.http;
+    members += (member.witness ? "witness " : member.voter ? "voter " : "learner ") + text(member.id) + " " + member.http;
     if (!member.self && member.voter) ++peers;
   }
   stats["latest_configuration"] = "[" + members + "]";

@@ -38,7 +38,7 @@ std::string address_of(const master::View& view, NodeId id) {
 
 std::optional<NodeId> member_at(const master::View& view, std::string_view address) {
   for (const auto& member : view.members) {
-    if (member.voter && !member.self && (member.http == address || text(member.id) == address)) return member.id;
+    if (member.voter && !member.witness && !member.self && (member.http == address || text(member.id) == address)) return member.id;
   }
   return std::nullopt;
 }
@@ -46,7 +46,7 @@ std::optional<NodeId> member_at(const master::View& view, std::string_view addre
 std::string no_such_voter(const master::View& view, std::string_view address) {
   std::string others;
   for (const auto& member : view.members) {
-    if (member.voter && !member.self) others += (others.empty() ? "" : ", ") + address_of(view, member.id);
+    if (member.voter && !member.witness && !member.self) others += (others.empty() ? "" : ", ") + address_of(view, member.id);
   }
   return "no other master that votes is called " + std::string(address) +
          (others.empty() ? ": this one is alone" : ". There are: " + others);

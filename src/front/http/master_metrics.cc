@@ -25,7 +25,7 @@ void append_members(std::vector<metrics::Family>& out, const master::View& view)
     const metrics::Labels labels = {{"member", member.http.empty() ? text(member.id) : member.http}};
     connected.samples.push_back({labels, member.connected ? 1.0 : 0.0, {}});
     if (member.silent_for) silence.samples.push_back({labels, seconds_of(*member.silent_for), {}});
-    if (view.is_leader()) {
+    if (view.is_leader() && !member.witness) {
       const auto behind = view.commit > member.match ? view.commit - member.match : 0;
       lag.samples.push_back({labels, static_cast<double>(behind), {}});
     }

@@ -33,6 +33,7 @@ MasterState state_of(const master::MemberView& member, const master::View& view)
     if (!member.silent_for) return {Health::broken, "never heard"};
     return {Health::broken, "not heard for " + duration_text(*member.silent_for)};
   }
+  if (member.witness) return {Health::well, "WITNESS"};
   if (leads) return {Health::well, "LEADER"};
   // A leader that this master does not follow is one of a past term; it says so itself until it learns better.
   if (member.role == master::Role::leader) return {Health::weak, "was leader"};

@@ -146,7 +146,7 @@ void put_history(std::string& out, const MasterPage& page) {
   put(out, "<section id=\"history\"><h2>Elections and leases<small>who led in the last {}, as this master saw it since its start; UTC</small></h2>\n"
            "<div class=\"card chart\">\n", is_short ? "five minutes" : "hour");
   for (const auto& member : by_address(view)) {
-    if (member.voter) put_lane(out, address_of(member), member.id, history, page.watch->events, chart);
+    if (member.voter && !member.witness) put_lane(out, address_of(member), member.id, history, page.watch->events, chart);
   }
   put_lane(out, "nobody", std::nullopt, history, page.watch->events, chart);
   put(out, "<div class=\"lane axis\"><span></span><div><span>{} ago</span><span>now</span></div></div>\n",

@@ -96,7 +96,7 @@ std::map<NodeId, MemberSeen> MemberWatch::look(const master::View& view) {
     Guard guard(shared_->mutex);
     std::erase_if(shared_->members, [&](const auto& one) { return view.member(one.first) == nullptr; });
     for (const auto& member : view.members) {
-      if (member.self || member.http.empty()) continue;
+      if (member.self || member.witness || member.http.empty()) continue;
       auto& one = shared_->members[member.id];
       if (one.answered_or_failed()) seen.emplace(member.id, one.seen);
       if (one.under_way || now < one.asked + kInterval) continue;

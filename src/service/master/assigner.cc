@@ -48,6 +48,8 @@ Refusal no_leader_refusal(const View& view) {
   std::string what;
   if (!view.waiting_for.empty()) {
     what = "no leader yet: " + view.waiting_for;
+  } else if (!view.barred.empty()) {
+    what = view.barred;
   } else if (view.is_leader()) {
     what = "the leading master waits to hear from a majority of the masters";
   } else if (const std::size_t majority = voters / 2 + 1; connected < majority) {

@@ -120,7 +120,7 @@ bool BackupSource::answer(const BackupRequest& request, bool may_wait, BackupCha
   for (const auto& id : about.taken_over) out->add_taken_over(uuid_bytes(id.value()));
   out->set_has_leader(view->leader.has_value());
   for (const auto& member : view->members) {
-    if (member.http.empty() || member.grpc.empty()) continue;
+    if (member.http.empty() || member.grpc.empty() || member.witness) continue;
     const auto grpc_port = member.grpc.substr(member.grpc.rfind(':') + 1);
     out->add_masters(member.http + "." + grpc_port);
   }

@@ -52,6 +52,10 @@ struct RuntimeConfig {
   bool read_only = false;
   // -vip, -vip.interface, -onLeader, -onFollower.
   VipConfig vip;
+  // Whether a volume server should vote when the number of masters is even (-witness), and which are there to be asked; no
+  // answer while a master does not understand it. Empty: never.
+  std::function<std::optional<bool>()> witness_wanted;
+  std::function<std::vector<Address>()> volume_servers;
 
   // What this build understands; tests of mixed versions raise it.
   std::uint32_t feature_level = 1;

@@ -31,6 +31,7 @@ struct MemberView {
   bool self = false;
   bool voter = true;      // false: learner
   bool promote = false;   // a learner that votes as soon as it has caught up
+  bool witness = false;   // a volume server that votes: has no log, is no master to be called by anybody else
   bool connected = false; // a link in at least one direction is up (true for self)
   std::string http;       // host:port as clients should dial it
   std::string grpc;       // host:grpc port
@@ -95,6 +96,7 @@ struct View {
   LeaseView lease;
   std::string last_change;           // one line: who leads and why it changed
   std::shared_ptr<const std::vector<LeadershipMoment>> history;  // since this start, oldest first; may be null: none
+  std::string barred;                // not elected, since another has acknowledged what this one lacks: a sentence; else empty
   std::string waiting_for;           // bootstrap: "localhost:9335 has not answered yet"; empty otherwise
 
   bool is_leader() const { return role == Role::leader; }

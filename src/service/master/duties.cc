@@ -61,7 +61,7 @@ void Duties::propose(const std::string& name, const topology::Command& command) 
 void Duties::look_after_keys(const View& view, const topology::RegistryState& state) {
   const std::uint64_t block = std::min(shared_.options.key_block, topology::kKeyBlockMax);
   for (const MemberView& member : view.members) {
-    if (!member.voter && !member.self) continue;
+    if ((!member.voter && !member.self) || member.witness) continue;
     const Uuid process = member.self ? view.process : member.process;
     const Incarnation incarnation = member.self ? view.incarnation : member.incarnation;
     if (process.empty()) continue;  // has not spoken yet
@@ -87,7 +87,7 @@ void Duties::look_after_members(const View& view, const topology::RegistryState&
   for (const MemberView& member : view.members) {
     const Uuid process = member.self ? view.process : member.process;
     if (member.voter) level = std::min(level, process.empty() ? 0 : member.feature_level);
-    if (process.empty() || member.http.empty()) continue;
+    if (process.empty() || member.http.empty() || member.witness) continue;
     const topology::MemberRecord record{member.self ? view.incarnation : member.incarnation, process, member.http,
                                         member.grpc, member.http, member.feature_level};
     const auto known = state.members.find(member.id);

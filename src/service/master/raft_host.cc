@@ -634,12 +634,13 @@ std::shared_ptr<const View> RaftHost::make_view() const {
   view->last_change = last_change_;
   view->digest = digest_;
   view->digest_at = digest_at_;
+  view->barred = barred_text();
   view->lease = make_lease_view(now);
   view->history = history_;
   const auto infos = transport_->peers();
   for (const auto& member : core_->configuration().members()) {
     MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .promote = member.promote,
-                   .term = status_.term};
+                   .witness = member.witness, .term = status_.term};
     put_address(member.address, &one);
     one.role = !member.voter ? Role::learner : status_.leader == member.id ? Role::leader : Role::follower;
     if (one.self) {
@@ -671,10 +672,32 @@ std::shared_ptr<const View> RaftHost::make_view() const {
   return view;
 }
 
+// Two masters and a witness: the one that is gone has acknowledged what this one lacks.
+std::string RaftHost::barred_text() const {
+  const auto& record = status_.in_sync.barred;
+  if (!record || status_.leader) return {};
+  std::string who;
+  for (const auto& id : record->members) {
+    const auto* member = core_->configuration().find(id);
+    who += (who.empty() ? "" : ", ") + (member != nullptr ? member->address : text(id));
+  }
+  return "no leader: only " + who + " has everything that was acknowledged, says the witness, and it is not heard. This "
+         "master waits for it. If it is gone for good, stop this one and run weed recover: what only the other had is lost then";
+}
+
+void RaftHost::tell_barred() {
+  const auto& record = status_.in_sync.barred;
+  if (record == barred_told_) return;
+  barred_told_ = record;
+  if (const auto text = barred_text(); !text.empty()) LOG_WARNING("{}", text);
+}
+
 void RaftHost::publish(bool changed) {
   const Instant now = clock_.now();
   const auto interval = status_.lease.asked > Duration(0) ? kLeaseLagInterval : kLagInterval;
   if (!changed && now < published_at_ + interval) return;
+  tell_barred();
+  if (!changed && now < published_at_ + kLagInterval) return;
   published_at_ = now;
   auto view = make_view();
   {
@@ -684,7 +707,7 @@ void RaftHost::publish(bool changed) {
     changed = changed || old.size() != view->members.size() ||
               !std::equal(old.begin(), old.end(), view->members.begin(), [](const auto& a, const auto& b) {
                 return a.id == b.id && a.connected == b.connected && a.process == b.process && a.http == b.http &&
-                       a.grpc == b.grpc && a.voter == b.voter;
+                       a.grpc == b.grpc && a.voter == b.voter && a.witness == b.witness;
               });
     view_ = std::move(view);
   }

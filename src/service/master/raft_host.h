@@ -158,6 +158,8 @@ class RaftHost final : public Consensus {
   void tell_guardian(bool changed);
   void note_lead(const raft::Output& out, const raft::CoreStatus& before);
   void note_address(const Datagram& datagram);
+  std::string barred_text() const;
+  void tell_barred();
   void tell(const raft::LeadershipChange& change);
   void fail(const std::string& why);
   void end_all_proposals();
@@ -216,6 +218,7 @@ class RaftHost final : public Consensus {
   raft::CoreStatus status_;
   std::string last_change_;
   LeaseObserver lease_observer_;
+  std::optional<raft::InSync> barred_told_;
   std::shared_ptr<const std::vector<LeadershipMoment>> history_;  // replaced, never changed: views share it
   std::optional<Instant> leader_since_;
   Instant published_at_ = kDistantPast;

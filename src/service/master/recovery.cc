@@ -156,6 +156,13 @@ std::vector<OtherMember> RecoveryOfFolder::ask_others(io::Clock& clock) {
   calls.stop();
   for (auto& other : others) {
     const auto found = answers.find(other.member.address);
+    if (other.member.witness) {
+      // It has nothing to go on with; whether it would have this master elected, only a start can tell.
+      other.answers = found != answers.end();
+      other.text = other.answers ? "a witness, answers: it holds no data. Start this master first: if it has everything, it leads"
+                                 : "a witness, does not answer";
+      continue;
+    }
     if (found == answers.end()) {
       other.text = "does not answer";
       continue;

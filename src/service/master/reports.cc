@@ -153,6 +153,7 @@ ReportReply Reports::Session::make_reply(const View& view, const topology::Regis
   reply.self = view.self;
   reply.leader = view.leader;
   reply.masters = members_with_addresses(view, state);
+  std::erase_if(reply.masters, [](const MemberView& member) { return member.witness; });
   for (const std::string& folder : folders_) {
     if (state.has_dir(topology::folder_uuid(folder))) reply.adopted_dirs.push_back(folder);
   }

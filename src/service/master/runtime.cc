@@ -19,6 +19,7 @@
 #include "service/master/raft_host.h"
 #include "service/master/raft_wire.h"
 #include "service/master/watch.h"
+#include "service/master/witness_policy.h"
 #include "storage/raft/identity.h"
 
 namespace holdfast::master {
@@ -250,6 +251,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::set<ClusterId> superseded_heard_ HOLDFAST_GUARDED_BY(mutex_);  // from members of ours; kept with the members
   std::size_t join_attempt_ HOLDFAST_GUARDED_BY(mutex_) = 0;
   std::string was_called_ HOLDFAST_GUARDED_BY(mutex_);   // the address of the last start, if it was another
+  std::optional<WitnessPolicy> witness_policy_;
   LeasePolicy leases_;  // constant after open
   std::atomic<bool> changing_leases_{false};
   bool readdressing_ HOLDFAST_GUARDED_BY(mutex_) = false;  // a change of address is being committed
@@ -412,6 +414,17 @@ void Runtime::make_host() {
                                                        .guardian = config_.guardian.get(),
                                                        .vmclock = vmclock_.get()},
                                      clock_, state_);
+  if (!config_.witness_wanted || !config_.volume_servers) return;
+  witness_policy_.emplace(WitnessPolicy::Hooks{
+      .wanted = config_.witness_wanted,
+      .volume_servers = config_.volume_servers,
+      .meet =
+          [this](const std::string& address, std::function<void(Result<RaftGreeting>)> done) {
+            RaftGreeting greeting;
+            greet(&greeting);
+            calls_.meet(address, greeting, std::move(done));
+          },
+      .change = [this](raft::Change change, std::function<void(Status)> done) { host_->change(change, std::move(done)); }});
 }
 
 // ---------------------------------------------------------------------------------------------------- start and stop
@@ -907,6 +920,12 @@ Duration Runtime::member_turn(Instant now) {
   Duration wait = kIdleInterval;
   if (view->is_leader()) announce_addresses(*view);
   if (view->is_leader()) turn_on_leases(*view);
+  if (view->is_leader() && witness_policy_) {
+    witness_policy_->look(now, *view, *configuration);
+    wait = std::min<Duration>(wait, 1s);
+  } else if (witness_policy_) {
+    witness_policy_->rest();
+  }
   if (const auto interval = listed_interval(*configuration)) {
     meet_listed(now, *interval);
     wait = std::min(wait, *interval);

@@ -128,10 +128,12 @@ void Watch::turn() {
     }
     if (reach_) {
       std::map<NodeId, bool> linked;
-      for (const auto& member : view->members) linked[member.id] = member.connected;
+      for (const auto& member : view->members) {
+        if (!member.witness) linked[member.id] = member.connected;  // one that votes alone tells nothing of whom it hears
+      }
       reach_->members(linked);
       for (const auto& member : view->members) {
-        if (!member.self) datagrams.emplace_back(member.id, reach_->datagram_to(member.id, now, clock_.wall()));
+        if (!member.self && !member.witness) datagrams.emplace_back(member.id, reach_->datagram_to(member.id, now, clock_.wall()));
         if (auto clock = reach_->clock_of(member.id)) report->clocks[member.id] = *clock;
       }
       report->matrix = reach_->matrix(now);

@@ -353,6 +353,8 @@ class Server final : public VolumeServer {
     return {};
   }
 
+  ClusterId cluster() const override { return fences_->state().cluster_id; }
+
   std::size_t load_new_volumes() override {
     const auto loaded = store_->load_new();
     if (loaded > 0) reporter_->changed();

@@ -46,6 +46,9 @@ class VolumeServer : public VolumeService {
   virtual void start() = 0;
   virtual void stop() = 0;
 
+  // The cluster it belongs to; empty before it was ever in one.
+  virtual ClusterId cluster() const = 0;
+
   // Loads volumes whose files have appeared since (SIGHUP); how many. May wait for the disk.
   virtual std::size_t load_new_volumes() = 0;
 };

@@ -55,7 +55,7 @@ std::string encode(const Identity& identity) {
   for (const auto& member : identity.members) {
     members += members.empty() ? "\n" : ",\n";
     members += "    {\"node\": " + quoted(text(member.id)) + ", \"address\": " + quoted(member.address) +
-               ", \"voter\": " + (member.voter ? "true" : "false") + "}";
+               ", \"voter\": " + (member.voter ? "true" : "false") + (member.witness ? ", \"witness\": true" : "") + "}";
   }
   if (!members.empty()) members += "\n  ";
   return "{\n  \"format\": " + std::to_string(identity.recovering.empty() ? kFormat : kFormatRecovering) +  //
@@ -119,9 +119,11 @@ Result<Identity> decode_identity(std::string_view bytes) {
     const auto id = uuid_at(item.get_object(), "node");
     if (!id) return Error{Code::corrupt, "bad member"};
     const auto* voter = item.get_object().if_contains("voter");
+    const auto* witness = item.get_object().if_contains("witness");
     identity.members.push_back({.id = NodeId(*id),
                                 .address = string_at(item.get_object(), "address"),
-                                .voter = voter != nullptr && voter->is_bool() && voter->get_bool()});
+                                .voter = voter != nullptr && voter->is_bool() && voter->get_bool(),
+                                .witness = witness != nullptr && witness->is_bool() && witness->get_bool()});
   }
   return identity;
 }
