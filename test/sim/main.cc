@@ -92,7 +92,12 @@ Outcome run_one(std::uint64_t seed, const Arguments& args, std::uint64_t mutant)
   current_seed = seed;
   current_steps = args.steps;
   current_mutant = mutant;
-  World world(WorldOptions{seed, args.steps, static_cast<Mutation>(mutant), args.trace, args.witnesses, args.leases});
+  World world(WorldOptions{.seed = seed,
+                           .steps = args.steps,
+                           .mutation = static_cast<Mutation>(mutant),
+                           .trace = args.trace,
+                           .witnesses = args.witnesses,
+                           .leases = args.leases});
   auto outcome = world.run();
   if (outcome.failure) {
     std::fprintf(stderr, "seed %llu: %s\n  replay: sim --seed=%llu --steps=%llu%s --trace\n",
