@@ -17,6 +17,7 @@
 #include "base/strconv.h"
 #include "cmd/paths.h"
 #include "service/master/runtime.h"
+#include "service/master/seal.h"
 
 namespace holdfast::cmd {
 namespace {
@@ -308,6 +309,10 @@ Result<SettingsFiles> load_settings(const std::string& config_dir, const Environ
   return SettingsFiles{std::move(*security), std::move(*master), std::move(*volume)};
 }
 
+Result<std::string> cluster_secret(const std::string& file, const SettingsFiles& settings) {
+  return master::load_cluster_secret(expand_home(file), settings.security.string("cluster.secret"));
+}
+
 Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& settings) {
   MasterPlan plan;
   const std::string ip = advertised_ip(flags, /*for_master=*/true);
@@ -435,6 +440,9 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   options.feature_level = runtime.feature_level;
 
   plan.admin_token = settings.security.string("admin.token");
+  auto secret = cluster_secret(flags.string("clusterSecretFile"), settings);
+  if (!secret) return secret.error();
+  plan.runtime.cluster_secret = std::move(*secret);
   plan.white_list = white_list(flags, settings);
   plan.disable_http = flags.boolean("disableHttp");
   if (flags.is_declared("idleTimeout")) plan.idle_timeout = idle_timeout(flags);  // `server` has one for both

@@ -78,6 +78,9 @@ struct SettingsFiles {
 };
 Result<SettingsFiles> load_settings(const std::string& config_dir, const Environment& environment);
 
+// What -clusterSecretFile names, or else cluster.secret of security.toml (WEED_CLUSTER_SECRET); "": none.
+Result<std::string> cluster_secret(const std::string& file, const SettingsFiles& settings);
+
 // `flags` sees the flags of `master` or, under "master.", those of `server`.
 Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& settings);
 

@@ -9,6 +9,8 @@
 #include "cmd/command.h"
 #include "cmd/paths.h"
 #include "cmd/plan.h"
+#include "cmd/settings.h"
+#include "cmd/servers.h"
 #include "cmd/signals.h"
 #include "cmd/world.h"
 #include "service/master/recovery.h"
@@ -105,10 +107,17 @@ int run_recover(const Call& call) {
     put(stderr, "recover: -mdir must name the folder that the master was started with, and -port its port\n");
     return kFailed;
   }
+  const auto settings = load_settings(call.globals.string("config_dir"), process_environment);
+  auto secret = settings ? cluster_secret(call.flags.string("clusterSecretFile"), *settings) : settings.error();
+  if (!secret) {
+    put(stderr, fmt::format("recover: {}\n", secret.error().what()));
+    return kRefused;
+  }
   World world(1);
   auto recovery = master::Recovery::open({.folder = expand_home(call.flags.string("mdir")),
                                           .port = static_cast<std::uint16_t>(port),
-                                          .feature_level = feature_level()},
+                                          .feature_level = feature_level(),
+                                          .cluster_secret = std::move(*secret)},
                                          world.disk, world.random);
   if (!recovery) {
     put(stderr, fmt::format("recover: {}\n", recovery.error().what()));

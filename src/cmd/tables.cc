@@ -82,6 +82,8 @@ constexpr Flag kMaster[] = {
     {"guardian", boolean, "true", "a small process beside this one that tells the other masters at once when this one died or hangs"},
     {"witness", string, "auto", "auto: with an even number of masters a volume server votes as well, so that the loss of one stops "
                                 "nothing; never: none does"},
+    {"clusterSecretFile", string, "", "a `file` whose first line all masters of the cluster share: what they say to each other then "
+                                      "carries an HMAC of it. Empty: cluster.secret of security.toml, else none"},
     {"raftHashicorp", boolean, "false", "no effect: there is one implementation of Raft here", inert},
     {"raftBootstrap", boolean, "false", "no effect: state is never deleted at start"},
     {"resumeState", boolean, "true", "no effect: state is never deleted at start"},
@@ -232,6 +234,7 @@ constexpr Flag kRecover[] = {
     {"mdir", string, "", "the `folder` that the master was started with; of server its -master.dir, or the first of -dir"},
     {"port", integer, "9333", "the port of the master: its own folder is m<port> below -mdir"},
     {"yes", boolean, "false", "do not ask"},
+    {"clusterSecretFile", string, "", "as the master is started with: the others are asked whether they are alive"},
     kOptions,
 };
 

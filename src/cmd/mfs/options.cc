@@ -52,6 +52,8 @@ constexpr Option kMaster[] = {
      "same one on all masters", at_start, {}, 1, kPortMax},
     {"LEADER_LEASE_DURATION", seconds, "2", "how long a leader may answer reads by itself after a majority was last heard",
      at_start, {}, 1, 10},
+    {"CLUSTER_SECRET_FILE", text, "", "file whose first line all masters of the cluster share: what they say to each other carries an "
+     "HMAC of it; empty: none", at_start},
     {"DNS_REFRESH_TIME", seconds, "5", "how often MASTER_HOST is resolved again; when that fails the last answer stays",
      at_start, {}, 1, kDay},
 

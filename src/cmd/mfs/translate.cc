@@ -140,6 +140,7 @@ Result<cmd::MasterPlan> plan_of_master(const Config& config, const std::string& 
   if (flags.is_declared("leaderLease")) {
     give(flags, "leaderLease", fmt::format("{}s", config.time("LEADER_LEASE_DURATION").count()));
   }
+  give(flags, "clusterSecretFile", config.string("CLUSTER_SECRET_FILE"));
   auto plan = cmd::plan_master(cmd::FlagView(flags, ""), no_settings());
   if (!plan) return plan.error();
 

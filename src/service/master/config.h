@@ -56,6 +56,8 @@ struct RuntimeConfig {
   // answer while a master does not understand it. Empty: never.
   std::function<std::optional<bool>()> witness_wanted;
   std::function<std::vector<Address>()> volume_servers;
+  // What all masters of the cluster must know, and say so with everything they say (seal.h). "": none.
+  std::string cluster_secret;
 
   // What this build understands; tests of mixed versions raise it.
   std::uint32_t feature_level = 1;

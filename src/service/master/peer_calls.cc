@@ -4,10 +4,17 @@
 #include <grpcpp/client_context.h>
 
 #include "api/raft.grpc.pb.h"
+#include "base/log.h"
 #include "client/channel.h"
 #include "model/address.h"
+#include "service/master/seal.h"
 
 namespace holdfast::master {
+namespace {
+
+constexpr std::size_t kToldMax = 100;
+
+}  // namespace
 
 template <typename Reply>
 struct PeerCalls::Call {
@@ -18,14 +25,30 @@ struct PeerCalls::Call {
   std::function<void(Result<Reply>)> done;
 };
 
+// What was answered, as it was meant.
+template <typename Reply>
+Status PeerCalls::opened(std::string_view purpose, const std::string& address, const std::string& call, Reply* reply) {
+  if (seal_ == nullptr) return {};
+  const auto number = seal_->open_answer(purpose, call, reply);
+  if (number) return {};
+  bool first = false;
+  {
+    Guard guard(mutex_);
+    first = told_.size() < kToldMax && told_.insert(address + number.error().what()).second;
+  }
+  if (first) LOG_WARNING("the master at {} is not believed: {}", address, number.error().what());
+  return number.error();
+}
+
 template <typename Reply, typename Start>
-void PeerCalls::begin(const std::string& address, const RaftGreeting& greeting,
+void PeerCalls::begin(std::string_view purpose, const std::string& address, const RaftGreeting& greeting,
                       std::function<void(Result<Reply>)> done, Start start) {
   const auto parsed = Address::parse(address);
   if (!parsed) return done(parsed.error());
   auto call = std::make_shared<Call<Reply>>();
   call->request = greeting;
   call->request.set_dialled(address);
+  const auto number = seal_ != nullptr ? seal_->seal_call(purpose, &call->request) : std::string();
   call->stub = Raft::NewStub(client::make_channel(*parsed));
   call->done = std::move(done);
   call->context.set_deadline(std::chrono::system_clock::now() + kCallPatience);
@@ -34,7 +57,7 @@ void PeerCalls::begin(const std::string& address, const RaftGreeting& greeting,
     if (stopping_) return;
     under_way_.insert(&call->context);
   }
-  start(*call, [this, call](const grpc::Status& status) {
+  start(*call, [this, call, number, purpose, address](const grpc::Status& status) {
     bool silent = false;
     {
       Guard guard(mutex_);
@@ -42,7 +65,8 @@ void PeerCalls::begin(const std::string& address, const RaftGreeting& greeting,
     }
     if (!silent) {
       if (status.ok()) {
-        call->done(std::move(call->reply));
+        auto known = opened(purpose, address, number, &call->reply);
+        call->done(known ? Result<Reply>(std::move(call->reply)) : Result<Reply>(known.error()));
       } else {
         call->done(client::error_of(status));
       }
@@ -55,14 +79,14 @@ void PeerCalls::begin(const std::string& address, const RaftGreeting& greeting,
 
 void PeerCalls::meet(const std::string& address, const RaftGreeting& greeting,
                      std::function<void(Result<RaftGreeting>)> done) {
-  begin<RaftGreeting>(address, greeting, std::move(done), [](auto& call, auto finished) {
+  begin<RaftGreeting>("meet", address, greeting, std::move(done), [](auto& call, auto finished) {
     call.stub->async()->Meet(&call.context, &call.request, &call.reply, std::move(finished));
   });
 }
 
 void PeerCalls::join(const std::string& address, const RaftGreeting& greeting,
                      std::function<void(Result<RaftJoinReply>)> done) {
-  begin<RaftJoinReply>(address, greeting, std::move(done), [](auto& call, auto finished) {
+  begin<RaftJoinReply>("join", address, greeting, std::move(done), [](auto& call, auto finished) {
     call.stub->async()->Join(&call.context, &call.request, &call.reply, std::move(finished));
   });
 }

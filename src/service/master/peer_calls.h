@@ -24,10 +24,14 @@ class RaftJoinReply;
 
 namespace holdfast::master {
 
+class Seal;
+
 inline constexpr Duration kCallPatience = 1s;
 
 class PeerCalls {
  public:
+  // `seal` outlives this; null: there is no cluster secret. Who has another one is logged, once for each address.
+  explicit PeerCalls(const Seal* seal = nullptr) : seal_(seal) {}
   ~PeerCalls() { stop(); }
 
   // `address` as in model/address.h. A connection of its own for each call: a master that has just come up is found at
@@ -46,12 +50,17 @@ class PeerCalls {
   template <typename Reply>
   struct Call;
   template <typename Reply, typename Start>
-  void begin(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<Reply>)> done,
-             Start start);
+  void begin(std::string_view purpose, const std::string& address, const RaftGreeting& greeting,
+             std::function<void(Result<Reply>)> done, Start start);
 
+  template <typename Reply>
+  Status opened(std::string_view purpose, const std::string& address, const std::string& call, Reply* reply);
+
+  const Seal* const seal_;
   Mutex mutex_;
   Condition ended_;
   std::set<grpc::ClientContext*> under_way_ HOLDFAST_GUARDED_BY(mutex_);
+  std::set<std::string> told_ HOLDFAST_GUARDED_BY(mutex_);
   bool stopping_ HOLDFAST_GUARDED_BY(mutex_) = false;
 };
 

@@ -48,6 +48,7 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
     owner_.hooks_.greet(frame_.mutable_greeting());
     frame_.mutable_greeting()->set_expected(uuid_bytes(peer_.value()));
     frame_.mutable_greeting()->set_dialled(address_);
+    if (seal() != nullptr) call_ = seal()->seal_call("link", frame_.mutable_greeting());
   }
 
   void start(std::shared_ptr<OutLink> self) {
@@ -94,10 +95,21 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
   const std::string& address() const { return address_; }
 
  private:
+  const Seal* seal() const { return owner_.hooks_.seal; }
+
   void OnReadDone(bool ok) override {
     if (!ok) return close();
     if (!greeted_) {
       greeted_ = true;
+      if (seal() != nullptr) {
+        const auto number = seal()->open_answer("link", call_, incoming_.mutable_greeting());
+        if (!number) {
+          why_ = number.error().what();
+          return close();
+        }
+        Guard guard(mutex_);
+        stream_ = seal()->stream(call_, *number);
+      }
       const auto& greeting = incoming_.greeting();
       if (!greeting.refusal().empty()) {
         why_ = greeting.refusal();
@@ -146,6 +158,7 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
       queued_bytes_ -= size;
       bytes += size;
     }
+    stream_.seal(&frame_);
     writing_ = true;
     StartWrite(&frame_);
   }
@@ -168,10 +181,12 @@ class PeerLinks::OutLink final : public grpc::ClientBidiReactor<RaftFrame, RaftF
   grpc::ClientContext context_;
   RaftFrame incoming_;
   bool greeted_ = false;  // OnReadDone only
+  std::string call_;      // constant after construction
   std::string why_;
 
   Mutex mutex_;
   RaftFrame frame_ HOLDFAST_GUARDED_BY(mutex_);
+  Seal::Stream stream_ HOLDFAST_GUARDED_BY(mutex_);
   std::deque<raft::Message> queue_ HOLDFAST_GUARDED_BY(mutex_);
   std::size_t queued_bytes_ HOLDFAST_GUARDED_BY(mutex_) = 0;
   bool writing_ HOLDFAST_GUARDED_BY(mutex_) = false;
@@ -265,12 +280,13 @@ void PeerLinks::send(std::span<const raft::Message> messages) {
   for (const auto& message : messages) {
     std::shared_ptr<OutLink> link;
     io::posix::UdpPeer datagrams;
+    std::string datagram;
     bool by_stream = true;
     {
       Guard guard(mutex_);
       const auto found = peers_.find(message.to);
       if (found == peers_.end()) continue;
-      const auto& peer = found->second;
+      auto& peer = found->second;
       if (peer.established) link = peer.link;
       if (beats_ != nullptr && raft::is_beat(message)) {
         datagrams = peer.datagrams;
@@ -278,23 +294,59 @@ void PeerLinks::send(std::span<const raft::Message> messages) {
       } else if (beats_ != nullptr && is_urgent(message)) {
         datagrams = peer.datagrams;
       }
+      if (datagrams.length != 0) {
+        datagram = encode_datagram(cluster_, process_, message);
+        if (datagram.size() > raft::kBeatBytesMax) datagram.clear();
+        if (!datagram.empty()) datagram = sealed(peer, datagram);
+      }
     }
-    if (datagrams.length != 0) {
-      const auto datagram = encode_datagram(cluster_, process_, message);
-      if (datagram.size() > raft::kBeatBytesMax || !beats_->send(datagrams, bytes_of(datagram))) by_stream = true;
-    }
+    if (datagrams.length != 0 && (datagram.empty() || !beats_->send(datagrams, bytes_of(datagram)))) by_stream = true;
     if (by_stream && link) link->send(message);
   }
 }
 
 void PeerLinks::send_datagram(NodeId to, BytesView datagram) {
   io::posix::UdpPeer where;
+  std::string bytes;
   {
     Guard guard(mutex_);
     const auto found = peers_.find(to);
-    if (found != peers_.end()) where = found->second.datagrams;
+    if (found == peers_.end()) return;
+    where = found->second.datagrams;
+    bytes = sealed(found->second, text_of(datagram));
   }
-  if (beats_ != nullptr && where.length != 0) (void)beats_->send(where, datagram);
+  if (beats_ != nullptr && where.length != 0 && !bytes.empty()) (void)beats_->send(where, bytes_of(bytes));
+}
+
+// Keys belong to the two processes, as their greetings have told: what an earlier one said or was told opens nothing.
+void PeerLinks::make_keys(Peer& peer) {
+  if (peer.sealed_for == peer.info.process) return;
+  peer.sealed_for = peer.info.process;
+  peer.datagram_key = hooks_.seal->datagram_key(process_, peer.info.process);
+  peer.datagrams_sent = 0;
+  peer.gate = std::make_shared<DatagramGate>(hooks_.seal->datagram_key(peer.info.process, process_));
+}
+
+// Empty: it cannot be sent that way yet.
+std::string PeerLinks::sealed(Peer& peer, std::string_view content) {
+  if (hooks_.seal == nullptr || !hooks_.seal->is_on()) return std::string(content);
+  if (peer.info.process.empty()) return "";
+  make_keys(peer);
+  return seal_datagram(peer.datagram_key, process_, ++peer.datagrams_sent, content);
+}
+
+std::optional<BytesView> PeerLinks::open_datagram(BytesView datagram) {
+  if (hooks_.seal == nullptr || !hooks_.seal->is_on()) return datagram;
+  const auto sender = datagram_sender(datagram);
+  if (!sender || sender->empty()) return std::nullopt;
+  Guard guard(mutex_);
+  for (auto& [id, peer] : peers_) {
+    if (peer.info.process != *sender) continue;
+    make_keys(peer);
+    const auto opened = peer.gate->open(datagram);
+    return opened ? std::optional(opened->content) : std::nullopt;
+  }
+  return std::nullopt;
 }
 
 std::vector<Certificate> PeerLinks::certificates(const raft::LeaseRevoked& revoked) const {

@@ -23,6 +23,7 @@
 #include "io/clock.h"
 #include "io/posix/udp.h"
 #include "service/master/link_acceptor.h"
+#include "service/master/seal.h"
 #include "service/master/transport.h"
 
 namespace grpc {
@@ -48,6 +49,7 @@ class PeerLinks final : public Transport {
     std::function<void(RaftGreeting*)> greet;               // fills in what we say of ourselves
     std::function<void(const RaftGreeting&)> greeted;       // the answer on an outgoing stream
     std::function<void(const std::string&)> must_stop;      // another master found that our folder is a copy
+    const Seal* seal = nullptr;                             // the cluster secret; outlives this
   };
 
   // `beats` may be null: no datagrams then. It and `clock` outlive this. `beat_interval` decides when datagrams count as
@@ -63,6 +65,7 @@ class PeerLinks final : public Transport {
   void send(std::span<const raft::Message> messages) override;
   void configure(const raft::Configuration& configuration) override;
   bool heard_datagram(NodeId from, Incarnation incarnation, Uuid process) override;
+  std::optional<BytesView> open_datagram(BytesView datagram) override;
   [[nodiscard]] std::vector<PeerInfo> peers() const override;
   [[nodiscard]] std::vector<Certificate> certificates(const raft::LeaseRevoked& revoked) const override;
   [[nodiscard]] std::vector<Certificate> farewells(const raft::LeaseRevoked& term, Duration free_in) const override;
@@ -108,6 +111,11 @@ class PeerLinks final : public Transport {
     std::string datagram_address;            // what `datagrams` was resolved from
     io::posix::UdpPeer datagrams;
     Instant datagram_heard = kDistantPast;
+    // With a cluster secret: what is said to that process and what it says.
+    Uuid sealed_for;
+    std::string datagram_key;
+    std::uint64_t datagrams_sent = 0;
+    std::shared_ptr<DatagramGate> gate;
     Instant resolve_at = kDistantPast;
   };
 
@@ -120,6 +128,8 @@ class PeerLinks final : public Transport {
   }
   bool established(OutLink& link, const RaftGreeting& greeting);
   void ended(OutLink& link, bool was_established, const std::string& why);
+  std::string sealed(Peer& peer, std::string_view content) HOLDFAST_REQUIRES(mutex_);
+  void make_keys(Peer& peer) HOLDFAST_REQUIRES(mutex_);
   static bool is_impostor(const PeerInfo& known, Incarnation incarnation, Uuid process);
   static std::string impostor(const PeerInfo& known, const RaftGreeting& greeting);
   static void note(Peer& peer, const RaftGreeting& greeting);

@@ -323,8 +323,10 @@ void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
   for (int i = 0; i < kDatagramsPerTurn; ++i) {
     const auto length = beats_->receive(buffer);
     if (!length) return;
-    auto datagram = decode_datagram(cluster_, BytesView(buffer).first(*length));
-    if (!datagram && options_.on_datagram) options_.on_datagram(BytesView(buffer).first(*length));
+    const auto content = transport_->open_datagram(BytesView(buffer).first(*length));
+    if (!content) continue;
+    auto datagram = decode_datagram(cluster_, *content);
+    if (!datagram && options_.on_datagram) options_.on_datagram(*content);
     if (!datagram || datagram->message.to != options_.self) continue;
     const NodeId from = datagram->message.from;
     if (!transport_->heard_datagram(from, datagram->message.incarnation, datagram->process)) continue;

@@ -7,6 +7,7 @@
 #include "core/topology/registry.h"
 #include "service/master/peer_calls.h"
 #include "service/master/successor.h"
+#include "service/master/seal.h"
 #include "service/master/raft_wire.h"
 #include "storage/raft/identity.h"
 #include "storage/raft/raft_store.h"
@@ -151,9 +152,17 @@ std::vector<OtherMember> RecoveryOfFolder::ask_others(io::Clock& clock) {
   RaftGreeting greeting;
   greeting.set_format(1);
   greeting.set_phase(RAFT_PHASE_UNKNOWN);
-  PeerCalls calls;
-  const auto answers = calls.ask(places, greeting, clock, kCallPatience);
+  const Seal seal(config_.cluster_secret, clock);
+  PeerCalls calls(config_.cluster_secret.empty() ? nullptr : &seal);
+  auto answers = calls.ask(places, greeting, clock, kCallPatience);
   calls.stop();
+  // One that has another secret refuses to answer, but it is there.
+  for (const auto& [place, answer] : answers) places.erase(place);
+  if (!config_.cluster_secret.empty() && !places.empty()) {
+    PeerCalls plain;
+    answers.merge(plain.ask(places, greeting, clock, kCallPatience));
+    plain.stop();
+  }
   for (auto& other : others) {
     const auto found = answers.find(other.member.address);
     if (other.member.witness) {
@@ -169,6 +178,11 @@ std::vector<OtherMember> RecoveryOfFolder::ask_others(io::Clock& clock) {
     }
     const auto& answer = found->second;
     other.answers = true;
+    if (answer.node().empty() && !answer.refusal().empty()) {  // it may be of this cluster: counted as such
+      other.same_cluster = true;
+      other.text = "is alive and refuses to answer: " + answer.refusal();
+      continue;
+    }
     const ClusterId theirs(uuid_of(answer.cluster()));
     other.same_cluster = theirs == identity_.cluster && NodeId(uuid_of(answer.node())) == other.member.id;
     other.succeeded = std::any_of(answer.superseded().begin(), answer.superseded().end(), [&](const auto& id) {

@@ -33,6 +33,7 @@ struct RecoveryConfig {
   std::uint16_t port = 0;
   std::uint32_t feature_level = 1;
   std::uint64_t segment_bytes = 8u << 20;
+  std::string cluster_secret;  // "": none
 };
 
 // What one other member said when it was called.

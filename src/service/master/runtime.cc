@@ -18,6 +18,7 @@
 #include "service/master/peer_links.h"
 #include "service/master/raft_host.h"
 #include "service/master/raft_wire.h"
+#include "service/master/seal_acceptor.h"
 #include "service/master/watch.h"
 #include "service/master/witness_policy.h"
 #include "storage/raft/identity.h"
@@ -129,7 +130,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
 
   // --- MasterRuntime ---
   Consensus& consensus() override { return *host_; }
-  LinkAcceptor& acceptor() override { return *this; }
+  LinkAcceptor& acceptor() override { return sealed_; }
   Status start() override;
   void stop(Duration transfer_wait_max) override;
   void transfer_leadership(std::optional<NodeId> target, std::function<void(Status)> done) override {
@@ -226,7 +227,9 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::unique_ptr<RaftHost> host_;
   std::unique_ptr<VipKeeper> vip_;  // null: neither address nor commands
   std::optional<io::posix::UdpSocket> beats_;
-  PeerCalls calls_;
+  Seal seal_{config_.cluster_secret, clock_};
+  SealedAcceptor sealed_{seal_, *this};
+  PeerCalls calls_{&seal_};
   std::unique_ptr<client::Discovery> discovery_;  // what -peers stands for
   std::thread thread_;
   bool started_ = false;
@@ -618,7 +621,8 @@ Status Runtime::take_part(storage::RaftStore::Opened opened) {
                              [this](const std::string& why) {
                                host_->silence();
                                fatal(why);
-                             }});
+                             },
+                         .seal = &seal_});
     links_ = links;
     joining_ = true;  // until the configuration says otherwise
   }

@@ -2,10 +2,12 @@
 // one in between that loses what they want lost.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/time.h"
 #include "core/raft/configuration.h"
 #include "core/raft/core.h"
@@ -38,6 +40,9 @@ class Transport {
   // A datagram of this start of a member arrived: beats to it need not take the stream as well. False: it is an older
   // start than the one known, or a second process of the same one; what it says must not count.
   virtual bool heard_datagram(NodeId, Incarnation, Uuid /*process*/) { return true; }
+
+  // What a datagram that arrived says, within its bytes; nothing: it lacks the cluster secret, or was here before.
+  virtual std::optional<BytesView> open_datagram(BytesView datagram) { return datagram; }
 
   [[nodiscard]] virtual std::vector<PeerInfo> peers() const = 0;
 
