@@ -129,4 +129,21 @@ void PeerCalls::stop() {
   while (!under_way_.empty()) ended_.wait(mutex_);
 }
 
+std::map<std::string, RaftGreeting> ask_masters(const std::string& secret, std::set<std::string> places,
+                                                const RaftGreeting& greeting, io::Clock& clock) {
+  std::map<std::string, RaftGreeting> answers;
+  if (!secret.empty()) {
+    const Seal seal(secret, clock);
+    PeerCalls sealed(&seal);
+    answers = sealed.ask(places, greeting, clock, kCallPatience);
+    sealed.stop();
+    for (const auto& [place, answer] : answers) places.erase(place);
+  }
+  if (places.empty()) return answers;
+  PeerCalls plain;
+  answers.merge(plain.ask(places, greeting, clock, kCallPatience));
+  plain.stop();
+  return answers;
+}
+
 }  // namespace holdfast::master

@@ -64,4 +64,10 @@ class PeerCalls {
   bool stopping_ HOLDFAST_GUARDED_BY(mutex_) = false;
 };
 
+// For those who are no masters yet, or no more: asks as one that knows the cluster's secret ("" = there is none), and those
+// that do not answer then once more without. So of one that has another secret at least the refusal is known: an answer with
+// `refusal` and without `node`.
+std::map<std::string, RaftGreeting> ask_masters(const std::string& secret, std::set<std::string> places,
+                                                const RaftGreeting& greeting, io::Clock& clock);
+
 }  // namespace holdfast::master

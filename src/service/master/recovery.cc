@@ -7,7 +7,6 @@
 #include "core/topology/registry.h"
 #include "service/master/peer_calls.h"
 #include "service/master/successor.h"
-#include "service/master/seal.h"
 #include "service/master/raft_wire.h"
 #include "storage/raft/identity.h"
 #include "storage/raft/raft_store.h"
@@ -152,17 +151,7 @@ std::vector<OtherMember> RecoveryOfFolder::ask_others(io::Clock& clock) {
   RaftGreeting greeting;
   greeting.set_format(1);
   greeting.set_phase(RAFT_PHASE_UNKNOWN);
-  const Seal seal(config_.cluster_secret, clock);
-  PeerCalls calls(config_.cluster_secret.empty() ? nullptr : &seal);
-  auto answers = calls.ask(places, greeting, clock, kCallPatience);
-  calls.stop();
-  // One that has another secret refuses to answer, but it is there.
-  for (const auto& [place, answer] : answers) places.erase(place);
-  if (!config_.cluster_secret.empty() && !places.empty()) {
-    PeerCalls plain;
-    answers.merge(plain.ask(places, greeting, clock, kCallPatience));
-    plain.stop();
-  }
+  const auto answers = ask_masters(config_.cluster_secret, places, greeting, clock);
   for (auto& other : others) {
     const auto found = answers.find(other.member.address);
     if (other.member.witness) {

@@ -24,7 +24,7 @@ std::string mark_of(const backup::ImageHead& head, std::string_view bytes) {
 }
 
 // Why the image's cluster must not be succeeded, or "". Its members are asked whether they live.
-std::string objection(const backup::Image& image, const std::string& self, io::Clock& clock) {
+std::string objection(const backup::Image& image, const std::string& self, const std::string& secret, io::Clock& clock) {
   std::set<std::string> places;
   for (const auto& member : image.head.configuration.members()) {
     if (!member.address.empty() && member.address != self) places.insert(member.address);
@@ -33,10 +33,10 @@ std::string objection(const backup::Image& image, const std::string& self, io::C
   RaftGreeting greeting;  // says nothing of itself: a caller that belongs to nothing
   greeting.set_format(1);
   greeting.set_phase(RAFT_PHASE_UNKNOWN);
-  PeerCalls calls;
-  const auto answers = calls.ask(places, greeting, clock, kCallPatience);
-  calls.stop();
-  for (const auto& [place, answer] : answers) {
+  for (const auto& [place, answer] : ask_masters(secret, places, greeting, clock)) {
+    if (answer.node().empty() && !answer.refusal().empty()) {
+      return "the master at " + place + " is alive and refuses to say what it belongs to: " + answer.refusal();
+    }
     if (ClusterId(uuid_of(answer.cluster())) == image.head.cluster) {
       return "the master at " + place + " of its cluster is alive and has more than any copy: start the others of that "
              "cluster, or go on with that one alone by `recover`. If it is to be given up, stop it first";
@@ -80,7 +80,7 @@ Result<std::string> take_restored_state(const RuntimeConfig& config, io::Disk& d
                                            "Move the one elsewhere that is not meant (a member whose folder is gone joins the "
                                            "other masters by itself)"};
   }
-  if (const auto why = objection(*image, text(config.self), clock); !why.empty()) {
+  if (const auto why = objection(*image, text(config.self), config.cluster_secret, clock); !why.empty()) {
     return Error{Code::refused, path + " (" + backup::text(image->head) + ") is not taken: " + why};
   }
   topology::Registry state(config.feature_level);
