@@ -174,6 +174,45 @@ def a_one_way_cut_does_not_livelock():
     with_hosts(story)
 
 
+def who_does_not_reach_whom_is_told():
+    """One way cut between any two, the leader among them: every master that is reached shows it, each says it once."""
+    def reach(hosts, i):
+        return {(c["from"], c["to"]): c["reached"] for c in Http(2).json(hosts.masters[i], "/cluster/lease")[1]["reach"]}
+
+    def wait_for(hosts, what, condition, seconds=15):
+        end = time.monotonic() + seconds
+        while True:
+            seen = [reach(hosts, i) for i in range(3)]
+            if all(condition(cells) for cells in seen):
+                return
+            check(time.monotonic() < end, f"not within {seconds} s: {what}: {seen}")
+            time.sleep(0.2)
+
+    def story(network, hosts):
+        whole = lambda cells: len(cells) == 6 and set(cells.values()) == {"yes"}
+        wait_for(hosts, "all hear all", whole)
+        leader = hosts.leader()
+        followers = [i for i in range(3) if i != leader]
+        for source, target in ((followers[0], followers[1]), (leader, followers[0])):
+            a, b = hosts.masters[source], hosts.masters[target]
+            network.cut_one_way(source, target)
+            others = lambda cells: all(r == "yes" for pair, r in cells.items() if pair != (a, b))
+            wait_for(hosts, f"{a} does not reach {b}", lambda cells: cells.get((a, b)) == "no" and others(cells))
+            told = f"what {a} sends does not reach {b}, though the other way is open"
+            end = time.monotonic() + 10
+            while not all(told in p.log() for p in hosts.master_processes):
+                check(time.monotonic() < end, "not told in every log")
+                time.sleep(0.2)
+            for address in hosts.masters:
+                metrics = Http(2).request("GET", address, "/metrics")[2].decode()
+                check(f'holdfast_master_reaches{{from="{a}",to="{b}"}} 0' in metrics, "in the metrics")
+                check(told.encode() in Http(2).request("GET", address, "/")[2], "on the page")
+            network.heal_one_way(source, target)
+            wait_for(hosts, "all hear all again", whole)
+            check(all(p.log().count(told) == 1 for p in hosts.master_processes), "told once")
+    with_hosts(story)
+
+
 if __name__ == "__main__":
     run_in_hub(__file__, [a_leader_cut_off_is_replaced_and_stops_assigning, a_follower_cut_off_is_soon_written_around,
-                          a_one_way_cut_does_not_livelock])
+                          a_one_way_cut_does_not_livelock, who_does_not_reach_whom_is_told])

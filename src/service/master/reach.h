@@ -12,7 +12,7 @@
 // A datagram: "HFR1", CRC-32C of all that follows, cluster, sender, sender's process, its clock (ns), its calendar (ns); the
 // receiver's clock as last heard and how long ago (ns; for the round trip); count and ids of members; count of rows, each:
 // whose (index), its age in 10 ms, and for each member when it was last heard, in 10 ms (65535: not within 10 minutes), and
-// flags (1: a stream is up).
+// flags (1: reached by its stream).
 //
 // Pure: clocks and bytes come from the caller. Not thread-safe.
 #pragma once
@@ -38,7 +38,7 @@ inline constexpr std::size_t kReachBytesMax = 1200;
 // What one member says of one other.
 struct ReachCell {
   std::optional<Duration> heard;  // ago, by datagram
-  bool linked = false;            // a stream between the two is up
+  bool linked = false;            // reached by its stream, as far as one can tell
 
   friend bool operator==(const ReachCell&, const ReachCell&) = default;
 };
@@ -64,13 +64,16 @@ class Reach {
  public:
   Reach(ClusterId cluster, NodeId self, Uuid process) : cluster_(cluster), self_(self), process_(process) {}
 
-  // The members in force, and to whom a stream is up; what others are told from now on.
+  // The members in force, and which of them reach this one by their stream; what others are told from now on.
   void members(const std::map<NodeId, bool>& linked);
 
   std::string datagram_to(NodeId to, Instant now, io::WallTime wall);
 
   // False: not a datagram of this kind from another member.
   bool received(BytesView datagram, Instant now, io::WallTime wall);
+
+  // Whether any datagram of that member has ever come.
+  bool has_heard(NodeId member) const { return watched_.contains(member); }
 
   ReachMatrix matrix(Instant now) const;
   std::optional<ClockSeen> clock_of(NodeId member) const;
