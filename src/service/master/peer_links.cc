@@ -354,7 +354,13 @@ std::vector<Certificate> PeerLinks::certificates(const raft::LeaseRevoked& revok
   Guard guard(mutex_);
   for (const auto& [id, peer] : peers_) {
     if (!peer.member || peer.datagrams.length == 0) continue;
-    all.push_back({peer.datagrams, encode_certificate(cluster_, process_, revoked, id)});
+    auto datagram = encode_certificate(cluster_, process_, revoked, id);
+    if (hooks_.seal != nullptr && hooks_.seal->is_on()) {
+      if (peer.info.process.empty()) continue;
+      // Made beforehand, so without a number; taken twice it does no harm.
+      datagram = seal_datagram(hooks_.seal->datagram_key(process_, peer.info.process), process_, 0, datagram);
+    }
+    all.push_back({peer.datagrams, std::move(datagram)});
   }
   return all;
 }
