@@ -129,6 +129,7 @@ void Watch::turn() {
     if (reach_) {
       std::map<NodeId, bool> linked;
       for (const auto& member : view->members) {
+        if (member.witness) continue;  // one that votes alone tells nothing of whom it hears
         // A stream that is cut in one direction looks whole for a long time: only what came through it lately counts, and
         // that it is up where datagrams have never come through at all.
         const bool spoke = member.silent_for && *member.silent_for < kReachedWithin;
