@@ -64,7 +64,8 @@ class Network:
            ok=True)
 
     def close(self):
-        for name in self.names:
+        for i, name in enumerate(self.names):
+            sh("ip", "link", "del", f"v{i + 1}", ok=True)  # with a namespace alone it would go some time later
             sh("ip", "netns", "del", name, ok=True)
             shutil.rmtree(pathlib.Path("/etc/netns") / name, ignore_errors=True)
         sh("ip", "link", "del", "br0", ok=True)
