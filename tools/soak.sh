@@ -8,6 +8,8 @@ echo "== ${DEATHS:-200} leader deaths (kill -9, SIGTERM, SIGSTOP in turn)"
 test/cluster/chaos_test.py --deaths "${DEATHS:-200}"
 echo "== the same with a copy on each of three servers"
 test/cluster/chaos_test.py --deaths 30 --replication 002
+echo "== 25 s of a cut network under load, through the virtual IP"
+test/cluster/vip_partition_test.py --seconds 25 || [ $? -eq 77 ]
 echo "== long simulation"
 SEEDS=${SIM_SEEDS:-20000} tools/sim.sh
 echo "== thread sanitizer"

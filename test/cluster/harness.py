@@ -372,8 +372,9 @@ class Load:
     """Writers and readers that go on through any surviving master; remembers every key handed out and every file that
     was acknowledged. `verify()` reads all back and compares byte for byte."""
 
-    def __init__(self, masters, writers=3, readers=1, sizes=(1, 4000), query=""):
-        self.masters, self.sizes, self.query = masters, sizes, query
+    def __init__(self, masters, writers=3, readers=1, sizes=(1, 4000), query="", pace=0.0):
+        """pace: seconds a writer rests after each file, where fewer files do."""
+        self.masters, self.sizes, self.query, self.pace = masters, sizes, query, pace
         self.stopping = threading.Event()
         self.mutex = threading.Lock()
         self.assigned = {}  # key in hex -> how often it was handed out
@@ -393,7 +394,7 @@ class Load:
         client = Client(self.masters)
         draw = random.Random()
         turn = 0
-        while not self.stopping.is_set():
+        while not self.stopping.wait(self.pace):
             turn += 1
             seed, size = draw.getrandbits(62), draw.randint(*self.sizes)
             try:

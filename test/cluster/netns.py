@@ -55,6 +55,13 @@ class Network:
     def heal(self, host):
         sh("ip", "link", "set", f"v{host + 1}", "up")
 
+    def unplug(self, host):
+        """As cut, but the host's own link stays up: it is the network behind that parts. Its address answers on its side."""
+        sh("ip", "link", "set", f"v{host + 1}", "nomaster")
+
+    def plug_in(self, host):
+        sh("ip", "link", "set", f"v{host + 1}", "master", "br0")
+
     def cut_one_way(self, source, target):
         """`source` can no longer send to `target`; the other direction works."""
         sh("ip", "netns", "exec", self.names[source], "ip", "route", "add", "blackhole", f"10.77.0.{target + 1}/32")

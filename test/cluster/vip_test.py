@@ -2,6 +2,7 @@
 """The virtual IP of the leading master (docs/virtual-ip.md): three hosts in network namespaces of this test's own, the
 client on the hub with the ARP cache of its kernel. The leader is ended, killed, stopped, cut off; all the time the hub asks by ARP
 who has the address, and never may an earlier holder answer after a later one has. Needs root; skipped otherwise."""
+import ctypes
 import os
 import pathlib
 import shutil
@@ -19,16 +20,24 @@ from harness import Failure, Http, NETWORK_ERRORS, Process, WEED, check
 from netns import Network, run_in_hub, sh
 
 VIP, VIP6 = "10.77.0.200", "fd77::200"
+SO_ATTACH_FILTER = 26
 GRANT = 3.0  # seconds: what a new leader waits for when nobody tells it anything
 
 
 class Asker:
-    """Asks "who has the address?" every 5 ms by ARP and notes who answers."""
+    """Asks "who has the address?" every few milliseconds by ARP and notes who answers. On br0 it asks as a client does, all
+    hosts at once; on a host's own link (v1, v2 ...) it asks that host alone, as one who wants the address would: that
+    leaves no trace in the host's cache, and works while the link is no part of the bridge."""
 
-    def __init__(self):
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
-        self.socket.bind(("br0", 0))
-        self.socket.settimeout(0.005)
+    def __init__(self, interface="br0", every=0.005):
+        self.interface, self.every = interface, every
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        # Of a port of the bridge only those hear anything who hear everything: a filter leaves them ARP alone.
+        code = struct.pack("HBBI" * 4, 0x28, 0, 0, 12, 0x15, 0, 1, 0x0806, 0x06, 0, 0, 0xffff, 0x06, 0, 0, 0)
+        program = ctypes.create_string_buffer(code)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(program)))
+        self.socket.bind((interface, 0x0806 if interface == "br0" else 0x0003))
+        self.socket.settimeout(every)
         self.own = self.socket.getsockname()[4]
         self.answers = []  # (time, hardware address)
         self.over = threading.Event()
@@ -37,15 +46,18 @@ class Asker:
 
     def run(self):
         question = (b"\xff" * 6 + self.own + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + self.own +
-                    socket.inet_aton("10.77.0.254") + bytes(6) + socket.inet_aton(VIP))
+                    socket.inet_aton("10.77.0.254" if self.interface == "br0" else "0.0.0.0") + bytes(6) + socket.inet_aton(VIP))
         asked = 0.0
         while not self.over.is_set():
-            if time.monotonic() - asked > 0.005:
-                asked = time.monotonic()
-                self.socket.send(question)
             try:
+                if time.monotonic() - asked > self.every:
+                    asked = time.monotonic()
+                    self.socket.send(question)
                 packet = self.socket.recv(2048)
             except TimeoutError:
+                continue
+            except OSError:  # the link is down
+                time.sleep(self.every)
                 continue
             # Answers to this question only: announcements are addressed to all.
             if packet[:6] == self.own and packet[20:22] == b"\x00\x02" and packet[28:32] == socket.inet_aton(VIP):
@@ -66,7 +78,8 @@ class Asker:
 
 
 class Hosts:
-    def __init__(self, network, vip=f"{VIP}/24", flags=()):
+    def __init__(self, network, vip=f"{VIP}/24", flags=(), volumes=()):
+        """volumes: hosts with a volume server besides."""
         self.network = network
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-vip-"))
         hosts = range(len(network.names))
@@ -79,6 +92,12 @@ class Hosts:
                     "-port=9333", f"-mdir=./m{i + 1}", f"-peers={','.join(self.masters)}", f"-vip={vip}",
                     "-vip.interface=eth0", *[flag.replace("@", str(i + 1)) for flag in flags]]
             self.processes.append(Process(f"master{i + 1}", argv, self.folder, {"TMPDIR": str(self.folder)},
+                                          ("ip", "netns", "exec", network.names[i])))
+        for i in volumes:
+            (self.folder / f"v{i + 1}").mkdir()
+            argv = [WEED, "-logtostderr=true", "volume", f"-ip=10.77.0.{i + 1}", "-port=8080", f"-dir=./v{i + 1}",
+                    f"-mserver={','.join(self.masters)}", "-preStopSeconds=0"]
+            self.processes.append(Process(f"volume{i + 1}", argv, self.folder, {"TMPDIR": str(self.folder)},
                                           ("ip", "netns", "exec", network.names[i])))
 
     def inside(self, host, *argv):
@@ -119,7 +138,7 @@ class Hosts:
 def takers(hosts):
     """The hardware addresses of those who took the address, in order, as their logs say."""
     events = []
-    for i, process in enumerate(hosts.processes):
+    for i, process in enumerate(hosts.processes[:len(hosts.masters)]):
         for line in process.log().splitlines():
             if " holds the virtual IP " in line:
                 events.append((line[1:21], hosts.hardware[i]))
