@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "test/cluster"))
 sys.path.insert(0, str(HERE))
 from failover import Etcd
-from guardian_test import KV, guardian_of, others, put, until_put, wait_lease
+from guardian_test import KV, guardian_of, kill_together, others, put, until_put, wait_lease
 from harness import Cluster, Http, check, quantile
 
 KILLS = {  # name: lease, whether the guardian is killed as well
@@ -40,9 +40,11 @@ def one_kill(cluster, both):
     time.sleep(random.random() * 0.1)
     guardian = guardian_of(process.pid)
     check(guardian, "the leader has no guardian")
+    # Not waited for: the measurement begins here.
     if both:
-        os.kill(guardian, signal.SIGKILL)
-    process.popen.kill()  # not waited for: the measurement begins here
+        kill_together(process, guardian)
+    else:
+        process.popen.kill()
     waited = until_put(others(cluster, leader), f"k{random.randrange(1 << 30)}")
     process.popen.wait()
     process.start()

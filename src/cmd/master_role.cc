@@ -214,6 +214,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   in.images->start();
   if (in.staleness) in.staleness->start(in.runtime->consensus());
   if (const auto started = in.runtime->start(); !started) return started.error();
+  if (const auto& guardian = in.plan.runtime.guardian) guardian->keep();
   LOG_INFO("master {} serves http on {} and grpc on {}", text(in.plan.runtime.self),
            host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
   return role;

@@ -97,6 +97,13 @@ def others(cluster, leader):
     return [cluster.masters[i] for i in range(len(cluster.masters)) if i != leader]
 
 
+def kill_together(process, guardian):
+    """Neither has the time to start another or to say a word."""
+    process.signal(signal.SIGSTOP)
+    os.kill(guardian, signal.SIGKILL)
+    process.popen.kill()
+
+
 def leases(**more):
     return Cluster(volumes=0, master_flags=["-leaseReads=on", f"-leaderLease={LEASE:.0f}s"], **more)
 
@@ -127,22 +134,70 @@ def killed_together_the_lease_runs_out():
         leader = wait_lease(cluster)
         process = cluster.master_processes[leader]
         guardian = guardian_of(process.pid)
-        os.kill(guardian, signal.SIGKILL)
+        kill_together(process, guardian)
         process.kill()
         waited = until_put(others(cluster, leader), "k")
         print(f"  a write was acknowledged after {waited * 1000:.0f} ms")
         check(is_gone(guardian), "killed, and still there")
         check(LEASE * 0.8 < waited < LEASE + 1.5, f"after {waited} s, under a lease of {LEASE} s")
-        # The third one, whose guardian alone dies, serves on and says so.
-        leader = wait_lease(cluster, [i for i in range(3) if i != leader])
-        survivor = cluster.master_processes[leader]
-        os.kill(guardian_of(survivor.pid), signal.SIGKILL)
+
+
+def next_guardian(process, before, seconds=3.0):
+    """The one that follows, and when it watches: it has its name by then."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = guardian_of(process.pid)
+        if found not in (None, before):
+            return found
+        time.sleep(0.005)
+    check(False, f"no guardian followed within {seconds} s: {process.log()[-800:]}")
+
+
+def killed_alone_it_is_followed_by_another():
+    waits = []
+    with leases() as cluster:
+        for turn in range(3):
+            leader = wait_lease(cluster)
+            process, address = cluster.master_processes[leader], cluster.masters[leader]
+            put(Http(5), address, "before", b"x")
+            first = guardian_of(process.pid)
+            since = time.monotonic()
+            os.kill(first, signal.SIGKILL)
+            second = next_guardian(process, first)
+            took = time.monotonic() - since
+            check(is_gone(first), "a dead guardian stays in the list of processes")
+            # Nothing was said of a master that lives: it leads on in its term, and holds its lease.
+            time.sleep(0.3)
+            check(counters(address).get("lease_held") == 1, "the leader lost its lease with its guardian")
+            put(Http(5), address, "after", b"x")
+            with open(f"/proc/{second}/cmdline", "rb") as file:
+                title = file.read().rstrip(b"\0").decode()
+            check(title == f"holdfast: guardian of master process {process.pid}", f"its title is {title!r}")
+            files = {os.readlink(f"/proc/{second}/fd/{fd}") for fd in os.listdir(f"/proc/{second}/fd")}
+            check(all(f == "/dev/null" or f.startswith("socket:") or f.startswith("/proc/") for f in files), f"it holds {files}")
+            told = [line for line in process.log().splitlines() if "the guardian of this master" in line]
+            check(len(told) == 1 and f"process {first}" in told[0] and f"process {second} takes its place" in told[0],
+                  f"told as {told}")
+            process.kill()
+            waits.append(until_put(others(cluster, leader), f"k{turn}"))
+            check(is_gone(second), "the guardian outlives its master")
+            process.log_path.unlink()
+            process.start()
+            time.sleep(LEASE + 0.5)
+            print(f"  followed after {took * 1000:.0f} ms; killed then, a write was acknowledged after {waits[-1] * 1000:.0f} ms")
+        check(statistics.median(waits) < LEASE / 6, f"waits of {waits} s under a lease of {LEASE} s")
+        # Again and again: not without a pause. An orderly stop does not wait for the end of one.
+        leader = wait_lease(cluster)
+        process = cluster.master_processes[leader]
+        first = guardian_of(process.pid)
+        os.kill(first, signal.SIGKILL)
+        os.kill(next_guardian(process, first), signal.SIGKILL)
         end = time.monotonic() + 5
-        while "the guardian of this master" not in survivor.log():
-            check(time.monotonic() < end, "the loss of the guardian is not told")
-            time.sleep(0.05)
-        check(guardian_of(survivor.pid) is None, "a dead guardian stays in the list of processes")
-        put(Http(5), cluster.masters[leader], "after", b"x")
+        while "another one is started in 1 s" not in process.log():
+            check(time.monotonic() < end, "the pause is not told")
+            time.sleep(0.01)
+        check(guardian_of(process.pid) is None, "no pause")
+        check(process.stop() == 0, "the leader did not stop cleanly")
 
 
 def stood_still_nothing_stale_is_answered():
@@ -296,5 +351,6 @@ def under_the_names_of_moosefs_nobody_waits_two_seconds():
 
 if __name__ == "__main__":
     sys.exit(run([killed_the_lease_is_over_at_once, killed_together_the_lease_runs_out,
+                  killed_alone_it_is_followed_by_another,
                   stood_still_nothing_stale_is_answered, it_ends_with_its_master_and_holds_nothing,
                   under_the_names_of_moosefs_nobody_waits_two_seconds]))

@@ -5,10 +5,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,9 +22,11 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/strconv.h"
 #include "core/raft/configuration.h"
 
 namespace holdfast::master {
@@ -30,6 +34,9 @@ namespace {
 
 constexpr int kNice = -10;  // as the thread it watches; where that is allowed
 constexpr const char* kName = "hf-guardian";  // 15 bytes at most
+constexpr std::string_view kTitle = "holdfast: guardian of master process ";
+constexpr int kMemoryFile = 3;  // where one that was started anew finds what it shares
+constexpr Duration kPauseMin = 1s, kPauseMax = 60s;
 // A datagram may be lost: so often it is said, and at these times after the first.
 constexpr std::array<Duration, 5> kSayAt = {Duration(0), 2ms, 10ms, 30ms, 100ms};
 constexpr Duration kEndPatience = 500ms;
@@ -102,8 +109,16 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<pid
 
 Result<std::unique_ptr<Guardian>> Guardian::start() {
   if (!is_single_threaded()) return Error(Code::internal, "guardian: other threads run already");
-  void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return errno_error(errno, "guardian: memory");
+  const int file = ::memfd_create(kName, MFD_CLOEXEC);
+  void* memory = MAP_FAILED;
+  if (file >= 0 && ::ftruncate(file, sizeof(Shared)) == 0) {
+    memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  }
+  if (memory == MAP_FAILED) {
+    const int error = errno;
+    if (file >= 0) ::close(file);
+    return errno_error(error, "guardian: memory");
+  }
   auto* shared = new (memory) Shared;
   pthread_mutexattr_t attributes;
   CHECK(::pthread_mutexattr_init(&attributes) == 0);
@@ -120,21 +135,29 @@ Result<std::unique_ptr<Guardian>> Guardian::start() {
     const int error = errno;
     (void)::pthread_mutex_unlock(&shared->alive);
     ::munmap(memory, sizeof(Shared));
+    ::close(file);
     return errno_error(error, "guardian: fork");
   }
-  return std::unique_ptr<Guardian>(new Guardian(shared, child));
+  return std::unique_ptr<Guardian>(new Guardian(shared, file, child));
 }
 
-Guardian::~Guardian() { end(); }
+Guardian::~Guardian() {
+  end();
+  ::close(memory_);
+}
 
 void Guardian::end() {
-  const pid_t child = child_;
-  if (child == 0) return;
+  {
+    Guard guard(mutex_);
+    if (std::exchange(ending_, true)) return;
+  }
+  ended_.notify_all();
   shared_->ended = 1;
   (void)::pthread_mutex_unlock(&shared_->alive);
+  const pid_t child = child_;
   int status = 0;
   const auto until = monotonic() + kEndPatience;
-  while (::waitpid(child, &status, WNOHANG) == 0) {
+  while (child != 0 && ::waitpid(child, &status, WNOHANG) == 0) {
     if (monotonic() > until) {
       (void)::kill(child, SIGKILL);
       (void)::waitpid(child, &status, 0);
@@ -143,7 +166,91 @@ void Guardian::end() {
     sleep_for(1ms);
   }
   child_ = 0;
+  if (keeper_.joinable()) keeper_.join();
   // The page stays mapped: a thread of the front may still look at the word.
+}
+
+void Guardian::keep(Duration steady) {
+  if (!keeper_.joinable()) keeper_ = std::thread([this, steady] { replace_the_dead(steady); });
+}
+
+void Guardian::replace_the_dead(Duration steady) {
+  (void)::pthread_setname_np(::pthread_self(), "guardian-keeper");
+  constexpr const char* kUntilThen = "should this master die until then, its lease has to run out";
+  Duration pause{};
+  Duration begun = monotonic() - steady;  // the first one is replaced at once
+  for (;;) {
+    // Left for whoever takes child_ away under the lock: end(), or the lines below.
+    siginfo_t how{};
+    while (::waitid(P_PID, static_cast<id_t>(child_), &how, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+    }
+    const pid_t dead = child_;
+    {
+      Guard guard(mutex_);
+      if (ending_) return;
+      int status = 0;
+      (void)::waitpid(dead, &status, 0);
+      child_ = 0;
+    }
+    pause = monotonic() - begun >= steady ? Duration(0) : std::clamp(2 * pause, kPauseMin, kPauseMax);
+    const auto why = fmt::format("the guardian of this master (process {}) {} {}", dead,
+                                 how.si_code == CLD_EXITED ? "ended with" : "was killed by signal", how.si_status);
+    if (pause > Duration(0)) {
+      LOG_WARNING("{}; another one is started in {:.0f} s: {}", why, seconds(pause), kUntilThen);
+    }
+    for (bool is_told = pause > Duration(0);; is_told = true) {
+      Guard guard(mutex_);
+      ended_.wait_for(mutex_, pause, [this]() HOLDFAST_NO_ANALYSIS { return ending_; });
+      if (ending_) return;
+      begun = monotonic();
+      if (const auto next = spawn()) {
+        child_ = *next;
+        LOG_WARNING("{}: process {} takes its place", why, *next);
+        break;
+      } else {
+        pause = std::clamp(2 * pause, kPauseMin, kPauseMax);
+        if (!is_told) LOG_WARNING("{}; {}; tried again later: {}", why, next.error().what(), kUntilThen);
+      }
+    }
+  }
+}
+
+// Whatever other threads hold or write at this moment is no concern of the child: it shares nothing but the page.
+Result<pid_t> Guardian::spawn() const {
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  if (::posix_spawn_file_actions_init(&files) != 0) return Error(Code::internal, "guardian: no memory");
+  if (::posix_spawnattr_init(&attributes) != 0) {
+    (void)::posix_spawn_file_actions_destroy(&files);
+    return Error(Code::internal, "guardian: no memory");
+  }
+  sigset_t all;
+  sigfillset(&all);
+  (void)::posix_spawn_file_actions_adddup2(&files, memory_, kMemoryFile);  // without FD_CLOEXEC, equal or not
+  (void)::posix_spawn_file_actions_addclosefrom_np(&files, kMemoryFile + 1);
+  (void)::posix_spawnattr_setsigmask(&attributes, &all);  // from the first moment on
+  (void)::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  std::string title = fmt::format("{}{}", kTitle, ::getpid());
+  std::array<char*, 2> arguments = {title.data(), nullptr};
+  pid_t child = 0;
+  const int error = ::posix_spawn(&child, "/proc/self/exe", &files, &attributes, arguments.data(), environ);
+  (void)::posix_spawn_file_actions_destroy(&files);
+  (void)::posix_spawnattr_destroy(&attributes);
+  if (error != 0) return errno_error(error, "guardian: /proc/self/exe cannot be started");
+  return child;
+}
+
+void Guardian::run_if_asked(int argc, char** argv) {
+  if (argc != 1 || !std::string_view(argv[0]).starts_with(kTitle)) return;
+  const auto master = strconv::parse_int(std::string_view(argv[0]).substr(kTitle.size()), 10, 32);
+  struct stat about {};
+  if (!master || ::fstat(kMemoryFile, &about) != 0 || about.st_size != static_cast<off_t>(sizeof(Shared))) {
+    (void)std::fprintf(stderr, "a master starts this by itself\n");
+    ::_exit(2);
+  }
+  void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, kMemoryFile, 0);
+  if (memory == MAP_FAILED) ::_exit(1);
+  keep_watch(*static_cast<Shared*>(memory), static_cast<pid_t>(*master));
 }
 
 std::atomic<std::uint64_t>* Guardian::turns() { return &shared_->turns; }
@@ -216,14 +323,6 @@ void Guardian::revoke_at_crash() {
   }
 }
 
-bool Guardian::has_died() {
-  const pid_t child = child_;
-  int status = 0;
-  if (child == 0 || ::waitpid(child, &status, WNOHANG) == 0) return false;
-  child_ = 0;
-  return true;
-}
-
 // ---------------------------------------------------------------------------------------------------- the guardian
 
 namespace {
@@ -263,7 +362,7 @@ void take_title(pid_t master) {
   auto* title = reinterpret_cast<char*>(begin);  // NOLINT: where the kernel says our own arguments lie
   const auto room = static_cast<std::size_t>(end - begin);
   std::array<char, 64> words{};
-  (void)std::snprintf(words.data(), words.size(), "%s: guardian of master process %d", "holdfast", master);
+  (void)std::snprintf(words.data(), words.size(), "%s%d", kTitle.data(), master);
   std::memset(title, 0, room);
   std::memcpy(title, words.data(), std::min(room - 1, std::strlen(words.data())));
 }

@@ -15,12 +15,17 @@
 // A master that is stopped (SIGSTOP, a debugger) is found within about two ticks. One that makes no turn for another
 // reason (its machine is overloaded, it waits for a lock) gets as long as others wait for its heartbeats.
 //
-// The child is forked before any other thread exists, keeps nothing that was open but its own two sockets, ignores what a
+// The child is forked before any other thread exists, keeps nothing that was open but its own sockets, ignores what a
 // terminal or a service manager sends to all of a service (SIGTERM, SIGINT, SIGHUP, SIGQUIT): it ends when the master does
 // or tells it to. If it is killed, nothing is said, and leases end by their time: slower, never wrong.
 //
-// Threads: start() and end() belong to one thread, which lives as long as the master serves: best the main thread. The
-// rest belongs to the thread that runs consensus, but for what says otherwise.
+// One that ended alone is followed by another (keep()). By then the master has many threads and much memory, so it is no
+// fork but this program once more (posix_spawn of /proc/self/exe, see run_if_asked()), which is given the same page of
+// memory: the word never goes back, and whose death the mutex tells is the same as before. There is never more than one:
+// the next is started when the kernel has told that the one before is gone.
+//
+// Threads: start(), keep() and end() belong to one thread, which lives as long as the master serves: best the main thread.
+// The rest belongs to the thread that runs consensus, but for what says otherwise.
 #pragma once
 
 #include <sys/types.h>
@@ -29,8 +34,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "io/posix/udp.h"
@@ -53,8 +60,14 @@ struct Certificate {
 
 class Guardian {
  public:
+  // First thing in main() of a program that calls keep(): in a process that was started as a guardian it does not return.
+  static void run_if_asked(int argc, char** argv);
+
   // Forks. An error if this thread is not the only one of the process.
   static Result<std::unique_ptr<Guardian>> start();
+  // From now on a child that ended before its time is followed by another: at once, but one that followed and lasted less
+  // than `steady` after a pause that doubles from 1 s to 1 min. Takes a thread, which sleeps until then.
+  void keep(Duration steady = 10s);
   // Calls end().
   ~Guardian();
   Guardian(const Guardian&) = delete;
@@ -87,19 +100,26 @@ class Guardian {
   // longer than any lease. Signals that somebody handles already are left alone. Once in a process.
   void revoke_at_crash();
 
-  // Whether the child has ended before its time; true once.
-  [[nodiscard]] bool has_died();
   // 0 when it has ended.
   [[nodiscard]] pid_t pid() const { return child_; }
 
  private:
   struct Shared;
-  Guardian(Shared* shared, pid_t child) : shared_(shared), child_(child) {}
+  Guardian(Shared* shared, int memory, pid_t child) : shared_(shared), memory_(memory), child_(child) {}
   [[nodiscard]] std::atomic<std::uint64_t>* turns();
+  void replace_the_dead(Duration steady);
+  Result<pid_t> spawn() const;
   [[noreturn]] static void keep_watch(Shared& shared, pid_t master);
 
   Shared* const shared_;
+  const int memory_;  // a file without a name, of which shared_ is the content
   std::atomic<pid_t> child_;
+  Mutex mutex_;  // for what follows, and while child_ is replaced
+  bool ending_ HOLDFAST_GUARDED_BY(mutex_) = false;
+  Condition ended_;
+  std::thread keeper_;
+
+  // The thread that runs consensus.
   Term prepared_;  // what lies in shared_
   bool leads_ = false;
   Duration patience_ = kHangPatience;

@@ -1,5 +1,6 @@
 #include "service/master/guardian.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -147,15 +148,98 @@ TEST(Guardian, AMasterThatLeadsAndMakesNoTurnIsFoundAfterItsPatience) {
   EXPECT_FALSE(guardian->revoked(Term(4)));
 }
 
-TEST(Guardian, ItsOwnDeathIsNoticedAndDoesNoHarm) {
+// The process that follows `before`, which was killed; 0: none within `patience`.
+pid_t follower_of(const Guardian& guardian, pid_t before, Duration patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (std::chrono::steady_clock::now() < until) {
+    if (const pid_t now = guardian.pid(); now != 0 && now != before) return now;
+    std::this_thread::sleep_for(1ms);
+  }
+  return 0;
+}
+
+TEST(Guardian, OneThatDiedAloneIsFollowedByAnotherThatKnowsTheSame) {
+  const Ear ear;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t master = master_process([&](Guardian& guardian) {
+    guardian.prepare(Term(7), true, ear.certificate("gone"));
+    guardian.keep();
+    const pid_t first = guardian.pid();
+    std::thread other([&] {
+      ::kill(first, SIGKILL);
+      pid_t next = follower_of(guardian, first, 3s);
+      (void)!::write(ends[1], &next, sizeof next);
+    });
+    for (;;) {
+      guardian.turned();
+      std::this_thread::sleep_for(5ms);
+    }
+  });
+  pid_t next = 0;
+  ASSERT_EQ(::read(ends[0], &next, sizeof next), static_cast<ssize_t>(sizeof next));
+  EXPECT_NE(next, 0) << "none followed";
+  EXPECT_FALSE(ear.hear(500ms)) << "the master lives, and turns";
+  ::kill(master, SIGKILL);
+  EXPECT_EQ(ear.hear(2s), "gone");
+  ::waitpid(master, nullptr, 0);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST(Guardian, TheOneThatFollowsFindsAMasterThatHangsAndEndsWithIt) {
+  const Ear ear;
   auto guardian = *Guardian::start();
-  EXPECT_FALSE(guardian->has_died());
-  ::kill(guardian->pid(), SIGKILL);
-  const auto until = std::chrono::steady_clock::now() + 2s;
-  while (!guardian->has_died() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+  guardian->watch();
+  guardian->prepare(Term(3), false, ear.certificate("hangs"));
+  guardian->keep();
+  const pid_t first = guardian->pid();
+  ::kill(first, SIGKILL);
+  const pid_t next = follower_of(*guardian, first, 3s);
+  ASSERT_NE(next, 0);
+  EXPECT_FALSE(ear.hear(200ms));
+  EXPECT_FALSE(guardian->revoked(Term(3)));
+  guardian->prepare(Term(3), true, ear.certificate("hangs"));
+  EXPECT_EQ(ear.hear(3s), "hangs") << "this thread makes no turn";
+  EXPECT_TRUE(guardian->revoked(Term(3)));
+  guardian->end();
+  EXPECT_EQ(::kill(next, 0), -1);
   EXPECT_EQ(guardian->pid(), 0);
-  EXPECT_FALSE(guardian->has_died()) << "said once";
-  EXPECT_FALSE(guardian->revoked(Term(1)));
+}
+
+TEST(Guardian, WhatIsRevokedStaysRevokedWhenAnotherFollows) {
+  const Ear ear;
+  auto guardian = *Guardian::start();
+  guardian->watch();
+  guardian->prepare(Term(3), true, ear.certificate("hangs"));
+  EXPECT_EQ(ear.hear(3s), "hangs");
+  guardian->follows();
+  guardian->keep();
+  const pid_t first = guardian->pid();
+  ::kill(first, SIGKILL);
+  ASSERT_NE(follower_of(*guardian, first, 3s), 0);
+  EXPECT_TRUE(guardian->revoked(Term(3)));
+  EXPECT_FALSE(guardian->revoked(Term(4)));
+}
+
+TEST(Guardian, ThoseThatDieSoonAreFollowedAfterAPause) {
+  auto guardian = *Guardian::start();
+  guardian->keep();
+  const pid_t first = guardian->pid();
+  ::kill(first, SIGKILL);
+  const pid_t second = follower_of(*guardian, first, 900ms);
+  ASSERT_NE(second, 0) << "at once";
+  ::kill(second, SIGKILL);
+  EXPECT_EQ(follower_of(*guardian, second, 800ms), 0);
+  EXPECT_EQ(guardian->pid(), 0);
+  const pid_t third = follower_of(*guardian, second, 3s);
+  ASSERT_NE(third, 0);
+  ::kill(third, SIGKILL);
+  EXPECT_EQ(follower_of(*guardian, third, 1600ms), 0) << "twice as long";
+  // In the middle of a pause it ends all the same.
+  const auto begun = std::chrono::steady_clock::now();
+  guardian->end();
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 300ms);
 }
 
 TEST(Guardian, IsNotStartedBesideOtherThreads) {
@@ -203,3 +287,9 @@ TEST(PublishedLease, CoversWhatHasAllThatAnyoneWasToldOfUntilEitherClockIsThere)
 
 }  // namespace
 }  // namespace holdfast::master
+
+int main(int argc, char** argv) {
+  holdfast::master::Guardian::run_if_asked(argc, argv);
+  testing::InitGoogleMock(&argc, argv);
+  return RUN_ALL_TESTS();
+}

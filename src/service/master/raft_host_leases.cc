@@ -167,10 +167,6 @@ void RaftHost::tell_guardian(bool changed) {
   const Instant now = clock_.now();
   if (!changed && now < guardian_told_at_ + kTellGuardianInterval) return;
   guardian_told_at_ = now;
-  if (const auto pid = options_.guardian->pid(); options_.guardian->has_died()) {
-    LOG_WARNING("the guardian of this master (process {}) has ended: should this master die, its lease has to run out. A "
-                "restart brings a new one", pid);
-  }
   options_.guardian->set_patience(std::max<Duration>(status_.silence_timeout, 3 * options_.core.beat_interval));
   if (status_.role != raft::Role::leader) return options_.guardian->follows();
   options_.guardian->prepare(status_.term, true,
