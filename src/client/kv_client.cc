@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <random>
-#include <thread>
 
+#include "base/mutex.h"
 #include "base/uuid.h"
 
 namespace holdfast::client {
@@ -16,6 +17,7 @@ constexpr std::string_view kFolder = "/cluster/kv/";
 constexpr Duration kConnectMax = 1s;
 constexpr Duration kPauseFirst = 20ms;
 constexpr Duration kPauseMax = 500ms;
+constexpr Duration kSilentMax = 250ms;  // of a master: then another is asked as well; it may stand still
 
 using SteadyClock = std::chrono::steady_clock;
 
@@ -83,7 +85,11 @@ Result<HttpAnswer> KvClient::write(const Write& write) {
   if (write.compare) request.target += fmt::format("&cas={}", *write.compare);
   if (!write.ttl.empty()) request.target += "&ttl=" + escape(write.ttl);
   if (write.renew) request.target += "&renew=true";
-  if (!write.value.empty()) request.body.push_back(write.value);
+  if (!write.value.empty()) {
+    const auto kept = std::make_shared<const std::string>(write.value);
+    request.body.push_back(*kept);
+    request.keep = kept;
+  }
   auto answer = ask(std::move(request), Duration(0));
   if (!answer && answer.error().code() == Code::outcome_unknown) {
     return Error(Code::outcome_unknown, answer.error().what() + "; it may have been done or not: ask again with request id " +
@@ -98,22 +104,77 @@ Result<HttpAnswer> KvClient::read(const std::string& target, Duration wait) {
   return ask(std::move(request), wait);
 }
 
+// One call: several masters may be asked at a time, and each is asked by one request at a time. Shared with the requests,
+// which may end after the call.
+struct KvClient::Asked {
+  struct Arrived {
+    std::size_t master;
+    Result<HttpAnswer> answer;
+  };
+  Mutex mutex;
+  Condition changed;
+  std::vector<Arrived> arrived HOLDFAST_GUARDED_BY(mutex);
+
+  // The next answer; nothing by then: none.
+  std::optional<Arrived> next(SteadyClock::time_point until) {
+    const Guard guard(mutex);
+    if (!changed.wait_until(mutex, until, [this]() HOLDFAST_NO_ANALYSIS { return !arrived.empty(); })) return std::nullopt;
+    Arrived first = std::move(arrived.front());
+    arrived.erase(arrived.begin());
+    return first;
+  }
+};
+
 Result<HttpAnswer> KvClient::ask(HttpRequest request, Duration wait) {
   request.connect_timeout = kConnectMax;
   request.silence_timeout = options_.attempt_max + wait;
   const bool is_read = request.method == "GET";
+  const std::size_t masters = options_.masters.size();
   const auto end = SteadyClock::now() + options_.patience + wait;
+  const auto asked = std::make_shared<Asked>();
+  std::vector<bool> under_way(masters);
+  std::size_t tries = 0;
   Duration pause = kPauseFirst;
   bool unknown = false;  // some try may have taken effect
-  std::string trouble;
-  for (std::size_t tries = 1;; ++tries) {
-    const std::string authority = options_.masters[next_ % options_.masters.size()].http();
-    request.authority = authority;
-    auto answer = pool_.send_and_wait(request);
+  std::string trouble = "none of them has answered";
+  auto next_at = SteadyClock::now();  // when one more is asked
+  for (;;) {
+    const auto now = SteadyClock::now();
+    if (now >= end) {
+      unknown = unknown || (!is_read && std::find(under_way.begin(), under_way.end(), true) != under_way.end());
+      return Error(unknown ? Code::outcome_unknown : Code::unavailable,
+                   fmt::format("no master answered within {} s; the last trouble: {}",
+                               seconds(options_.patience + wait), trouble));
+    }
+    const bool all_asked = std::find(under_way.begin(), under_way.end(), false) == under_way.end();
+    if (now >= next_at && !all_asked) {
+      while (under_way[next_ % masters]) ++next_;
+      const std::size_t master = next_++ % masters;
+      under_way[master] = true;
+      ++tries;
+      request.authority = options_.masters[master].http();
+      pool_.send(request, [asked, master](Result<HttpAnswer> answer) {
+        {
+          const Guard guard(asked->mutex);
+          asked->arrived.push_back({master, std::move(answer)});
+        }
+        asked->changed.notify_one();
+      });
+      next_at = now + wait + kSilentMax;
+    }
+    auto arrived = asked->next(all_asked ? end : std::min(end, next_at));
+    if (!arrived) continue;
+
+    const std::string authority = options_.masters[arrived->master].http();
+    const auto& answer = arrived->answer;
+    under_way[arrived->master] = false;
     auto verdict = Verdict::definite;
     if (answer) {
       verdict = verdict_on(*answer);
-      if (verdict == Verdict::definite) return answer;
+      if (verdict == Verdict::definite) {
+        next_ = arrived->master;  // the next call begins there
+        return answer;
+      }
       trouble = authority + (verdict == Verdict::no_such_route
                                  ? ": this master does not know the key-value space: start this release there too"
                                  : ": " + words_of(*answer));
@@ -124,14 +185,9 @@ Result<HttpAnswer> KvClient::ask(HttpRequest request, Duration wait) {
       trouble = authority + ": " + answer.error().what();
     }
     unknown = unknown || (verdict == Verdict::unknown && !is_read);
-    ++next_;
-    if (SteadyClock::now() >= end) {
-      return Error(unknown ? Code::outcome_unknown : Code::unavailable,
-                   fmt::format("no master answered within {} s; the last trouble: {}",
-                               seconds(options_.patience + wait), trouble));
-    }
-    if (tries % options_.masters.size() != 0) continue;
-    std::this_thread::sleep_for(pause);
+    next_at = SteadyClock::now();
+    if (tries % masters != 0) continue;
+    next_at += pause;
     pause = std::min(2 * pause, kPauseMax);
   }
 }

@@ -1,7 +1,8 @@
 // KvClient: the masters' key-value space (docs/kv.md) for programs: any surviving master answers.
 //
 // A call goes from master to master until one says something definite, with a short pause after each round, until
-// `patience` is over. A write carries a request id, made here unless given, so that however often it is sent it counts
+// `patience` is over. One that is silent for a quarter of a second is not waited for: another is asked as well, and whichever
+// answers first counts (it may stand still and keep its connections). A write carries a request id, made here unless given, so that however often it is sent it counts
 // once. What the masters say is handed on as it is: status, headers, body.
 //
 // Not thread-safe: one call at a time; each waits for its answer, so not on a loop.
@@ -51,6 +52,7 @@ class KvClient {
   static std::string escape(std::string_view key);
 
  private:
+  struct Asked;
   Result<HttpAnswer> ask(HttpRequest request, Duration wait);
 
   HttpPool& pool_;

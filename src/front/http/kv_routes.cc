@@ -110,10 +110,10 @@ const std::string& key_of(const kv::Command& command) {
   if (const auto* renew = std::get_if<kv::Renew>(&command)) return renew->key;
   return std::get<kv::Delete>(command).key;
 }
-bool has_id(const kv::Command& command) {
-  if (const auto* put = std::get_if<kv::Put>(&command)) return !put->request_id.empty();
-  if (const auto* renew = std::get_if<kv::Renew>(&command)) return !renew->request_id.empty();
-  return !std::get<kv::Delete>(command).request_id.empty();
+std::string& id_of(kv::Command& command) {
+  if (auto* put = std::get_if<kv::Put>(&command)) return put->request_id;
+  if (auto* renew = std::get_if<kv::Renew>(&command)) return renew->request_id;
+  return std::get<kv::Delete>(command).request_id;
 }
 
 std::string no_such_key(std::string_view key) { return fmt::format("key {} does not exist", strconv::quote(key)); }
@@ -221,14 +221,21 @@ Task MasterRoutes::Inside::kv_write(Exchange& exchange, kv::Command command) {
     co_return;
   }
 
-  // With an id it counts once, however often it is sent.
-  const bool repeatable = has_id(command);
-  const auto repeat = repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never;
+  // With an id it counts once, however often it is sent. One that came without gets an id to be passed on with, so that
+  // it need not be given up, nor be waited for, when the leader stands still; but whoever sent it cannot ask again by it.
+  const bool has_id = !id_of(command).empty();
+  std::string more_query;
+  if (const auto leader = parts.master.leader(); !has_id && !(leader && leader->self) && !request.has_header(kForwardedHeader)) {
+    id_of(command) = text(parts.random.uuid());
+    more_query = "requestId=" + id_of(command);
+  }
+  using Repeat = LeaderForward::Repeat;
+  const auto repeat = has_id ? Repeat::harmless : !more_query.empty() ? Repeat::by_id : Repeat::never;
   const auto* put = std::get_if<kv::Put>(&command);
   const std::string body = put == nullptr ? std::string() : put->value;
   const std::string method(request.method_text);
   for (int round = 0;; ++round) {
-    const bool leads = co_await reach_leader(exchange, round, method, body, repeat);
+    const bool leads = co_await reach_leader(exchange, round, method, body, repeat, more_query);
     if (!leads) co_return;
     const auto write = [&](auto done) { parts.master.key_values().write(command, done); };
     const auto outcome = co_await awaited<master::OrRefusal<kv::Answer>>(loop, write);
@@ -237,8 +244,9 @@ Task MasterRoutes::Inside::kv_write(Exchange& exchange, kv::Command command) {
       co_return;
     }
     Refusal refusal = std::get<Refusal>(outcome);
-    if (repeatable && refusal.kind == Refusal::Kind::outcome_unknown) refusal.kind = Refusal::Kind::not_leader;
-    if (!goes_round(exchange, refusal)) co_return;
+    const bool may_be_done = has_id && refusal.kind == Refusal::Kind::outcome_unknown;
+    if (may_be_done) refusal.kind = Refusal::Kind::not_leader;
+    if (!goes_round(exchange, refusal, may_be_done)) co_return;
   }
 }
 

@@ -210,13 +210,25 @@ TEST_F(KvFollower, AWriteIsPassedOnWithItsValueAndItsParameters) {
 }
 
 TEST_F(KvFollower, WithoutARequestIdALostLeaderLeavesTheOutcomeUnknown) {
-  for (Node* at : {&leader, &node}) {
+  const Refusal unknown{Refusal::Kind::outcome_unknown, "may have been done; ask again under the same request id"};
+  leader.master.kv.with([&](auto& kv) { kv.refusals = {unknown}; });
+  const auto answer = leader.ask("PUT", "/cluster/kv/a", "", "1");
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_THAT(answer.body, HasSubstr("same request id"));
+  // Nobody has an answer: then it is unknown too, not "surely not done".
+  leader.master.kv.with([&](auto& kv) { kv.refusals.assign(1000, unknown); });
+  EXPECT_EQ(node.ask("PUT", "/cluster/kv/a", "", "1").status, 500);
+}
+
+TEST_F(KvFollower, WhatItPassesOnCountsOnceByAnIdOfItsOwn) {
+  for (const std::string query : {"", "?cas=0"}) {
     leader.master.kv.with([](auto& kv) {
-      kv.refusals = {Refusal{Refusal::Kind::outcome_unknown, "may have been done; ask again under the same request id"}};
+      kv.refusals = {Refusal{Refusal::Kind::outcome_unknown, "may have been done"}};
     });
-    const auto answer = at->ask("PUT", "/cluster/kv/a", "", "1");
-    EXPECT_EQ(answer.status, 500);
-    EXPECT_THAT(answer.body, HasSubstr("same request id"));
+    const auto before = written(leader);
+    const auto answer = node.ask("PUT", "/cluster/kv/a" + std::to_string(before) + query, "", "1");
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(written(leader), before + 1);
   }
 }
 

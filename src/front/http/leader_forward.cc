@@ -132,8 +132,10 @@ struct LeaderForward::Passed : std::enable_shared_from_this<Passed> {
 
   void answered(Result<client::HttpAnswer> answer) {
     if (answer.ok()) {
-      if (client::header(answer->headers, kNotLeaderHeader).empty()) return finish(std::move(*answer));
+      const auto verdict = client::header(answer->headers, kNotLeaderHeader);
+      if (verdict.empty()) return finish(std::move(*answer));
       why_ = "it does not lead any more";
+      may_be_done_ = may_be_done_ || verdict == kMayBeDone;
       return without_effect();
     }
     why_ = answer.error().what();
@@ -154,6 +156,7 @@ struct LeaderForward::Passed : std::enable_shared_from_this<Passed> {
   }
 
   void repeat_at_the_next() {
+    may_be_done_ = true;
     if (sends_ >= inside_->options.sends_max) return give_up(to_);
     deadline_ = inside_->clock.now() + inside_->options.wait;
     avoid(inside_->options.same_leader_pause);
@@ -161,6 +164,7 @@ struct LeaderForward::Passed : std::enable_shared_from_this<Passed> {
   }
 
   void give_up(const std::optional<master::Leader>& leader) {
+    if (repeat_ == Repeat::by_id && may_be_done_) return finish(unknown_outcome(to_.http));
     finish(leader ? unreachable(leader->http, why_) : inside_->master.no_leader_refusal());
   }
 
@@ -182,6 +186,7 @@ struct LeaderForward::Passed : std::enable_shared_from_this<Passed> {
   bool sent_ = false;  // to `to_`, and not answered
   master::Leader to_;
   int sends_ = 0;  // that may have taken effect
+  bool may_be_done_ = false;
   Instant deadline_;
   NodeId avoided_;
   Instant avoided_until_ = kDistantPast;

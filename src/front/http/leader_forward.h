@@ -7,7 +7,8 @@
 //   - the leader was lost after it may have seen it: sent once more to the next leader if that does no harm (an assign:
 //     the first key is merely never used), at once when the next one is known, without waiting for the old one's silence
 //     to end (a frozen leader keeps its connections). What may not be done twice (growth, deletion) is answered
-//     `outcome_unknown`.
+//     `outcome_unknown`. What counts once however often it is sent (by_id) is repeated too, but when nobody answers in
+//     the end it is `outcome_unknown` as well.
 // A master that is passed such a request and does not lead answers with kNotLeaderHeader and does not pass it on again,
 // so two masters of different opinion never play ball.
 //
@@ -32,9 +33,10 @@ namespace holdfast::front {
 
 // On a request: another master passed it on; its value names the leader's running process (View::process), which only
 // masters know, so that the leader can believe that the client was let in there (white list). On an answer: that master
-// does not lead.
+// does not lead; with kMayBeDone as its value it was the leader when it began.
 inline constexpr std::string_view kForwardedHeader = "X-Holdfast-Forwarded";
 inline constexpr std::string_view kNotLeaderHeader = "X-Holdfast-Not-Leader";
+inline constexpr std::string_view kMayBeDone = "maybe";
 
 class LeaderForward {
  public:
@@ -47,7 +49,7 @@ class LeaderForward {
     int sends_max = 2;              // of those that may have taken effect
   };
 
-  enum class Repeat { harmless, never };
+  enum class Repeat { harmless, by_id, never };
 
   struct Here {};  // this master leads: do it here
   using Outcome = std::variant<client::HttpAnswer, Here, master::Refusal>;

@@ -216,7 +216,8 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
 }
 
 Async<bool> MasterRoutes::Inside::reach_leader(Exchange& exchange, int round, std::string method,
-                                               const std::string& body, LeaderForward::Repeat repeat) {
+                                               const std::string& body, LeaderForward::Repeat repeat,
+                                               std::string more_query) {
   const auto& request = exchange.request();
   auto& loop = exchange.loop();
   if (round >= kRoundsMax) {
@@ -233,14 +234,18 @@ Async<bool> MasterRoutes::Inside::reach_leader(Exchange& exchange, int round, st
     if (!leads) answer_not_leader(exchange);
     co_return leads;
   }
-  const auto pass_on = [&](auto done) { forward.send(loop, passed_on(request, method, body), repeat, done); };
+  const auto pass_on = [&](auto done) {
+    auto passed = passed_on(request, method, body);
+    if (!more_query.empty()) passed.target += (request.query.empty() ? "?" : "&") + more_query;
+    forward.send(loop, std::move(passed), repeat, done);
+  };
   const auto outcome = co_await awaited<LeaderForward::Outcome>(loop, pass_on);
   if (const auto* answer = std::get_if<client::HttpAnswer>(&outcome)) relay(exchange, *answer);
   if (const auto* refusal = std::get_if<Refusal>(&outcome)) refuse(exchange, *refusal);
   co_return std::holds_alternative<LeaderForward::Here>(outcome);
 }
 
-bool MasterRoutes::Inside::goes_round(Exchange& exchange, const Refusal& refusal) {
+bool MasterRoutes::Inside::goes_round(Exchange& exchange, const Refusal& refusal, bool may_be_done) {
   const bool was_passed_on = exchange.request().has_header(kForwardedHeader);
   // `unavailable` is surely without effect: a master that stops, or has just lost the others. Another may lead.
   const auto leader = parts.master.leader();
@@ -249,14 +254,14 @@ bool MasterRoutes::Inside::goes_round(Exchange& exchange, const Refusal& refusal
     refuse(exchange, refusal);
     return false;
   }
-  if (was_passed_on) answer_not_leader(exchange);
+  if (was_passed_on) answer_not_leader(exchange, may_be_done);
   return !was_passed_on;
 }
 
-void MasterRoutes::Inside::answer_not_leader(Exchange& exchange) {
+void MasterRoutes::Inside::answer_not_leader(Exchange& exchange, bool may_be_done) {
   exchange.head(503)
       .add("Content-Type", "application/json")
-      .add(kNotLeaderHeader, "1")
+      .add(kNotLeaderHeader, may_be_done ? kMayBeDone : "1")
       .add("Retry-After", 1);
   exchange.finish(json_error("this master does not lead", wants_pretty(exchange.request().query)));
 }

@@ -90,13 +90,15 @@ struct MasterRoutes::Inside : http::Observer {
   Task change_members(http::Exchange& exchange, Route route, std::string form);
 
   // Brings the request to whoever leads, in the `round`-th try. True: this master does; do it here, and when that is
-  // refused ask goes_round(). False: it was answered, with the leader's words or a refusal.
+  // refused ask goes_round(). False: it was answered, with the leader's words or a refusal. `more_query` goes to the
+  // leader behind the client's own.
   Async<bool> reach_leader(http::Exchange& exchange, int round, std::string method, const std::string& body,
-                           LeaderForward::Repeat repeat);
+                           LeaderForward::Repeat repeat, std::string more_query = {});
   // Whether what this master refused may be done by another: then try the next round. False: it was answered.
-  bool goes_round(http::Exchange& exchange, const master::Refusal& refusal);
+  // `may_be_done`: and yet it may have been done here, but counts once.
+  bool goes_round(http::Exchange& exchange, const master::Refusal& refusal, bool may_be_done = false);
   // To a master that took this one for the leader: it looks for another.
-  void answer_not_leader(http::Exchange& exchange);
+  void answer_not_leader(http::Exchange& exchange, bool may_be_done = false);
 
   // ---- the key-value space (kv_routes.cc). `raw`: what follows /cluster/kv/ in the path, still encoded
   void kv(http::Exchange& exchange, std::string_view raw);
