@@ -297,7 +297,7 @@ void PeerLinks::send(std::span<const raft::Message> messages) {
       if (datagrams.length != 0) {
         datagram = encode_datagram(cluster_, process_, message);
         if (datagram.size() > raft::kBeatBytesMax) datagram.clear();
-        if (!datagram.empty()) datagram = sealed(peer, datagram);
+        if (!datagram.empty()) datagram = sealed(peer, std::move(datagram));
       }
     }
     if (datagrams.length != 0 && (datagram.empty() || !beats_->send(datagrams, bytes_of(datagram)))) by_stream = true;
@@ -313,7 +313,7 @@ void PeerLinks::send_datagram(NodeId to, BytesView datagram) {
     const auto found = peers_.find(to);
     if (found == peers_.end()) return;
     where = found->second.datagrams;
-    bytes = sealed(found->second, text_of(datagram));
+    bytes = sealed(found->second, std::string(text_of(datagram)));
   }
   if (beats_ != nullptr && where.length != 0 && !bytes.empty()) (void)beats_->send(where, bytes_of(bytes));
 }
@@ -328,8 +328,8 @@ void PeerLinks::make_keys(Peer& peer) {
 }
 
 // Empty: it cannot be sent that way yet.
-std::string PeerLinks::sealed(Peer& peer, std::string_view content) {
-  if (hooks_.seal == nullptr || !hooks_.seal->is_on()) return std::string(content);
+std::string PeerLinks::sealed(Peer& peer, std::string content) {
+  if (hooks_.seal == nullptr || !hooks_.seal->is_on()) return content;
   if (peer.info.process.empty()) return "";
   make_keys(peer);
   return seal_datagram(peer.datagram_key, process_, ++peer.datagrams_sent, content);

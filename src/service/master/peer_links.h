@@ -128,7 +128,7 @@ class PeerLinks final : public Transport {
   }
   bool established(OutLink& link, const RaftGreeting& greeting);
   void ended(OutLink& link, bool was_established, const std::string& why);
-  std::string sealed(Peer& peer, std::string_view content) HOLDFAST_REQUIRES(mutex_);
+  std::string sealed(Peer& peer, std::string content) HOLDFAST_REQUIRES(mutex_);
   void make_keys(Peer& peer) HOLDFAST_REQUIRES(mutex_);
   static bool is_impostor(const PeerInfo& known, Incarnation incarnation, Uuid process);
   static std::string impostor(const PeerInfo& known, const RaftGreeting& greeting);

@@ -444,8 +444,7 @@ void RaftHost::handle(raft::Output out) {
     std::erase_if(out.messages_now,
                   [](const raft::Message& message) { return std::holds_alternative<raft::Beat>(message.body); });
   }
-  const auto before = status_;
-  status_ = core_->status();
+  const auto before = std::exchange(status_, core_->status());
   publish_lease(out.lease);  // before a word of this step leaves
   note_lead(out, before);
   if (!silent_ && !out.messages_now.empty()) transport_->send(out.messages_now);

@@ -4,6 +4,7 @@
 
 #include "api/raft.pb.h"
 #include "base/crc32c.h"
+#include "service/master/beat_wire.h"
 
 namespace holdfast::master {
 namespace {
@@ -374,19 +375,33 @@ Result<raft::Message> from_wire(const RaftMessage& in) {
 
 namespace {
 
-std::string datagram_of(ClusterId cluster, Uuid process, const RaftMessage& wire) {
-  std::string out(kDatagramMagic);
+std::string datagram_head(ClusterId cluster, Uuid process) {
+  std::string out;
+  out.reserve(256);
+  out += kDatagramMagic;
   out.resize(8);
-  out += uuid_bytes(cluster.value());
-  out += uuid_bytes(process);
-  wire.AppendToString(&out);
-  store_be<std::uint32_t>(out.data() + 4, crc32c(bytes_of(out).subspan(8)));
+  for (const auto& id : {cluster.value(), process}) {
+    append_be(out, id.high);
+    append_be(out, id.low);
+  }
   return out;
+}
+
+std::string finished(std::string datagram) {
+  store_be<std::uint32_t>(datagram.data() + 4, crc32c(bytes_of(datagram).subspan(8)));
+  return datagram;
+}
+
+std::string datagram_of(ClusterId cluster, Uuid process, const RaftMessage& wire) {
+  auto out = datagram_head(cluster, process);
+  wire.AppendToString(&out);
+  return finished(std::move(out));
 }
 
 }  // namespace
 
 std::string encode_datagram(ClusterId cluster, Uuid process, const raft::Message& message) {
+  if (auto out = datagram_head(cluster, process); append_beat(message, &out)) return finished(std::move(out));
   RaftMessage wire;
   to_wire(message, &wire);
   return datagram_of(cluster, process, wire);
@@ -425,13 +440,16 @@ Result<Datagram> decode_datagram(ClusterId cluster, BytesView bytes) {
   if (ClusterId(uuid_of(text_of(bytes.subspan(8, 16)))) != cluster) {
     return Error{Code::refused, "a datagram of another cluster"};
   }
-  RaftMessage wire;
   const auto rest = bytes.subspan(kDatagramHeadBytes);
+  const auto process = uuid_of(text_of(bytes.subspan(24, 16)));
+  if (auto beat = read_beat(rest)) {
+    return Datagram{.process = process, .message = std::move(*beat), .revoked = {}, .address_free_in = {}};
+  }
+  RaftMessage wire;
   if (!wire.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
     return Error{Code::corrupt, "a datagram that does not parse"};
   }
-  Datagram datagram{.process = uuid_of(text_of(bytes.subspan(24, 16))), .message = {}, .revoked = {},
-                    .address_free_in = {}};
+  Datagram datagram{.process = process, .message = {}, .revoked = {}, .address_free_in = {}};
   if (wire.has_lease_revoked() || wire.has_address_free()) {
     auto& head = datagram.message;
     head = {.from = NodeId(uuid_of(wire.from())),
