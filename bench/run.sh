@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 n=${N:-100}
 rounds=${ROUNDS:-5}
-cmake --build --preset release --target bare_loop volume_bench >/dev/null 2>&1 || cmake --build --preset release --target bare_loop
+cmake --build --preset release --target bare_loop bare_beats volume_bench >/dev/null 2>&1 || cmake --build --preset release --target bare_loop bare_beats
 echo "== (b) reads, (c) writes, (e) assigns"
 bench/throughput.py --rounds "$rounds"
 echo "== (d) memory per million needles, opening a volume of a million needles"
