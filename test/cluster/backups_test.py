@@ -357,6 +357,30 @@ def hazard_7_lag_is_visible():
         check(len(members.get("Members", members.get("Peers", []))) <= 3, f"it became a member: {members}")
 
 
+def without_masters_a_metalogger_rests_and_finds_those_that_return():
+    with Cluster(volumes=0) as cluster:
+        until("the key-value space", lambda: put(cluster.masters, "ready", "yes"))
+        logger = Metalogger(cluster).start()
+        until("it follows", lambda: check(logger.metric("holdfast_metalogger_following") == 1, "no"))
+        for process in cluster.master_processes:
+            process.kill()
+        until("it says so", lambda: check("failed to connect" in logger.log() or "Connection refused" in logger.log(), "no"))
+        time.sleep(2)
+        begun = logger.cpu_seconds()
+        time.sleep(15)
+        used = (logger.cpu_seconds() - begun) / 15
+        print(f"  without masters a metalogger takes {used * 100:.2f} % of a core")
+        check(used < 0.003, f"{used * 100:.2f} % of a core without masters")
+        for process in cluster.master_processes:
+            process.start()
+        cluster.leader(20)
+        begun = time.monotonic()
+        until("it follows", lambda: check(logger.metric("holdfast_metalogger_following") == 1, "no"))
+        took = time.monotonic() - begun
+        print(f"  it follows {took * 1000:.0f} ms after they have a leader again")
+        check(took < 1.5, f"after {took} s")
+
+
 def hazard_8_a_crash_needs_no_flag():
     with Cluster(masters=1, volumes=0) as cluster:
         until("the key-value space", lambda: put(cluster.masters, "ready", "yes"))
@@ -420,4 +444,4 @@ if __name__ == "__main__":
     run([all_masters_lost_and_the_cluster_goes_on_from_a_metalogger, hazard_1_a_torn_last_line_costs_no_other,
          hazards_2_and_3_a_lower_version_or_a_foreign_cluster_deletes_nothing,
          hazard_4_an_image_for_a_new_follower_at_any_moment, hazard_7_lag_is_visible, hazard_8_a_crash_needs_no_flag,
-         a_volume_server_carries_a_metalogger_along])
+         without_masters_a_metalogger_rests_and_finds_those_that_return, a_volume_server_carries_a_metalogger_along])

@@ -33,6 +33,10 @@ Result<Reply> MasterCalls::call(const Address& master, Duration patience, Start 
   Guard guard(mutex_);
   under_way_.erase(&context);
   if (status.ok()) return reply;
+  // A channel would go on dialling by itself.
+  const bool is_lost = status.error_code() == grpc::StatusCode::UNAVAILABLE || status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  const auto found = stubs_.find(master.grpc());
+  if (is_lost && found != stubs_.end() && found->second == stub) stubs_.erase(found);
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
     return Error{Code::unsupported, "the master at " + text(master) + " is of a release that serves no metaloggers"};
   }

@@ -1,5 +1,5 @@
 // MasterCalls: the calls of holdfast.Backup from the asker's side, one at a time, waited for. One connection to each master,
-// kept while the master is in use.
+// kept while the master answers.
 //
 // Thread-safe; cancel() may be called from another thread and ends the call that is under way, and all later ones.
 #pragma once

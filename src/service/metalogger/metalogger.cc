@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "client/discovery.h"
+#include "client/listening.h"
 #include "service/metalogger/master_calls.h"
 #include "storage/backup/backup_folder.h"
 
@@ -23,9 +24,19 @@ constexpr Duration kImagePatience = 60s;      // for one piece, the making inclu
 constexpr Duration kImageAgain = 1min;        // after a download that failed
 constexpr Duration kTellInterval = 1min;      // between two lines about the same trouble
 constexpr Duration kWithoutLeader = 2s;       // a master without a leader is followed so long before another is tried
+constexpr Duration kProbeFirst = 100ms;       // between looks whether a master is back
+constexpr Duration kProbeMax = 1s;
+constexpr Duration kProbePatience = 300ms;
+constexpr Duration kDeadPause = 1min;         // nobody listens: names may stand for other addresses by then
 constexpr Duration kBehindPause = 200ms;      // after a master that is behind this metalogger
 constexpr std::size_t kMastersMax = 64;
 constexpr const char* kLock = ".metalogger.lock";
+
+std::vector<std::string> grpc_of(const std::vector<Address>& masters) {
+  std::vector<std::string> addresses;
+  for (const auto& master : masters) addresses.push_back(master.grpc());
+  return addresses;
+}
 
 struct Gauges {
   metrics::Gauge& position = metrics::process().gauge("holdfast_metalogger_position", "last entry on this metalogger's disk");
@@ -68,6 +79,7 @@ class Follower final : public Metalogger {
   void trouble(const std::string& text);
   void publish();
   bool pause(Duration duration);
+  bool wait_for_return(const std::vector<Address>& masters);
 
   const Options options_;
   io::Disk& disk_;
@@ -144,6 +156,25 @@ void Follower::stop() {
   reports_.cancel();
   if (thread_.joinable()) thread_.join();
   if (reporter_.joinable()) reporter_.join();
+}
+
+// After a round in vain: until a master that took no connection takes one; for redial_after at most while one of the others
+// does, since it may have come to its senses. False when stopping.
+bool Follower::wait_for_return(const std::vector<Address>& masters) {
+  const auto addresses = grpc_of(masters);
+  const auto listened = client::listening(addresses, kProbePatience);
+  const bool any = std::find(listened.begin(), listened.end(), true) != listened.end();
+  const Instant until = clock_.now() + (any ? options_.redial_after : std::max(options_.redial_after, kDeadPause));
+  Duration wait = kProbeFirst;
+  while (pause(std::clamp<Duration>(until - clock_.now(), Duration(0), wait))) {
+    if (clock_.now() >= until) return true;
+    const auto listen = client::listening(addresses, kProbePatience);
+    for (std::size_t i = 0; i < listen.size(); ++i) {
+      if (listen[i] && !listened[i]) return true;
+    }
+    wait = std::min(2 * wait, kProbeMax);
+  }
+  return false;
 }
 
 // False when stopping.
@@ -256,7 +287,7 @@ void Follower::run() {
         break;
       case Turn::next:
         ++turn;
-        if (++in_vain % masters.size() == 0 && !pause(options_.redial_after)) return;
+        if (++in_vain % masters.size() == 0 && !wait_for_return(masters)) return;
         if (!pause(Duration(0))) return;
         break;
     }
@@ -438,9 +469,11 @@ void Follower::report() {
       if (state_.cluster.value().empty()) continue;
       followed = state_.follows;
     }
-    for (const auto& master : candidates()) {
-      if (text(master) == followed) continue;
-      (void)reports_.changes(master, request(Duration(0), 0), kReportPatience);
+    auto masters = candidates();
+    std::erase_if(masters, [&](const Address& master) { return text(master) == followed; });
+    const auto listened = client::listening(grpc_of(masters), kProbePatience);
+    for (std::size_t i = 0; i < masters.size(); ++i) {
+      if (listened[i]) (void)reports_.changes(masters[i], request(Duration(0), 0), kReportPatience);
     }
   }
 }

@@ -32,7 +32,7 @@ struct Options {
   std::vector<Address> masters;     // names and addresses; one that answers is enough, it tells of the others
   Duration discovery_interval = std::chrono::seconds(5);
   Duration silence_max = std::chrono::seconds(10);      // a master that says nothing for so long is left
-  Duration redial_after = std::chrono::seconds(5);      // when none answers
+  Duration redial_after = std::chrono::seconds(5);      // when none answers; sooner one that begins to take connections
   std::string folder;
   std::size_t logs_kept = 50;
   std::size_t images_kept = 3;
