@@ -43,12 +43,15 @@ Count count_voters(const master::View& view) {
   Count count;
   for (const auto& member : view.members) {
     if (!member.voter) continue;
-    ++count.voters;
-    if (member.self || member.connected) {
-      ++count.heard;
+    const bool heard = member.self || member.connected;
+    if (member.witness) {
+      count.witness = true;
+      count.witness_heard = heard;
     } else {
-      count.unheard.push_back(address_of(member));
+      ++count.masters;
+      count.heard += heard ? 1 : 0;
     }
+    if (!heard) count.unheard.push_back((member.witness ? "the witness " : "") + address_of(member));
   }
   return count;
 }
@@ -86,14 +89,27 @@ struct Verdict {
   std::string why;
 };
 
-// How many more masters may fail, in words.
+// How many more masters may fail, in words. Of more than two masters most must have an entry, witness or not
+// (docs/witness.md); of two one is enough if the witness knows.
 std::string spare_text(const Count& count) {
-  const auto majority = count.voters / 2 + 1;
-  const auto spare = count.heard > majority ? count.heard - majority : 0;
+  if (count.masters == 2 && count.witness) {
+    if (count.heard == 2 && count.witness_heard) return "One of the three may fail without harm.";
+    return count.heard == 2 ? "No master may fail now." : "Neither this master nor the witness may fail now.";
+  }
+  const auto needed = count.masters / 2 + 1;
+  const auto spare = count.heard > needed ? count.heard - needed : 0;
   if (spare > 0) return spare == 1 ? std::string("One more master may fail without harm.")
                                    : fmt::format("{} more masters may fail without harm.", spare);
-  if (count.voters == 1) return "It is the only one: start two more and uploads go on when one fails.";
+  if (count.voters() == 1) return "It is the only one: start two more and uploads go on when one fails.";
   return "No further master may fail now.";
+}
+
+// Without a leader: who is there, and how many it takes.
+std::string heard_text(const Count& count) {
+  auto out = fmt::format("{} of {} masters {} heard from here", count.heard, count.masters, count.heard == 1 ? "is" : "are");
+  if (count.witness) out += count.witness_heard ? ", the witness too" : ", the witness is not";
+  return out + (count.witness ? fmt::format("; {} of these {} are needed.", count.majority(), count.voters())
+                              : fmt::format("; {} are needed.", count.majority()));
 }
 
 Verdict verdict_of(const master::ClusterStatus& cluster) {
@@ -109,8 +125,7 @@ Verdict verdict_of(const master::ClusterStatus& cluster) {
   const auto* leader = view.leader_member();
   if (leader == nullptr) {
     out = {Health::broken, "No leader: reads go on, uploads wait.",
-           fmt::format("{} of {} masters are heard from here; {} are needed. {}", count.heard, count.voters,
-                       count.voters / 2 + 1, view.last_change)};
+           heard_text(count) + (view.last_change.empty() ? "" : " " + view.last_change)};
     return out;
   }
   const auto leads = fmt::format("{}{} leads", address_of(*leader), leader->self ? " (this master)" : "");
@@ -130,8 +145,8 @@ Verdict verdict_of(const master::ClusterStatus& cluster) {
     out.why = fmt::format("Start one with: holdfast volume -dir=DIR -mserver={}", address_of(*leader));
   } else {
     out.main = fmt::format("{}. All is well.", leads);
-    out.why = fmt::format("{} and {} are heard. {}", plural(count.heard, "master", "masters"),
-                          plural(cluster.servers, "volume server", "volume servers"), spare_text(count));
+    out.why = fmt::format("{}{} and {} are heard. {}", plural(count.heard, "master", "masters"),
+                          count.witness ? ", a witness" : "", plural(cluster.servers, "volume server", "volume servers"), spare_text(count));
   }
   if (!view.last_change.empty()) out.why += " Last change: " + view.last_change;
   return out;

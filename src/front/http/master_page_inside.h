@@ -27,10 +27,16 @@ void put(std::string& out, fmt::format_string<Args...> format, Args&&... args) {
 std::string plural(std::uint64_t n, const char* one, const char* many);
 std::string joined(const std::vector<std::string>& parts);
 
+// Who votes. A witness is no master, though it has a vote.
 struct Count {
-  std::uint64_t voters = 0;
-  std::uint64_t heard = 0;
-  std::vector<std::string> unheard;  // addresses
+  std::uint64_t masters = 0;
+  std::uint64_t heard = 0;  // of these
+  bool witness = false;
+  bool witness_heard = false;
+  std::vector<std::string> unheard;  // addresses, of a witness with that word
+
+  std::uint64_t voters() const { return masters + (witness ? 1 : 0); }
+  std::uint64_t majority() const { return voters() / 2 + 1; }
 };
 Count count_voters(const master::View& view);
 

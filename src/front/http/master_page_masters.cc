@@ -123,7 +123,7 @@ void put_member(std::string& out, const MasterPage& page, const master::MemberVi
   // The buttons are shown by the script, without which they could do nothing.
   if (view.leader == member.id) {
     out += "<span class=\"tag lead\">leader</span>";
-    if (count.voters > 1) put(out, "<button type=\"button\" class=\"act\" data-step-down=\"{}\" hidden>Step down</button>", name);
+    if (count.masters > 1) put(out, "<button type=\"button\" class=\"act\" data-step-down=\"{}\" hidden>Step down</button>", name);
   } else if (page.changes_members && view.members.size() > 1) {
     put(out, "<button type=\"button\" class=\"act\" data-remove=\"{}\" hidden>Remove</button>", name);
   }
@@ -148,8 +148,9 @@ void put_member(std::string& out, const MasterPage& page, const master::MemberVi
 void put_masters(std::string& out, const MasterPage& page) {
   const auto& view = *page.cluster.view;
   const auto count = count_voters(view);
-  put(out, "<section id=\"masters\"><h2>Masters<small>{} of {} heard, {} are a majority</small></h2>\n<div class=\"card\">\n",
-      count.heard, count.voters, count.voters / 2 + 1);
+  put(out, "<section id=\"masters\"><h2>Masters<small>{} of {} heard{}, {} are a majority</small></h2>\n<div class=\"card\">\n",
+      count.heard, count.masters, !count.witness ? "" : count.witness_heard ? ", the witness too" : ", the witness not",
+      count.witness ? fmt::format("{} of these {}", count.majority(), count.voters()) : std::to_string(count.majority()));
   if (!view.members.empty()) put_lease(out, page);
   out += "<table><thead><tr><th>Address</th><th>State</th><th>Votes</th><th class=\"number\">Term</th>"
          "<th class=\"number\">Last entry</th><th class=\"number\">Committed</th><th class=\"number\">Applied</th>"

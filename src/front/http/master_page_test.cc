@@ -295,8 +295,44 @@ TEST(MasterPage, WithoutALeaderSaysWhatStillWorks) {
   const auto html = cluster.rendered();
   EXPECT_THAT(html, HasSubstr("<div class=\"verdict broken\""));
   EXPECT_THAT(html, HasSubstr("No leader: reads go on, uploads wait."));
-  EXPECT_THAT(html, HasSubstr("1 of 3 masters are heard from here; 2 are needed."));
+  EXPECT_THAT(html, HasSubstr("1 of 3 masters is heard from here; 2 are needed."));
   EXPECT_THAT(html, HasSubstr("<title>localhost:9333 – no leader – Holdfast</title>"));
+}
+
+// Two masters, and a volume server that votes.
+Cluster with_witness() {
+  Cluster cluster;
+  cluster.view.members[2].witness = true;
+  cluster.view.members[2].http = "localhost:8080";
+  return cluster;
+}
+
+TEST(MasterPage, AWitnessIsNoMaster) {
+  auto cluster = with_witness();
+  auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("2 masters, a witness and 3 volume servers are heard. One of the three may fail without harm."));
+  EXPECT_THAT(html, HasSubstr("<small>2 of 2 heard, the witness too, 2 of these 3 are a majority</small>"));
+  cluster.view.members[2].connected = false;
+  html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("localhost:9333 (this master) leads; the witness localhost:8080 is not heard."));
+  EXPECT_THAT(html, HasSubstr("No master may fail now."));
+  EXPECT_THAT(html, HasSubstr("2 of 2 heard, the witness not, 2 of these 3 are a majority"));
+  cluster = with_witness();
+  cluster.view.members[1].connected = false;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("Neither this master nor the witness may fail now."));
+  cluster.view.leader.reset();
+  cluster.view.last_change = "";
+  EXPECT_THAT(cluster.rendered(), HasSubstr("1 of 2 masters is heard from here, the witness too; 2 of these 3 are needed."));
+  cluster.view.members[2].connected = false;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("1 of 2 masters is heard from here, the witness is not; 2 of these 3 are needed."));
+}
+
+TEST(MasterPage, BesideFourMastersAWitnessLetsNoMoreOfThemFail) {
+  auto cluster = with_witness();
+  for (int i = 4; i <= 5; ++i) cluster.view.members.push_back(member(i, "localhost:933" + std::to_string(i), false));
+  EXPECT_THAT(cluster.rendered(), HasSubstr("4 masters, a witness and 3 volume servers are heard. One more master may fail without harm."));
+  cluster.view.members[1].connected = false;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("No further master may fail now."));
 }
 
 TEST(MasterPage, EscapesEverythingThatComesFromOutside) {
