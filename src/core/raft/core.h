@@ -154,6 +154,7 @@ struct LinkLost {
 // Hand leadership to `target`, or to the best heir. Ends in Output::transfer_done. Ignored when not leading.
 struct TransferRequested {
   std::optional<NodeId> target;
+  bool or_anew = false;  // without an heir: lead no more, and stand for election like anybody. A later term is wanted
 };
 
 // Wants to read what is committed now. Answered exactly once in Output::reads. Also at followers (asks the leader).

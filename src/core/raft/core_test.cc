@@ -757,6 +757,23 @@ TEST(Transfer, AloneThereIsNobodyToHandOverTo) {
   EXPECT_EQ(c.leader(), 1);
 }
 
+TEST(Transfer, WhoMustGiveItsTermUpAndHasNoHeirLeadsALaterOne) {
+  Cluster c(1);
+  c.elect();
+  const auto before = c.status(1).term;
+  c.give(1, TransferRequested{.target = {}, .or_anew = true});
+  EXPECT_FALSE(c.leader());
+  ASSERT_TRUE(c.run_until([&] { return c.leader() == 1; }));
+  EXPECT_GT(c.status(1).term, before);
+
+  Cluster three(3);
+  const auto old = three.elect();
+  three.run(200ms);
+  three.give(old, TransferRequested{.target = {}, .or_anew = true});
+  EXPECT_EQ(three.leader(), old) << "with an heir it is a hand-over like any other";
+  ASSERT_TRUE(three.run_until([&] { return three.leader() && *three.leader() != old; }));
+}
+
 // ----------------------------------------------------------------------------------------------- membership
 
 TEST(Membership, ALearnerCatchesUpAndBecomesAVoter) {

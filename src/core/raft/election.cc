@@ -376,7 +376,10 @@ void Core::Impl::receive(const Message& m, const TimeoutNow& order) {
 }
 
 void Core::Impl::on(const TransferRequested& input) {
-  if (leader() != nullptr) start_transfer(input.target);
+  if (leader() == nullptr) return;
+  start_transfer(input.target);
+  if (!input.or_anew || leader()->transfer) return;
+  become_follower(term_, "no leader: " + label(options_.self) + " gave its term up, and no other voter answers");
 }
 
 std::optional<NodeId> Core::Impl::best_heir() const {

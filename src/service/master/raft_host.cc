@@ -237,13 +237,13 @@ void RaftHost::propose(std::string command, Done done) {
   }
 }
 
-void RaftHost::transfer(std::optional<NodeId> target, std::function<void(Status)> done) {
+void RaftHost::transfer(std::optional<NodeId> target, std::function<void(Status)> done, bool or_anew) {
   bool leads = false;
   {
     Guard guard(mutex_);
     leads = begun_ && !ended_ && view_->role == Role::leader;
     if (leads) {
-      inbox_.emplace_back(raft::TransferRequested{target});
+      inbox_.emplace_back(raft::TransferRequested{target, or_anew});
       transfers_.push_back(std::move(done));
     }
   }

@@ -87,8 +87,8 @@ class RaftHost final : public Consensus {
   void received(std::vector<raft::Message> messages);
   void link_lost(NodeId peer);
 
-  // Hands leadership over; `done` at once when this host does not lead.
-  void transfer(std::optional<NodeId> target, std::function<void(Status)> done);
+  // Hands leadership over; `done` at once when this host does not lead. or_anew: if there is nobody to take it, its term ends.
+  void transfer(std::optional<NodeId> target, std::function<void(Status)> done, bool or_anew = false);
 
   // A change of members; answered when committed, not_leader elsewhere than at the leader.
   void change(raft::Change change, std::function<void(Status)> done);

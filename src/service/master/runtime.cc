@@ -439,7 +439,7 @@ Status Runtime::start() {
         config_.vip, clock_, config_.guardian.get(),
         {.facts = [this] { return host_->lead_facts(); },
          .farewells = [this](Term term, Duration free_in) { return host_->farewells(term, free_in); },
-         .hand_over = [this] { host_->transfer(std::nullopt, [](const Status&) {}); }});
+         .hand_over = [this] { host_->transfer(std::nullopt, [](const Status&) {}, true); }});
     if (!keeper) return keeper.error();
     vip_ = std::move(*keeper);
   }

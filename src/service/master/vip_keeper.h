@@ -43,7 +43,7 @@ class VipKeeper {
     std::function<LeadFacts()> facts;  // of this moment
     // What to tell each other master: the address is free of `term`, `free_in` from now.
     std::function<std::vector<Certificate>(Term term, Duration free_in)> farewells;
-    std::function<void()> hand_over;  // leadership, to whoever
+    std::function<void()> hand_over;  // leadership, to whoever; if there is nobody, it ends its term
   };
 
   // Takes away what is left of before. An error says what to do: no such interface, not allowed, meant to stay.
