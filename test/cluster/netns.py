@@ -28,7 +28,8 @@ class Network:
     def __init__(self, hosts):
         self.names = [f"{HUB}-{i + 1}" for i in range(hosts)]
         sh("ip", "link", "set", "lo", "up")
-        sh("ip", "link", "add", "br0", "type", "bridge")
+        # With an address of its own: else it has that of one of its ports, and another one when that is unplugged.
+        sh("ip", "link", "add", "br0", "address", "02:00:0a:4d:00:fe", "type", "bridge")
         sh("ip", "address", "add", "10.77.0.254/24", "dev", "br0")
         sh("ip", "-6", "address", "add", "fd77::fe/64", "dev", "br0", "nodad", ok=True)  # not on machines without IPv6
         sh("ip", "link", "set", "br0", "up")

@@ -78,13 +78,16 @@ class Asker:
 
 
 class Hosts:
-    def __init__(self, network, vip=f"{VIP}/24", flags=(), volumes=()):
-        """volumes: hosts with a volume server besides."""
+    def __init__(self, network, vip=f"{VIP}/24", flags=(), masters=None, volumes=()):
+        """masters: how many of the hosts have one, all if not said; volumes: hosts with a volume server."""
         self.network = network
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-vip-"))
-        hosts = range(len(network.names))
+        hosts = range(masters or len(network.names))
         self.masters = [f"10.77.0.{i + 1}:9333" for i in hosts]
-        self.hardware = [self.inside(i, "cat", "/sys/class/net/eth0/address").strip() for i in hosts]
+        self.hardware = [self.inside(i, "cat", "/sys/class/net/eth0/address").strip() for i in range(len(network.names))]
+        secret = self.folder / "secret"
+        secret.write_text("correct horse battery staple\n")
+        secret.chmod(0o600)
         self.processes = []
         for i in hosts:
             (self.folder / f"m{i + 1}").mkdir()
@@ -173,12 +176,12 @@ def reach(address, seconds):
     raise Failure(f"{address} is not answered by the leader within {seconds} s")
 
 
-def story(hit, undo, least, most, after=1.0):
+def story(hit, undo, least, most, after=1.0, flags=()):
     """`hit` befalls the holder; another one answers, after a time within bounds; `undo` brings the former back, which must
     not answer."""
     network = Network(3)
     try:
-        with Hosts(network) as hosts:
+        with Hosts(network, flags=flags) as hosts:
             reach(f"{VIP}:9333", 15)
             old = hosts.holder()
             asker = Asker()
@@ -217,11 +220,18 @@ def ended():
     story(hit, nothing, 0, 1.5)
 
 
-def killed():
+def killed(flags=()):
     def undo(hosts, old):
         hosts.processes[old].popen.wait()
         hosts.processes[old].start()
-    story(lambda hosts, old: hosts.processes[old].kill(), undo, 0, 1.5, after=2)
+    story(lambda hosts, old: hosts.processes[old].kill(), undo, 0, 1.5, after=2, flags=flags)
+
+
+def ended_and_killed_with_a_cluster_secret():
+    """What a leader or its guardian says about the address is sealed like everything else, and believed."""
+    flags = ["-clusterSecretFile=./secret"]
+    story(lambda hosts, old: check(hosts.processes[old].stop() == 0, "it did not end cleanly"), nothing, 0, 1.5, flags=flags)
+    killed(flags)
 
 
 def killed_with_its_guardian():
@@ -247,6 +257,89 @@ def stopped_with_its_guardian():
 def cut_off():
     story(lambda hosts, old: hosts.network.cut(old), lambda hosts, old: hosts.network.heal(old), GRANT - 0.2, GRANT + 2.5,
           after=4)
+
+
+def longest_silence(asker, since):
+    """Seconds between two answers, from then to now."""
+    times = [since, *[at for at, _ in asker.answers if at >= since], time.monotonic()]
+    return max(later - earlier for earlier, later in zip(times, times[1:]))
+
+
+def two_masters_and_a_witness():
+    """The witness answers no datagrams; the grant of the address is renewed through it all the same. Any one of the three is
+    lost: the address stays where the leader is, or moves as with three masters."""
+    network = Network(3)
+    asker = None
+
+    def status(host):
+        try:
+            return Http(1.0).json(hosts.masters[host], "/cluster/status")[1]
+        except (*NETWORK_ERRORS, ValueError):
+            return {}
+
+    def until(what, condition, seconds=40):
+        end = time.monotonic() + seconds
+        while not condition():
+            check(time.monotonic() < end, f"not within {seconds} s: {what}")
+            time.sleep(0.05)
+
+    def stays(what, holder, seconds=5):
+        since = time.monotonic()
+        time.sleep(seconds)
+        silence = longest_silence(asker, since)
+        check(hosts.holder() == holder and asker.holders(since) == [hosts.hardware[holder]] and silence < 1,
+              f"{what}: {asker.holders(since)}, not only {hosts.hardware[holder]}; silence of {silence:.2f} s")
+
+    def in_sync():
+        until("both masters know the leader", lambda: all(status(i).get("Leader") for i in range(2)))
+        time.sleep(2.5)  # everything is on both, and the witness has been told
+
+    def moves(what, old, hit, least, most):
+        since = time.monotonic()
+        hit()
+        until(what, lambda: asker.holders(since)[-1:] == [hosts.hardware[1 - old]], most + 10)
+        taken = time.monotonic() - since
+        print(f"  {what}: the other holds it after {taken * 1000:.0f} ms")
+        reach(f"{VIP}:9333", 5)
+        check(least <= taken <= most, f"{what}: after {taken:.3f} s, not within {least} to {most} s")
+
+    try:
+        with Hosts(network, flags=["-witness=auto"], masters=2, volumes=[2]) as hosts:
+            reach(f"{VIP}:9333", 15)
+            until("a witness", lambda: status(hosts.holder()).get("Witness"))
+            asker = Asker()
+            in_sync()
+            holder = hosts.holder()
+            network.unplug(2)
+            stays("the witness is cut off", holder)
+            network.plug_in(2)
+            in_sync()
+            network.unplug(1 - holder)
+            stays("the other master is cut off", holder)
+            network.plug_in(1 - holder)
+            in_sync()
+            hosts.processes[1 - holder].kill()
+            stays("the other master is dead", holder)
+            hosts.processes[holder].signal(signal.SIGSTOP)  # its guardian takes the address away
+            until("the address is gone", lambda: not hosts.has(holder), 10)
+            hosts.processes[holder].signal(signal.SIGCONT)
+            until("it leads again, by the witness's vote, and has the address", lambda: hosts.has(holder), 10)
+            reach(f"{VIP}:9333", 5)
+            hosts.processes[1 - holder].start()
+            in_sync()
+            moves("the holder is killed", holder, hosts.processes[holder].kill, 0, 1.5)
+            hosts.processes[holder].start()
+            in_sync()
+            holder = hosts.holder()
+            moves("the holder is cut off", holder, lambda: network.unplug(holder), GRANT - 0.2, GRANT + 2.5)
+            check(not hosts.has(holder), "cut off, it keeps the address")
+            network.plug_in(holder)
+            in_sync()
+            check(fits(asker.holders(), takers(hosts)), f"who answered: {asker.holders()}; took it: {takers(hosts)}")
+    finally:
+        if asker:
+            asker.close()
+        network.close()
 
 
 def ipv6_and_commands():
@@ -299,4 +392,4 @@ def what_cannot_be_is_refused():
 
 if __name__ == "__main__":
     run_in_hub(__file__, [ended, killed, killed_with_its_guardian, stopped, stopped_with_its_guardian, cut_off,
-                          ipv6_and_commands, what_cannot_be_is_refused])
+                          ended_and_killed_with_a_cluster_secret, two_masters_and_a_witness, ipv6_and_commands, what_cannot_be_is_refused])

@@ -349,30 +349,30 @@ std::optional<BytesView> PeerLinks::open_datagram(BytesView datagram) {
   return std::nullopt;
 }
 
-std::vector<Certificate> PeerLinks::certificates(const raft::LeaseRevoked& revoked) const {
+// What is made beforehand for a member to say later, without a number: taken twice it does no harm. "" where none can reach it.
+std::string PeerLinks::sealed_beforehand(const Peer& peer, std::string datagram) const {
+  if (hooks_.seal == nullptr || !hooks_.seal->is_on()) return datagram;
+  if (peer.info.process.empty()) return "";
+  return seal_datagram(hooks_.seal->datagram_key(process_, peer.info.process), process_, 0, datagram);
+}
+
+std::vector<Certificate> PeerLinks::to_members(const std::function<std::string(NodeId)>& make) const {
   std::vector<Certificate> all;
   Guard guard(mutex_);
   for (const auto& [id, peer] : peers_) {
     if (!peer.member || peer.datagrams.length == 0) continue;
-    auto datagram = encode_certificate(cluster_, process_, revoked, id);
-    if (hooks_.seal != nullptr && hooks_.seal->is_on()) {
-      if (peer.info.process.empty()) continue;
-      // Made beforehand, so without a number; taken twice it does no harm.
-      datagram = seal_datagram(hooks_.seal->datagram_key(process_, peer.info.process), process_, 0, datagram);
-    }
-    all.push_back({peer.datagrams, std::move(datagram)});
+    auto datagram = sealed_beforehand(peer, make(id));
+    if (!datagram.empty()) all.push_back({peer.datagrams, std::move(datagram)});
   }
   return all;
 }
 
+std::vector<Certificate> PeerLinks::certificates(const raft::LeaseRevoked& revoked) const {
+  return to_members([&](NodeId id) { return encode_certificate(cluster_, process_, revoked, id); });
+}
+
 std::vector<Certificate> PeerLinks::farewells(const raft::LeaseRevoked& term, Duration free_in) const {
-  std::vector<Certificate> all;
-  Guard guard(mutex_);
-  for (const auto& [id, peer] : peers_) {
-    if (!peer.member || peer.datagrams.length == 0) continue;
-    all.push_back({peer.datagrams, encode_address_free(cluster_, process_, term, free_in, id)});
-  }
-  return all;
+  return to_members([&](NodeId id) { return encode_address_free(cluster_, process_, term, free_in, id); });
 }
 
 bool PeerLinks::heard_datagram(NodeId from, Incarnation incarnation, Uuid process) {

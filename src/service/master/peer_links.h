@@ -130,6 +130,8 @@ class PeerLinks final : public Transport {
   void ended(OutLink& link, bool was_established, const std::string& why);
   std::string sealed(Peer& peer, std::string content) HOLDFAST_REQUIRES(mutex_);
   void make_keys(Peer& peer) HOLDFAST_REQUIRES(mutex_);
+  std::string sealed_beforehand(const Peer& peer, std::string datagram) const HOLDFAST_REQUIRES(mutex_);
+  std::vector<Certificate> to_members(const std::function<std::string(NodeId)>& make) const;
   static bool is_impostor(const PeerInfo& known, Incarnation incarnation, Uuid process);
   static std::string impostor(const PeerInfo& known, const RaftGreeting& greeting);
   static void note(Peer& peer, const RaftGreeting& greeting);
