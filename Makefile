@@ -49,6 +49,9 @@ fuzz: deps-test ## builds and runs every fuzzer (SECONDS_EACH=60)
 model: deps-model ## TLC searches the TLA+ models of leases and of the in-sync register, and every mutant of them
 	@model/run.py
 
+upgrade: build ## moves a cluster of the first release, built from its commit, to the present build while it works
+	@JOBS=$(JOBS) tools/upgrade_test.sh
+
 tsan: deps-build ## unit tests under the thread sanitizer
 	@JOBS=$(JOBS) tools/tsan.sh
 
@@ -58,4 +61,4 @@ bench: build deps-bench ## prints the benchmarks' figures and ratios (docs/bench
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help deps-build deps-test deps-bench deps-model build everything up down check test sim mutants soak fuzz model tsan bench clean
+.PHONY: help deps-build deps-test deps-bench deps-model build everything up down check test sim mutants soak fuzz model upgrade tsan bench clean

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What takes too long for `make test`: leader deaths by the hundred, the thread sanitizer, long simulation.
+# What takes too long for `make test`: leader deaths by the hundred, long simulation, an upgrade from the first release, the thread sanitizer.
 # DEATHS=200 SIM_SEEDS=20000 tools/soak.sh
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,5 +12,7 @@ echo "== 25 s of a cut network under load, through the virtual IP"
 test/cluster/vip_partition_test.py --seconds 25 || [ $? -eq 77 ]
 echo "== long simulation"
 SEEDS=${SIM_SEEDS:-20000} tools/sim.sh
+echo "== upgrade from the first release"
+make upgrade JOBS="$jobs"
 echo "== thread sanitizer"
 make tsan JOBS="$jobs"
