@@ -49,6 +49,10 @@ fuzz: deps-test ## builds and runs every fuzzer (SECONDS_EACH=60)
 model: deps-model ## TLC searches the TLA+ models of leases and of the in-sync register, and every mutant of them
 	@model/run.py
 
+trace: deps-model build ## TLC replays runs of the simulator against the model's actions; those of mutants must be refused
+	@cmake --build --preset release -j $(JOBS) --target sim
+	@model/trace.py
+
 upgrade: build ## moves a cluster of the first release, built from its commit, to the present build while it works
 	@JOBS=$(JOBS) tools/upgrade_test.sh
 
@@ -61,4 +65,4 @@ bench: build deps-bench ## prints the benchmarks' figures and ratios (docs/bench
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help deps-build deps-test deps-bench deps-model build everything up down check test sim mutants soak fuzz model upgrade tsan bench clean
+.PHONY: help deps-build deps-test deps-bench deps-model build everything up down check test sim mutants soak fuzz model trace upgrade tsan bench clean

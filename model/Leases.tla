@@ -69,6 +69,7 @@ Term  == 1..MaxTerm
 Older == 1..(MaxTerm - 1)   \* nobody ever asks about a lease of the last term
 Epoch == 0..MaxEpoch
 All   == MaxEpoch + 1       \* as released[t]: whatever the epoch
+NoLease == MaxEpoch + 1     \* as the epoch of an append: it asks for none (Trace.tla; here each asks for one)
 
 \* What a vote may report: number 0 is R0, the others one (term, epoch) each.
 Claim == 0..((MaxTerm - 1) * (MaxEpoch + 1))
@@ -179,7 +180,7 @@ Report(j, t) ==
 
 \* The grants g after an append of term t.
 AfterReceipt(g, t, e) ==
-  IF t \notin Older THEN g
+  IF t \notin Older \/ e = NoLease THEN g
   ELSE LET new == IF g[t][1] < Cover THEN Max(g[t][2], e) ELSE e
            now == IF IsReleased(released, t, new) THEN <<Cover, 0>> ELSE <<0, new>>
        IN  IF Is("6-newest-grant-only") THEN [NoGrants EXCEPT ![t] = now] ELSE [g EXCEPT ![t] = now]
@@ -387,8 +388,8 @@ Counts(i) == \/ boot[i] < Cover \/ lease[i] < Hold \/ fly[i] # NoFly
              \/ grant[i] # NoGrants
              \/ role[i] = "leader" /\ wait[i] # NoWait
 
-Tick ==
-  \E rate \in [{i \in Server : Counts(i)} -> Rates] :
+\* The clocks of these servers go on by so many units.
+Pass(rate) ==
     LET by(i) == IF i \in DOMAIN rate THEN rate[i] ELSE 0
     IN
     /\ grant' = [i \in Server |-> IF i \notin DOMAIN rate THEN grant[i] ELSE
@@ -405,6 +406,8 @@ Tick ==
          IF role[i] # "leader" \/ wait[i] = NoWait THEN wait[i]
          ELSE [c \in Claim |-> IF wait[i][c] > rate[i] THEN wait[i][c] - rate[i] ELSE 0]]
     /\ UNCHANGED <<durable, role, commit, match, epoch, word, held, told>>
+
+Tick == \E rate \in [{i \in Server : Counts(i)} -> Rates] : Pass(rate)
 
 Next ==
   \/ \E often \in Often :

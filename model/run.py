@@ -32,7 +32,7 @@ BARE = dict(Restarts=False, Guardians=False, MaxEpoch=0)  # elections, leases an
 class Run:
     """One start of TLC. `expect` is "holds" (no counterexample) or "fails" (there must be one)."""
 
-    def __init__(self, name, module, expect, invariants, change, seconds=900, simulate=None):
+    def __init__(self, name, module, expect, invariants, change, seconds=1800, simulate=None):
         self.name, self.module, self.expect, self.invariants = name, module, expect, invariants
         self.constants = dict(LEASES if module == "Leases" else INSYNC, **change)
         self.seconds, self.simulate = seconds, simulate
@@ -149,6 +149,24 @@ def config(run):
     return "\n".join(lines) + "\n"
 
 
+def tlc(folder, module, seconds, more=()):
+    """Runs TLC on the module in this folder with its run.cfg; what it says is in out.txt, and is returned."""
+    # TLC must not outlive this script.
+    command = ["setpriv", "--pdeathsig", "TERM", "java", "-Xmx%s" % os.environ.get("HEAP", "1400m"), "-XX:+UseSerialGC",
+               "-Djava.io.tmpdir=" + folder,  # TLC unpacks its modules there, under names that another's would take away
+               "-cp", JAR,
+               "tlc2.TLC", "-workers", "1", "-deadlock", "-metadir", "states", "-config", "run.cfg", *more, module]
+    path = os.path.join(folder, "out.txt")
+    with open(path, "w") as out:
+        try:
+            subprocess.run(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            out.write("\nran out of its %d seconds\n" % seconds)
+    shutil.rmtree(os.path.join(folder, "states"), ignore_errors=True)
+    with open(path) as out:
+        return out.read()
+
+
 def start(run):
     folder = os.path.join(WORK, re.sub(r"[^A-Za-z0-9]+", "-", run.name).strip("-"))
     shutil.rmtree(folder, ignore_errors=True)
@@ -156,22 +174,12 @@ def start(run):
     with open(os.path.join(folder, "run.cfg"), "w") as file:
         file.write("\\* %s\n" % run.name + config(run))
     shutil.copy(os.path.join(HERE, run.module + ".tla"), folder)
-    # TLC must not outlive this script.
-    command = ["setpriv", "--pdeathsig", "TERM", "java", "-Xmx%s" % os.environ.get("HEAP", "1400m"), "-XX:+UseSerialGC",
-               "-Djava.io.tmpdir=" + folder,  # TLC unpacks its modules there, under names that another's would take away
-               "-cp", JAR,
-               "tlc2.TLC", "-workers", "1", "-deadlock", "-metadir", "states", "-config", "run.cfg"]
+    more = []
     if run.simulate:
-        command += ["-simulate", "num=%d" % run.simulate[0], "-depth", str(run.simulate[1]), "-seed", "1", "-aril", "0"]
-    began, path = time.monotonic(), os.path.join(folder, "out.txt")
-    with open(path, "w") as out:
-        try:
-            subprocess.run(command + [run.module], cwd=folder, stdout=out, stderr=subprocess.STDOUT, timeout=run.seconds)
-        except subprocess.TimeoutExpired:
-            out.write("\nran out of its %d seconds\n" % run.seconds)
-    shutil.rmtree(os.path.join(folder, "states"), ignore_errors=True)
-    with open(path) as out:
-        text = out.read()
+        more = ["-simulate", "num=%d" % run.simulate[0], "-depth", str(run.simulate[1]), "-seed", "1", "-aril", "0"]
+    began = time.monotonic()
+    text = tlc(folder, run.module, run.seconds, more)
+    path = os.path.join(folder, "out.txt")
     return verdict(run, text, time.monotonic() - began, os.path.relpath(path, os.path.join(HERE, "..")))
 
 

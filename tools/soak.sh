@@ -1,5 +1,6 @@
 #!/bin/sh
-# What takes too long for `make test`: leader deaths by the hundred, long simulation, an upgrade from the first release, the thread sanitizer.
+# What takes too long for `make test`: leader deaths by the hundred, long simulation, the simulator's runs against
+# the model, an upgrade from the first release, the thread sanitizer.
 # DEATHS=200 SIM_SEEDS=20000 tools/soak.sh
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,6 +13,8 @@ echo "== 25 s of a cut network under load, through the virtual IP"
 test/cluster/vip_partition_test.py --seconds 25 || [ $? -eq 77 ]
 echo "== long simulation"
 SEEDS=${SIM_SEEDS:-20000} tools/sim.sh
+echo "== runs of the simulator, replayed against the model's actions"
+make trace JOBS="$jobs"
 echo "== upgrade from the first release"
 make upgrade JOBS="$jobs"
 echo "== thread sanitizer"

@@ -6,6 +6,8 @@
 //   sim --mutants [--file=seeds.txt] [--budget=200]       every mutant of the core must be caught
 //   sim --survival                                        which losses are survived, as a table (docs/witness.md)
 //   sim --mutant=7 --seeds=50                             where one mutant is caught
+//   sim --seed=42 --history=file                          one seed within the model's bounds, for model/trace.py
+//   sim ... --within-model                                three masters that stay, whole disks, one length of lease
 //   sim ... --no-leases                                   without leases, which half of the seeds have otherwise
 //   sim ... --witnesses=none|some|always                  seeds with a witness: about a third when nothing is said
 //
@@ -52,6 +54,8 @@ struct Arguments {
   bool mutants = false;
   bool quiet = false;
   bool leases = true;
+  bool within_model = false;
+  std::string history;
   Witnesses witnesses = Witnesses::some;
   std::string file;
 };
@@ -97,13 +101,15 @@ Outcome run_one(std::uint64_t seed, const Arguments& args, std::uint64_t mutant)
                            .mutation = static_cast<Mutation>(mutant),
                            .trace = args.trace,
                            .witnesses = args.witnesses,
+                           .within_model = args.within_model,
+                           .history = args.history,
                            .leases = args.leases});
   auto outcome = world.run();
   if (outcome.failure) {
     std::fprintf(stderr, "seed %llu: %s\n  replay: sim --seed=%llu --steps=%llu%s --trace\n",
                  static_cast<unsigned long long>(seed), outcome.failure->c_str(),
                  static_cast<unsigned long long>(seed), static_cast<unsigned long long>(args.steps),
-                 fmt::format("{}{}{}", args.leases ? "" : " --no-leases",
+                 fmt::format("{}{}{}{}", args.leases ? "" : " --no-leases", args.within_model ? " --within-model" : "",
                              args.witnesses == Witnesses::always ? " --witnesses=always"
                              : args.witnesses == Witnesses::none ? " --witnesses=none"
                                                                  : "",
@@ -359,6 +365,11 @@ int main(int count, char** arguments) {
       args.witnesses = Witnesses::some;
     } else if (std::strcmp(a, "--witnesses=always") == 0) {
       args.witnesses = Witnesses::always;
+    } else if (std::strcmp(a, "--within-model") == 0) {
+      args.within_model = true;
+    } else if (std::strncmp(a, "--history=", 10) == 0) {
+      args.history = a + 10;
+      args.within_model = true;
     } else if (std::strcmp(a, "--quiet") == 0) {
       args.quiet = true;
     } else if (std::strncmp(a, "--file=", 7) == 0) {
@@ -369,6 +380,11 @@ int main(int count, char** arguments) {
     }
   }
   std::signal(SIGABRT, on_abort);
+  if (args.within_model) args.witnesses = Witnesses::none;
+  if (!args.history.empty() && !(args.one && std::ofstream(args.history))) {
+    std::fprintf(stderr, "sim: --history=file takes a --seed, and a file that can be written\n");
+    return 2;
+  }
   if (args.one) {
     const auto outcome = run_one(seed, args, args.mutant);
     fmt::print("seed {}: {} steps, digest {:016x}, {}\n", seed, outcome.steps, outcome.digest,

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "test/sim/clients.h"
 #include "test/sim/disk_store.h"
+#include "test/sim/history.h"
 #include "test/sim/model_store.h"
 #include "test/sim/nemesis.h"
 
@@ -93,6 +94,7 @@ void Master::certify() {
   if (up() && world_.mutation() != raft::Mutation::lease_word_not_set) word_ = term;
   world_.checker().events.count("certificates");
   world_.check_release({term, raft::kEveryEpoch, id_});
+  if (auto* history = world_.history()) history->certified(world_.now(), id_, term);
   for (std::size_t other = 0; other < kSlots; ++other) {
     if (other == slot_ || world_.cut(slot_, other) || world_.lease_random().chance(100'000)) continue;
     world_.after(world_.between(50us, 2ms), [this, other, input = raft::LeaseRevoked{id_, incarnation_, term}] {
@@ -132,6 +134,7 @@ void Master::start() {
   ++process_number_;
   auto start = *opened;
   world_.checker().started(id_, start);
+  if (auto* history = world_.history()) history->started(world_.now(), id_, start);
   damaged_at_start_ = start.damage;
   if (start.damage) {
     world_.checker().events.count("starts with a damaged log");
@@ -268,7 +271,7 @@ void Master::turn() {
     inputs.push_back(raft::LeaseRevoked{id_, incarnation_, status_.term});
   }
   const auto process = process_number_;
-  handle(core_->step(local_time(), inputs));
+  handle(core_->step(local_time(), inputs), inputs.empty() ? nullptr : &inputs.front());
   if (process != process_number_) return;
   if (!inbox_.empty()) {
     wake_later(5us);
@@ -276,9 +279,11 @@ void Master::turn() {
   }
 }
 
-void Master::handle(raft::Output out) {
+void Master::handle(raft::Output out, const raft::Input* input) {
   const auto before = status_;
   status_ = core_->status();
+  auto* history = world_.history();
+  if (history != nullptr) history->stepped(world_.now(), id_, input, before, status_, out);
   world_.checker().stepped(id_, incarnation_, before, status_, core_->configuration(), out);
   auto& events = world_.checker().events;
   if (status_.role == raft::Role::leader && (before.role != raft::Role::leader || before.term != status_.term)) {
@@ -305,6 +310,7 @@ void Master::handle(raft::Output out) {
     found.mapped()(done, answers_[done.index]);
   }
   for (const auto& read : out.reads) answered(read);
+  if (history != nullptr) history->step_over();
   serve_reads();
   for (const auto& read : out.log_reads) {
     world_.after(world_.between(20us, 200us), [this, process, read] {
@@ -364,6 +370,7 @@ void Master::handle(raft::Output out) {
 
 void Master::send(const raft::Message& message) {
   world_.checker().sent(message);
+  if (auto* history = world_.history()) history->said(world_.now(), message);
   if (world_.profile().leases) {
     if (const auto* order = std::get_if<raft::TimeoutNow>(&message.body); order != nullptr) {
       if (order->release.term != Term(0)) world_.checker().events.count("hand-overs with a release");
@@ -395,6 +402,7 @@ void Master::answered(const raft::ReadState& read) {
       give(raft::ReadRequested{tag_, std::to_string(reads_[tag_].key), true});
       return;
     }
+    if (auto* history = world_.history()) history->read(id_, asked.key, read.index);
     world_.checker().events.count(read.by == raft::ReadBy::lease ? "reads by lease" : "reads by lease in the wait");
     if (read.index < world_.checker().last_write(asked.key)) {
       world_.checker().fail(fmt::format("I8: n{} answers a read of {} by its lease at {}, though {} is committed",

@@ -78,7 +78,7 @@ class Master {
  private:
   void wake_later(Duration delay);
   void turn();
-  void handle(raft::Output out);
+  void handle(raft::Output out, const raft::Input* input);
   void apply(const Entry& entry);
   void restore(const raft::SnapshotMeta& meta);
   void take_blocks();

@@ -1,5 +1,11 @@
 // The simulator's own tests: that it repeats, and that its judges would notice.
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <string>
 
 #include "test/sim/registers.h"
 #include "test/sim/world.h"
@@ -21,6 +27,31 @@ TEST(Sim, TheSameSeedGivesTheSameRunBitForBit) {
 
 TEST(Sim, AnotherSeedGivesAnotherRun) {
   EXPECT_NE(World({.seed = 1, .steps = 3000}).run().digest, World({.seed = 2, .steps = 3000}).run().digest);
+}
+
+TEST(Sim, AHistoryIsWrittenOfARunAndChangesNothingInIt) {
+  const auto path = testing::TempDir() + "history-" + std::to_string(getpid());
+  const WorldOptions options{.seed = 3, .steps = 3000, .within_model = true};
+  auto told = options;
+  told.history = path;
+  const auto with = World(told).run();
+  EXPECT_EQ(World(options).run().digest, with.digest);
+  EXPECT_FALSE(with.failure) << *with.failure;
+  std::ifstream file(path);
+  std::string first, line;
+  ASSERT_TRUE(std::getline(file, first));
+  EXPECT_TRUE(first.starts_with("{\"what\":\"begin\",\"masters\":3,")) << first;
+  std::map<std::string, int> kinds;
+  while (std::getline(file, line)) {
+    EXPECT_EQ(line.substr(0, 6), "{\"at\":");
+    EXPECT_EQ(line.back(), '}');
+    const auto at = line.find("\"what\":\"") + 8;
+    ++kinds[line.substr(at, line.find('"', at) - at)];
+  }
+  for (const char* kind : {"restart", "campaign", "vote", "said", "count", "lead", "write", "take", "ack", "commit", "read"}) {
+    EXPECT_GT(kinds[kind], 0) << kind;
+  }
+  std::remove(path.c_str());
 }
 
 TEST(Registers, AReadMayOverlapItsWrite) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 
 #include "test/sim/clients.h"
+#include "test/sim/history.h"
 #include "test/sim/master.h"
 #include "test/sim/nemesis.h"
 #include "test/sim/volume_server.h"
@@ -33,12 +34,22 @@ World::World(WorldOptions options)
     draw_profile();
   }
   profile_.options.lease_cap_max = Duration(0);
-  if (options_.leases && lease_random_.chance(500'000)) draw_leases();
+  if (options_.within_model) {
+    draw_leases();
+    keep_within_model();
+  } else if (options_.leases && lease_random_.chance(500'000)) {
+    draw_leases();
+  }
   const bool drawn = witness_random_.chance(350'000);
   if (options_.witnesses == Witnesses::always || (drawn && options_.witnesses == Witnesses::some)) draw_witness();
   for (std::size_t slot = 0; slot < kSlots; ++slot) masters_.push_back(std::make_unique<Master>(*this, slot));
   for (std::size_t n = kSlots; n < kMachines; ++n) witnesses_.push_back(std::make_unique<WitnessMachine>(*this, n));
   for (std::size_t n = 0; n < kVolumeServers; ++n) servers_.push_back(std::make_unique<VolumeServer>(*this, n));
+  if (!options_.history.empty()) {
+    CHECK(options_.within_model);
+    history_ = std::make_unique<History>(options_.history, profile_.founders, profile_.lease_cap);
+    CHECK(history_->ok());
+  }
   clients_ = std::make_unique<Clients>(*this);
   nemesis_ = std::make_unique<Nemesis>(*this);
 }
@@ -174,6 +185,16 @@ void World::draw_leases() {
                            "kill leader watched", "cut", "hint", "give up and vanish"}) {
     p.troubles[kind] = 1 + r.below(8);
   }
+}
+
+void World::keep_within_model() {
+  auto& p = profile_;
+  p.founders = 3;
+  if (p.lease_cap == Duration(0)) p.lease_cap = 100ms;
+  p.lease_length_min = p.lease_length_max = p.lease_cap;
+  for (const char* kind : {"rot", "wipe", "add member", "remove member", "move member", "lease cap"}) p.troubles.erase(kind);
+  p.snapshot_every = SIZE_MAX;
+  p.inputs_max = 1;  // so that what a step does has one cause
 }
 
 // Two masters and a witness, mostly, that lose one another in every way; nobody's log is lost, since one may be alone.
@@ -318,7 +339,9 @@ void World::heal_network() {
 // ----------------------------------------------------------------------------------------------------- the run
 
 bool World::run_events(std::uint64_t steps, const std::function<bool()>& done) {
-  for (std::uint64_t i = 0; i < steps && !queue_.empty() && !checker_.failure() && !ended_early_; ++i) {
+  // Whoever reads the history judges for himself.
+  const auto objected = [this] { return checker_.failure() && history_ == nullptr; };
+  for (std::uint64_t i = 0; i < steps && !queue_.empty() && !objected() && !ended_early_; ++i) {
     if (done && i % 64 == 0 && done()) return true;
     auto event = std::move(const_cast<Event&>(queue_.top()));
     queue_.pop();

@@ -25,6 +25,7 @@ class WitnessMachine;
 class VolumeServer;
 class Clients;
 class Nemesis;
+class History;
 
 inline constexpr std::size_t kSlots = 9;       // machines that may run a master
 inline constexpr std::size_t kWitnessMachines = 2;  // numbered after those
@@ -82,6 +83,8 @@ struct WorldOptions {
   Witnesses witnesses = Witnesses::none;
   std::size_t calm_masters = 0;  // above 0: so many, and nothing goes wrong by itself (survival.h)
   bool calm_witness = false;
+  bool within_model = false;  // what model/Leases.tla speaks of: three masters that stay, whole disks, one length of lease
+  std::string history;        // a file for it (history.h); only within the model
   bool leases = true;  // half of the seeds have some; without, the seeds play what they played before there were any
 };
 
@@ -115,6 +118,7 @@ class World {
   VolumeServer& volume_server(std::size_t n) { return *servers_[n]; }
   Clients& clients() { return *clients_; }
   Nemesis& nemesis() { return *nemesis_; }
+  History* history() { return history_.get(); }  // null: not written
   Random& lease_random() { return lease_random_; }  // apart, so that runs without leases draw what they always drew
   Random& witness_random() { return witness_random_; }
   // Whoever would answer by its lease right now must give the last committed value (I8).
@@ -164,6 +168,7 @@ class World {
   void draw_focus(std::uint64_t focus);
   void draw_leases();
   void draw_witness();
+  void keep_within_model();
   void begin();
   void lose(std::size_t slot);
   bool a_write_succeeds();
@@ -192,6 +197,7 @@ class World {
   std::vector<std::unique_ptr<VolumeServer>> servers_;
   std::unique_ptr<Clients> clients_;
   std::unique_ptr<Nemesis> nemesis_;
+  std::unique_ptr<History> history_;
   bool cut_[kMachines][kMachines] = {};
   Instant clogged_[kMachines][kMachines] = {};
   std::map<NodeId, std::size_t> slots_;
