@@ -521,6 +521,9 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   const auto witness = witness_of(flags);
   if (!witness) return witness.error();
   plan.witness = *witness;
+  auto secret = cluster_secret(flags.string("clusterSecretFile"), settings);
+  if (!secret) return secret.error();
+  plan.cluster_secret = std::move(*secret);
   plan.white_list = white_list(flags, settings);
   plan.read_mode = flags.string("readMode");
   if (plan.read_mode != "local" && plan.read_mode != "proxy" && plan.read_mode != "redirect") {

@@ -67,6 +67,7 @@ struct VolumePlan {
   std::string white_list;
   std::optional<metalogger::Options> metalogger;  // carried along
   bool witness = true;  // may vote beside an even number of masters
+  std::string cluster_secret;  // the masters', for that; "": none
   std::string read_mode = "proxy";  // what is no known mode is proxy
   Duration idle_timeout = 30s;
 };

@@ -44,6 +44,7 @@ int run_server(const Call& call) {
   std::optional<VolumePlan> volume_plan;
   if (has_volume) {
     volume_plan = or_fatal(plan_volume(FlagView(flags, "volume."), settings, masters));
+    if (volume_plan->cluster_secret.empty()) volume_plan->cluster_secret = master_plan.runtime.cluster_secret;
     if (!has_master) volume_plan->listen.metrics_port = master_plan.listen.metrics_port;
   }
 

@@ -109,6 +109,8 @@ constexpr Flag kVolume[] = {
                                  "size as 10GiB; comma-separated or one for all"},
     {"minFreeSpacePercent", string, "1", "the same as a percentage, under its old name"},
     {"witness", string, "auto", "auto: votes beside an even number of masters when they choose it; never: does not"},
+    {"clusterSecretFile", string, "", "the masters' `file` with the cluster secret, so that this server can be their witness; in `server` "
+                                      "that of -master.clusterSecretFile unless given. Empty: cluster.secret of security.toml, else none"},
     {"fileSizeLimitMB", integer, "256", "the largest file taken"},
     {"preStopSeconds", integer, "10", "seconds between the last report to the masters and the stop"},
     {"compactionMBps", integer, "0", "bound for vacuum and copies; 0: none", later, kNoVacuum},

@@ -109,11 +109,12 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
         {.folder = io::join(first, "witness"),
          .self = Address{.host = in.plan.config.ip, .port = in.plan.config.port, .grpc_port = in.plan.config.grpc_port},
          .feature_level = feature_level(),
+         .cluster_secret = in.plan.cluster_secret,
          .cluster = [server = in.server.get()] { return server->cluster(); }},
         world.disk, world.clock, world.random);
     if (!witness) return witness.error();
     in.witness = std::move(*witness);
-    grpc_options.services.push_back(front::make_raft_service(*in.witness));
+    grpc_options.services.push_back(front::make_raft_service(in.witness->acceptor()));
   }
   auto grpc = front::GrpcServer::start(std::move(grpc_options));
   if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());

@@ -9,6 +9,7 @@ import time
 from harness import Client, Cluster, Http, NETWORK_ERRORS, Failure, check, payload, run
 from members_test import until
 from recover_test import recover
+from secret_test import write_secret
 
 
 def status(cluster, i):
@@ -135,5 +136,35 @@ def an_operator_takes_over():
         until("the old one ends", lambda: not cluster.master_processes[lead].alive(), 15)
 
 
+def a_cluster_secret_is_the_witness_s_as_well():
+    secret = "-clusterSecretFile=./secret"
+    with two_with_secret(volume_flags=[]) as cluster:
+        cluster.wait_writable()
+        lead = cluster.leader()
+        until("the leader says why there is no witness", lambda: "is not believed" in cluster.master_processes[lead].log(), 40)
+        check("clusterSecretFile" in cluster.master_processes[lead].log(), "and what to do")
+        check(not status(cluster, lead).get("Witness"), "who does not know the secret does not vote")
+        # Started with it, it votes, and one master alone goes on.
+        server = cluster.volume_processes[0]
+        server.stop()
+        server.argv.append(secret)
+        server.start()
+        lead = with_witness(cluster, 90)
+        cluster.master_processes[1 - lead].kill()
+        until("a write without the follower", lambda: put(cluster.masters[lead], "a", "2"), 10)
+        cluster.master_processes[1 - lead].start()
+        until("the follower is back", lambda: status(cluster, 1 - lead).get("Leader"), 10)
+        in_sync(cluster)
+        cluster.master_processes[lead].kill()
+        until("a write without the old leader", lambda: put(cluster.masters[1 - lead], "a", "3"), 10)
+
+
+def two_with_secret(volume_flags):
+    cluster = Cluster(masters=2, volumes=1, master_flags=("-witness=auto", "-clusterSecretFile=./secret"), volume_flags=volume_flags)
+    write_secret(cluster.folder / "secret")
+    return cluster
+
+
 if __name__ == "__main__":
-    run([any_one_is_lost_and_writes_go_on, what_only_the_lost_one_had_is_not_lost, an_operator_takes_over])
+    run([any_one_is_lost_and_writes_go_on, what_only_the_lost_one_had_is_not_lost, an_operator_takes_over,
+         a_cluster_secret_is_the_witness_s_as_well])

@@ -153,6 +153,8 @@ constexpr Option kChunkserver[] = {
      "lies in DATA_PATH", at_start},
     {"HDD_LEAVE_SPACE_DEFAULT", size, "256MiB", "space that is left free on disks without a limit of their own", at_start},
     {"HDD_FSYNC_BEFORE_CLOSE", truth, "0", "1: a file is on disk before its upload is acknowledged", at_start, {}, 0, 1},
+    {"CLUSTER_SECRET_FILE", text, "", "the masters' file with the cluster secret, if they have one: without it this chunkserver cannot "
+     "vote as a witness beside an even number of them", at_start},
     {"DATA_CENTER", text, "", "data center this chunkserver stands in", at_start},
     {"RACK", text, "", "rack this chunkserver stands in", at_start},
 

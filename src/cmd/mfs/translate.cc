@@ -227,6 +227,7 @@ Result<cmd::VolumePlan> plan_of_chunkserver(const Config& config, const std::str
   give(flags, "rack", config.string("RACK"));
   give(flags, "fsync", config.boolean("HDD_FSYNC_BEFORE_CLOSE") ? "true" : "false");
   give(flags, "preStopSeconds", "1");  // readers hear within a second that this server goes
+  give(flags, "clusterSecretFile", config.string("CLUSTER_SECRET_FILE"));
   auto plan = cmd::plan_volume(cmd::FlagView(flags, ""), no_settings());
   if (!plan) return plan.error();
   plan->config.discovery_interval = config.time("DNS_REFRESH_TIME");

@@ -8,6 +8,7 @@
 #include "core/raft/witness.h"
 #include "service/master/peer_links.h"
 #include "service/master/raft_wire.h"
+#include "service/master/seal_acceptor.h"
 #include "storage/raft/identity.h"
 #include "storage/raft/witness_file.h"
 
@@ -19,7 +20,7 @@ constexpr std::size_t kMessagesWaitingMax = 4096;  // beyond, they are dropped, 
 constexpr Duration kBeatInterval = 33ms;
 constexpr Duration kInUse = 5s;
 
-class Host final : public WitnessHost {
+class Host final : public WitnessHost, public LinkAcceptor {
  public:
   Host(WitnessConfig config, io::Disk& disk, io::Clock& clock, io::Random& random)
       : config_(std::move(config)), disk_(disk), clock_(clock), random_(random), process_(random.uuid()) {}
@@ -51,6 +52,8 @@ class Host final : public WitnessHost {
     if (thread_.joinable()) thread_.join();
     end();
   }
+
+  LinkAcceptor& acceptor() override { return sealed_; }
 
   // --- LinkAcceptor ---
   void meet(const RaftGreeting& from, RaftGreeting* answer) override {
@@ -143,6 +146,7 @@ class Host final : public WitnessHost {
     hooks.greet = [this](RaftGreeting* greeting) { greet(greeting); };
     hooks.greeted = [](const RaftGreeting&) {};
     hooks.must_stop = [this](const std::string& why) { disown(why); };
+    hooks.seal = &seal_;
     auto links = std::make_shared<PeerLinks>(identity.node, process_, identity.cluster, clock_, nullptr, kBeatInterval,
                                              std::move(hooks));
     LOG_INFO("this volume server is witness {} of cluster {}, start number {}, term {}", text(identity.node),
@@ -267,6 +271,8 @@ class Host final : public WitnessHost {
   io::Clock& clock_;
   io::Random& random_;
   const Uuid process_;
+  Seal seal_{config_.cluster_secret, clock_};
+  SealedAcceptor sealed_{seal_, *this};
 
   // The thread's own, and open()'s before it.
   std::optional<raft::Witness> witness_;

@@ -6,7 +6,7 @@
 // first data folder, made when it is first asked. It has a new name after it lost that, after it was removed, and when a
 // leader that asks does not count it among its members although it has spoken before.
 //
-// Threads: open() and stop() belong to one thread; the LinkAcceptor's functions may be called from any.
+// Threads: open() and stop() belong to one thread.
 #pragma once
 
 #include <functional>
@@ -27,14 +27,20 @@ struct WitnessConfig {
   std::string folder;       // made when first needed
   Address self;             // as masters are to call it
   std::uint32_t feature_level = 0;
+  std::string cluster_secret;  // the masters' (seal.h); empty: none
   std::function<ClusterId()> cluster;  // the volume server's; empty while it knows none
 };
 
-class WitnessHost : public LinkAcceptor {
+class WitnessHost {
  public:
   // Goes on as the witness it was, if it was one. An error says what is wrong with the folder.
   static Result<std::unique_ptr<WitnessHost>> open(WitnessConfig config, io::Disk& disk, io::Clock& clock,
                                                    io::Random& random);
+
+  virtual ~WitnessHost() = default;  // stops
+
+  // What masters call, for the gRPC server. Valid as long as this lives; from any thread.
+  virtual LinkAcceptor& acceptor() = 0;
 
   // Ends links and thread. Before the gRPC server goes.
   virtual void stop() = 0;
