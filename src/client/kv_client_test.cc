@@ -50,7 +50,8 @@ class KvClients : public ::testing::Test {
 
   std::unique_ptr<KvClient> client(const std::vector<const ScriptedServer*>& servers, Duration patience = 10s) {
     std::vector<Address> masters;
-    for (const auto* server : servers) masters.push_back(*Address::parse(server->authority()));
+    // With a gRPC port, which nobody asks: without one it is 10000 further, where there may be no port any more.
+    for (const auto* server : servers) masters.push_back(*Address::parse(server->authority() + ".1"));
     return std::make_unique<KvClient>(pool, KvClient::Options{.masters = masters, .patience = patience});
   }
   static Duration since(std::chrono::steady_clock::time_point begin) { return std::chrono::steady_clock::now() - begin; }
