@@ -84,11 +84,11 @@ def skip(stories, why):
     sys.exit(SKIPPED)
 
 
-def run_in_hub(script, stories):
+def enter_hub(script, stories):
+    """Starts the script again inside a hub of its own, and ends as that one did. There it returns."""
     if os.geteuid() != 0:
         skip(stories, "network namespaces need root")
     if HUB is not None:
-        run(stories)
         return
     hub = f"hft{os.getpid()}"
     if subprocess.run(["ip", "netns", "add", hub], capture_output=True).returncode != 0:
@@ -101,3 +101,8 @@ def run_in_hub(script, stories):
     finally:
         sh("ip", "netns", "del", hub, ok=True)
     sys.exit(code)
+
+
+def run_in_hub(script, stories):
+    enter_hub(script, stories)
+    run(stories)
