@@ -96,6 +96,11 @@ Verdict verdict(const Error& error) {
   }
 }
 
+// gRPC tells by its words alone whether it was the master that said "unavailable".
+bool is_unreachable(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_message().starts_with("failed to connect");
+}
+
 struct Master {
   explicit Master(Address at) : address(std::move(at)), stub(Seaweed::NewStub(make_channel(address))) {}
   const Address address;
@@ -330,7 +335,10 @@ class Asking final : public Question, public std::enable_shared_from_this<Asking
       attempts_.erase(attempt);
       if (over_) return;
       const bool busy = verdict(answer.error()) == Verdict::pause;
-      last_error_ = busy ? answer.error() : answer.error().at(attempt->master->address.http());
+      // What a master says tells more than that another one is not there.
+      if (!last_error_ || !is_unreachable(status)) {
+        last_error_ = busy ? answer.error() : answer.error().at(attempt->master->address.http());
+      }
       if (!busy) client_->failed(attempt->master);
       if (!pausing_ && (busy || !next_attempt(launches))) pause();
     }

@@ -206,7 +206,7 @@ BEGINNINGS = [masters_begun_one_by_one, masters_begun_at_once, servers_begun_one
 
 
 def with_nothing_but_loopback():
-    """The same stories, the usual ports and all, where there is no other interface than lo."""
+    """Hazard 10 of spec/moosefs-ha 15: the same stories, the usual ports and all, where there is no other interface than lo."""
     if os.geteuid() != 0:
         print("  skipped: network namespaces need root")
         return

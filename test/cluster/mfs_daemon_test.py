@@ -403,7 +403,8 @@ def a_cluster_of_one_can_be_joined_later():
 
 
 def three_masters_of_one_machine_form_a_cluster():
-    """On loopback addresses of their own, as newcomers try it; and although each was once started alone."""
+    """Hazard 10 of spec/moosefs-ha 15: on loopback addresses of their own, as newcomers try it; and although each was once
+    started alone."""
     def story(host):
         addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
         files = []

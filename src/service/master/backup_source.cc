@@ -5,6 +5,7 @@
 
 #include "api/backup.pb.h"
 #include "base/log.h"
+#include "service/master/assigner.h"
 
 namespace holdfast::master {
 namespace {
@@ -288,8 +289,8 @@ void BackupSource::image(const BackupImageRequest& request, std::function<void(R
     if (!made) return done(Error{Code::stale, "this image is gone: begin again"});
     return send(*made);
   }
-  const auto want = [this, done, send](Result<Index> confirmed) {
-    if (!confirmed) return done(confirmed.error());
+  const auto want = [this, consensus, done, send](Result<Index> confirmed) {
+    if (!confirmed) return done(Error{confirmed.error().code(), no_leader_refusal(*consensus->view()).text});
     {
       Guard guard(images_mutex_);
       if (!images_stopping_ && imaging_.joinable()) {

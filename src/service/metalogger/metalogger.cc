@@ -498,7 +498,8 @@ Result<std::string> fetch_image(const std::vector<Address>& masters, Duration pa
     if (left <= Duration(0)) return last;
     auto bytes = calls.whole_image(masters[turn % masters.size()], request, std::min(left, kImagePatience));
     if (bytes) return bytes;
-    last = bytes.error();
+    // The end of our own patience says less than what was heard before.
+    if (turn == 0 || clock.now() < until) last = bytes.error();
     if (turn % masters.size() + 1 == masters.size()) {
       std::this_thread::sleep_for(std::min<Duration>(200ms, until - clock.now()));
     }
