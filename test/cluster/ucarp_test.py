@@ -249,24 +249,28 @@ def the_address_is_moved_on_purpose():
     with_hosts(story)
 
 
+def cut_and_heal(network, hosts):
+    """A is cut off, and both go on; healed, A's master is told to stop, and B has the address alone."""
+    put("both", "1")
+    hosts.caught_up(1)
+    network.unplug(0)
+    taken_over("A is cut off", time.monotonic())
+    put("b", "from B")
+    check(hosts.has(0) and hosts.has(1), "this test proves nothing: only one has the address")
+    code, said = hosts.inside(0, "curl", "-s", "-m", "2", "-X", "PUT", "--data-binary", "x", f"http://{MASTER}{KV}lost")
+    check(code == 0 and "revision" in said, f"A does not go on by itself: {said}")
+    network.plug_in(0)
+    until("A's master is told to stop", lambda: "What this one holds is void" in hosts.log(0), 30)
+    until("B has the address alone", lambda: hosts.has(1) and not hosts.has(0), 40)
+    until("B serves, with what it acknowledged", lambda: get("b") == "from B" and get("both") == "1", 20)
+    code, said = hosts.inside(0, "curl", "-s", "-m", "2", f"http://10.77.0.1:9421{KV}both")
+    check(code != 0, f"A's master still answers: {said}")
+
+
 def after_a_cut_the_generation_fences_the_old_master():
     """Both hosts have the address meanwhile: that is what the recipe cannot keep from happening."""
     def story(network, hosts):
-        put("both", "1")
-        hosts.caught_up(1)
-        network.unplug(0)
-        since = time.monotonic()
-        taken_over("A is cut off", since)
-        put("b", "from B")
-        check(hosts.has(0) and hosts.has(1), "this test proves nothing: only one has the address")
-        code, said = hosts.inside(0, "curl", "-s", "-m", "2", "-X", "PUT", "--data-binary", "x", f"http://{MASTER}{KV}lost")
-        check(code == 0 and "revision" in said, f"A does not go on by itself: {said}")
-        network.plug_in(0)
-        until("A's master is told to stop", lambda: "What this one holds is void" in hosts.log(0), 30)
-        until("B has the address alone", lambda: hosts.has(1) and not hosts.has(0), 40)
-        until("B serves, with what it acknowledged", lambda: get("b") == "from B" and get("both") == "1", 20)
-        code, said = hosts.inside(0, "curl", "-s", "-m", "2", f"http://10.77.0.1:9421{KV}both")
-        check(code != 0, f"A's master still answers: {said}")
+        cut_and_heal(network, hosts)
         hosts.caught_up(0)  # A is the backup now
         hosts.kill(1)
         taken_over("B is lost", time.monotonic())
@@ -274,8 +278,25 @@ def after_a_cut_the_generation_fences_the_old_master():
     with_hosts(story)
 
 
+def a_state_that_was_turned_away_is_not_gone_on_from():
+    """A's master was told to stop, and then B is lost before A's metalogger has anything of it."""
+    def story(network, hosts):
+        cut_and_heal(network, hosts)
+        hosts.kill(1)
+        for path in (hosts.folder / "1/copies").glob("*.mfs*"):
+            path.unlink()
+        until("A says why it does not go on", lambda: "was turned away by a later one, which only 10.77.0.2 has" in hosts.log(0), 30)
+        code, said = hosts.inside(0, "curl", "-s", "-m", "2", f"http://10.77.0.1:9421{KV}both")
+        check(code != 0, f"A serves what is void: {said}")
+        hosts.boot(1)
+        until("B goes on with all it had", lambda: get("b") == "from B", 40)
+        hosts.caught_up(0)
+    with_hosts(story)
+
+
 STORIES = [the_backup_restores_and_takes_over, a_master_that_crashes_is_started_again_where_it_was,
-           the_address_is_moved_on_purpose, after_a_cut_the_generation_fences_the_old_master]
+           the_address_is_moved_on_purpose, after_a_cut_the_generation_fences_the_old_master,
+           a_state_that_was_turned_away_is_not_gone_on_from]
 
 if __name__ == "__main__":
     if shutil.which("ucarp") is None:
