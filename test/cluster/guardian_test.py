@@ -280,6 +280,62 @@ def stood_still_nothing_stale_is_answered():
         check(not faults, f"stale answers (answered, acknowledged before): {faults[:5]}")
 
 
+def in_the_wait_only_what_may_have_changed_is_held_back():
+    """One key is written without pause, another stays. The leader dies and nobody can say so for it: its successor may
+    commit nothing for the rest of the lease, and does not know which of the last writes count. The other key it tells."""
+    told = 0
+    with Cluster(volumes=0, master_flags=["-leaseReads=on", f"-leaderLease={LEASE:.0f}s", "-guardian=false"]) as cluster:
+        for turn in range(4):
+            leader = wait_lease(cluster)
+            process, address = cluster.master_processes[leader], cluster.masters[leader]
+            until_put([address], "still", 5)
+            put(Http(5), address, "still", b"%d" % turn)
+            stop, last = threading.Event(), [b""]
+
+            def write():
+                http, number = Http(0.5), 0
+                while not stop.is_set():
+                    try:
+                        put(http, address, "busy", b"%d" % number)
+                        last[0] = b"%d" % number
+                    except Exception:  # it is dead
+                        return
+                    number += 1
+            threads = [threading.Thread(target=write) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.5)
+            process.kill()
+            killed = time.monotonic()
+            stop.set()
+            for thread in threads:
+                thread.join()
+            rest, new = [i for i in range(3) if i != leader], None
+            while new is None and time.monotonic() < killed + LEASE:
+                new = next((i for i in rest if counters(cluster.masters[i]).get("is_leader") == 1), None)
+            check(new is not None, "nobody leads within the lease")
+            http = Http(5)
+            status, headers, body = http.request("GET", cluster.masters[new], KV + "still")
+            still = time.monotonic() - killed
+            check((status, body) == (200, b"%d" % turn), f"{status} {body}")
+            partial = headers.get("x-holdfast-space-revision") is None
+            status, headers, _ = http.request("GET", cluster.masters[new], KV + "busy")
+            busy = time.monotonic() - killed
+            check(status == 200 and headers.get("x-holdfast-space-revision"), f"{status} {headers}")
+            status, headers, _ = http.request("GET", cluster.masters[new], KV + "still")
+            check(headers.get("x-holdfast-space-revision"), "after the wait the space has a revision")
+            print(f"  the key that stays after {still * 1000:.0f} ms, the one that was written after {busy * 1000:.0f} ms")
+            if busy > LEASE * 0.8:  # otherwise the last write was known to count
+                check(still < LEASE / 2, f"held back for {still} s")
+                check(partial, "an answer in the wait names the revision of the space, which nobody knows")
+                told += 1
+            process.start()
+            time.sleep(LEASE + 0.5)
+            if told == 2:
+                break
+        check(told > 0, "no write was in doubt: this shows nothing")
+
+
 def it_ends_with_its_master_and_holds_nothing():
     with leases() as cluster:
         leader = wait_lease(cluster)
@@ -354,5 +410,6 @@ def under_the_names_of_moosefs_nobody_waits_two_seconds():
 if __name__ == "__main__":
     sys.exit(run([killed_the_lease_is_over_at_once, killed_together_the_lease_runs_out,
                   killed_alone_it_is_followed_by_another,
-                  stood_still_nothing_stale_is_answered, it_ends_with_its_master_and_holds_nothing,
+                  stood_still_nothing_stale_is_answered, in_the_wait_only_what_may_have_changed_is_held_back,
+                  it_ends_with_its_master_and_holds_nothing,
                   under_the_names_of_moosefs_nobody_waits_two_seconds]))

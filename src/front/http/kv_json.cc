@@ -38,12 +38,12 @@ const char* name(kv::Change::Kind kind) {
 
 }  // namespace
 
-void append_kv_record(std::string& body, std::string_view key, const kv::Item& item, kv::Revision space,
+void append_kv_record(std::string& body, std::string_view key, const kv::Item& item, std::optional<kv::Revision> space,
                       std::optional<Index> applied, bool pretty) {
   JsonWriter json(body, pretty);
   json.begin_object();
   add_item(json, key, item, true);
-  json.field("spaceRevision", space.value());
+  if (space) json.field("spaceRevision", space->value());
   if (applied) json.field("appliedIndex", applied->value());
   json.end_object();
 }
@@ -75,9 +75,10 @@ void append_kv_changes(std::string& body, const kv::Changes& changes, bool prett
   json.end_array().end_object();
 }
 
-void append_kv_error(std::string& body, std::string_view text, kv::Revision key, kv::Revision space, bool pretty) {
+void append_kv_error(std::string& body, std::string_view text, kv::Revision key, std::optional<kv::Revision> space, bool pretty) {
   JsonWriter json(body, pretty);
-  json.begin_object().field("error", text).field("revision", key.value()).field("spaceRevision", space.value());
+  json.begin_object().field("error", text).field("revision", key.value());
+  if (space) json.field("spaceRevision", space->value());
   json.end_object();
 }
 

@@ -299,8 +299,8 @@ Task MasterRoutes::Inside::kv_get(Exchange& exchange, std::string key, bool stal
                    .add("Cache-Control", "no-store")
                    .add("X-Holdfast-Revision", item.modified.value())
                    .add("X-Holdfast-Create-Revision", item.created.value())
-                   .add("X-Holdfast-Version", item.version)
-                   .add("X-Holdfast-Space-Revision", record.revision.value());
+                   .add("X-Holdfast-Version", item.version);
+  if (record.revision) head.add("X-Holdfast-Space-Revision", record.revision->value());
   if (item.ttl != Duration(0)) head.add("X-Holdfast-Ttl", strconv::text(item.ttl));
   if (stale) head.add("X-Holdfast-Applied-Index", record.applied.value());
   exchange.finish(*item.value);

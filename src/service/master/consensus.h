@@ -132,6 +132,20 @@ class Consensus {
   using ReadDone = std::function<void(Result<Index>)>;
   virtual void confirm_read(ReadDone done) = 0;
 
+  // The same for a read of one key, as topology::keys_changed_by() names it. While a new leader may not commit yet because
+  // an earlier lease may still run, it answers this one too if nothing that its predecessor may have committed changed the
+  // key. Then `whole` is false: what is read besides the key may have been changed.
+  struct KeyRead {
+    Index index;
+    bool whole = true;
+  };
+  using KeyReadDone = std::function<void(Result<KeyRead>)>;
+  virtual void confirm_read_of(std::string /*key*/, KeyReadDone done) {
+    confirm_read([done = std::move(done)](const Result<Index>& index) {
+      done(index ? Result<KeyRead>(KeyRead{*index}) : Result<KeyRead>(index.error()));
+    });
+  }
+
   // Whether what was read a moment ago from a state up to `applied` may be answered without asking anyone: this master
   // leads by a lease, and has told nobody of a commit beyond. Read first, then ask, then answer. Cheap.
   virtual bool may_answer(Index /*applied*/) const { return false; }

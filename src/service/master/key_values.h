@@ -21,7 +21,8 @@ namespace holdfast::master {
 
 struct KvRecord {
   std::optional<kv::Item> item;  // empty: there is no such key
-  kv::Revision revision;         // of the space
+  // Of the space; nothing: a new leader could only tell what this key is (Consensus::KeyRead).
+  std::optional<kv::Revision> revision;
   Index applied;                 // the last entry of the log that this answer knows of
 };
 struct KvList {

@@ -150,25 +150,29 @@ bool KeyValueService::is_answer(Index applied) const {
   return consensus != nullptr && consensus->may_answer(applied);
 }
 
-void KeyValueService::confirmed(std::function<void(std::optional<Refusal>)> done) {
+void KeyValueService::confirmed(Confirmed done, std::optional<std::string> key) {
   if (shared_.consensus.load() == nullptr) {
-    return done(Refusal{Refusal::Kind::unavailable, "this master is starting", 1s});
+    return done(Refusal{Refusal::Kind::unavailable, "this master is starting", 1s}, false);
   }
-  ask_for_read(shared_.clock.now() + shared_.options.leader_wait, std::move(done));
+  ask_for_read(shared_.clock.now() + shared_.options.leader_wait, std::move(key), std::move(done));
 }
 
 // A leader that dies with the question costs another one: asking twice does no harm.
-void KeyValueService::ask_for_read(Instant end, std::function<void(std::optional<Refusal>)> done) {
+void KeyValueService::ask_for_read(Instant end, std::optional<std::string> key, Confirmed done) {
   Consensus* consensus = shared_.consensus.load();
-  consensus->confirm_read([this, consensus, end, done = std::move(done), asked = shared_.clock.now()](
-                              const Result<Index>& index) {
-    if (index) return done(std::nullopt);
+  const auto heard = [this, consensus, end, key, done = std::move(done),
+                      asked = shared_.clock.now()](const Result<Consensus::KeyRead>& read) {
+    if (read) return done(std::nullopt, read->whole);
     // One that was refused at once (this master stops) would be so again.
     const Instant now = shared_.clock.now();
-    if (index.error().code() == Code::unavailable && now < end && now - asked > 100ms) return ask_for_read(end, done);
+    if (read.error().code() == Code::unavailable && now < end && now - asked > 100ms) return ask_for_read(end, key, done);
     Refusal refusal = no_leader_refusal(*consensus->view());
     refusal.text = "no leading master could confirm this read (?stale=true asks none): " + refusal.text;
-    done(std::move(refusal));
+    done(std::move(refusal), false);
+  };
+  if (key) return consensus->confirm_read_of(*key, heard);
+  consensus->confirm_read([heard](const Result<Index>& index) {
+    heard(index ? Result<Consensus::KeyRead>({*index}) : Result<Consensus::KeyRead>(index.error()));
   });
 }
 
@@ -185,11 +189,17 @@ void KeyValueService::get(std::string key, bool stale, std::function<void(OrRefu
   };
   auto record = look(key);
   if (stale || is_answer(record.applied)) return tell(std::move(record));
-  confirmed([key, look, tell, done](std::optional<Refusal> refusal) {
-    if (!refusal) return tell(look(key));
-    count_refusal(Operation::get, *refusal);
-    done(std::move(*refusal));
-  });
+  confirmed(
+      [key, look, tell, done](std::optional<Refusal> refusal, bool whole) {
+        if (refusal) {
+          count_refusal(Operation::get, *refusal);
+          return done(std::move(*refusal));
+        }
+        auto record = look(key);
+        if (!whole) record.revision.reset();
+        tell(std::move(record));
+      },
+      key);
 }
 
 void KeyValueService::list(kv::ListRequest request, bool stale, std::function<void(OrRefusal<KvList>)> done) {
@@ -203,7 +213,7 @@ void KeyValueService::list(kv::ListRequest request, bool stale, std::function<vo
   };
   auto list = look(request);
   if (stale || is_answer(list.applied)) return tell(std::move(list));
-  confirmed([request = std::move(request), look, tell, done](std::optional<Refusal> refusal) {
+  confirmed([request = std::move(request), look, tell, done](std::optional<Refusal> refusal, bool) {
     if (!refusal) return tell(look(request));
     count_refusal(Operation::list, *refusal);
     done(std::move(*refusal));
@@ -232,7 +242,7 @@ void KeyValueService::watch(KvWatch watch, std::function<void(OrRefusal<kv::Chan
     if (!posted) done(stopping());
   };
   if (watch.since) return wait(*watch.since);
-  confirmed([this, wait, done](std::optional<Refusal> refusal) {
+  confirmed([this, wait, done](std::optional<Refusal> refusal, bool) {
     if (refusal) return done(std::move(*refusal));
     wait(shared_.registry.with_kv([](const kv::Space& space, Index) { return space.revision(); }));
   });

@@ -51,8 +51,10 @@ class KeyValueService final : public KeyValues {
   };
 
   // What `done` gets: nothing once a read here sees all that was acknowledged before.
-  void confirmed(std::function<void(std::optional<Refusal>)> done);
-  void ask_for_read(Instant end, std::function<void(std::optional<Refusal>)> done);
+  // `whole`: as Consensus::KeyRead says; `key`: only that one is going to be read.
+  using Confirmed = std::function<void(std::optional<Refusal>, bool whole)>;
+  void confirmed(Confirmed done, std::optional<std::string> key = std::nullopt);
+  void ask_for_read(Instant end, std::optional<std::string> key, Confirmed done);
   // Whether what was read from a state up to `applied` is an answer already.
   bool is_answer(Index applied) const;
   kv::Changes changes(const kv::Filter& filter, kv::Revision since, std::size_t limit) const;

@@ -769,7 +769,7 @@ void RaftHost::fail(const std::string& why) {
 
 void RaftHost::end_all_proposals() {
   std::vector<Command> commands;
-  std::vector<ReadDone> reads;
+  std::vector<WaitingRead> reads;
   std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes;
   std::vector<std::function<void(Status)>> transfers;
   {
@@ -789,10 +789,10 @@ void RaftHost::end_all_proposals() {
   changes_under_way_.clear();
   for (auto& command : commands) command.done(Error{Code::not_leader, "this master stopped"});
   for (auto& [tag, more] : reads_under_way_) std::move(more.begin(), more.end(), std::back_inserter(reads));
-  for (auto& [index, more] : reads_confirmed_) std::move(more.begin(), more.end(), std::back_inserter(reads));
+  for (auto& [index, more] : reads_confirmed_) std::move(more.reads.begin(), more.reads.end(), std::back_inserter(reads));
   reads_under_way_.clear();
   reads_confirmed_.clear();
-  for (const auto& done : reads) done(Error{Code::unavailable, "this master stopped"});
+  for (const auto& read : reads) read.done(Error{Code::unavailable, "this master stopped"});
   for (auto& [change, done] : changes) done(Error{Code::not_leader, "this master stopped"});
   for (auto& done : transfers) done(Error{Code::unavailable, "this master stopped"});
 }

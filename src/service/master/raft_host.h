@@ -110,6 +110,7 @@ class RaftHost final : public Consensus {
   }
   void propose(std::string command, Done done) override;
   void confirm_read(ReadDone done) override;
+  void confirm_read_of(std::string key, KeyReadDone done) override;
   bool may_answer(Index applied) const override;
   void on_view_change(std::function<void()> changed) override;
 
@@ -122,6 +123,14 @@ class RaftHost final : public Consensus {
     std::vector<Done> dones;
     std::uint64_t first_sequence = 0;
     Instant since;
+  };
+  struct WaitingRead {
+    std::optional<std::string> key;  // nothing: of everything
+    KeyReadDone done;
+  };
+  struct ConfirmedReads {
+    std::vector<WaitingRead> reads;
+    bool whole = true;
   };
   struct Heard {
     Instant at = kDistantPast;
@@ -136,6 +145,7 @@ class RaftHost final : public Consensus {
   std::vector<raft::Input> take_inputs();
   void take_datagrams(std::vector<raft::Input>* inputs);
   void take_commands(std::vector<raft::Input>* inputs);
+  void add_read(WaitingRead read);
   void take_reads(std::vector<raft::Input>* inputs);
   bool is_at_rest(const std::vector<raft::Input>& inputs, Instant now);
   void note_disk(Instant now, std::vector<raft::Input>* inputs);
@@ -178,7 +188,7 @@ class RaftHost final : public Consensus {
   mutable Mutex mutex_;  // leaf
   std::vector<raft::Input> inbox_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<Command> commands_ HOLDFAST_GUARDED_BY(mutex_);
-  std::vector<ReadDone> reads_ HOLDFAST_GUARDED_BY(mutex_);
+  std::vector<WaitingRead> reads_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<std::pair<raft::Change, std::function<void(Status)>>> changes_ HOLDFAST_GUARDED_BY(mutex_);
   std::vector<std::function<void(Status)>> transfers_ HOLDFAST_GUARDED_BY(mutex_);
   std::shared_ptr<const View> view_ HOLDFAST_GUARDED_BY(mutex_);
@@ -202,8 +212,8 @@ class RaftHost final : public Consensus {
   std::map<raft::Tag, Batch> batches_;
   std::map<raft::Tag, std::function<void(Status)>> changes_under_way_;
   std::map<Index, std::vector<std::string>> answers_;
-  std::map<raft::Tag, std::vector<ReadDone>> reads_under_way_;
-  std::multimap<Index, std::vector<ReadDone>> reads_confirmed_;  // to be applied up to there
+  std::map<raft::Tag, std::vector<WaitingRead>> reads_under_way_;
+  std::multimap<Index, ConfirmedReads> reads_confirmed_;  // to be applied up to there
   std::map<NodeId, Heard> heard_;
   raft::Tag next_tag_ = 1;
   std::uint64_t next_sequence_ = 1;  // of requests of this process

@@ -10,12 +10,22 @@ namespace {
 
 // Addresses of members change seldom: the guardian hears of it this much later.
 constexpr Duration kTellGuardianInterval = 100ms;
+// Keys asked for in one turn by themselves; what comes beyond waits for all.
+constexpr std::size_t kKeysAskedForMax = 256;
 
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------- asking
 
 void RaftHost::confirm_read(ReadDone done) {
+  add_read({std::nullopt, [done = std::move(done)](const Result<KeyRead>& read) {
+              done(read ? Result<Index>(read->index) : Result<Index>(read.error()));
+            }});
+}
+
+void RaftHost::confirm_read_of(std::string key, KeyReadDone done) { add_read({std::move(key), std::move(done)}); }
+
+void RaftHost::add_read(WaitingRead read) {
   std::optional<Error> refusal;
   {
     Guard guard(mutex_);
@@ -24,27 +34,36 @@ void RaftHost::confirm_read(ReadDone done) {
     } else if (reads_.size() >= kReadsWaitingMax) {
       refusal = Error{Code::busy, "too many reads wait to be confirmed"};
     } else {
-      reads_.push_back(std::move(done));
+      reads_.push_back(std::move(read));
     }
   }
   if (refusal) {
-    done(*refusal);
+    read.done(*refusal);
   } else {
     wake();
   }
 }
 
-// Everything that waits is confirmed as one.
+// Everything that waits is confirmed as one; each key by itself while this leader waits for an earlier lease, since then
+// it matters which one is asked for.
 void RaftHost::take_reads(std::vector<raft::Input>* inputs) {
-  std::vector<ReadDone> reads;
+  std::vector<WaitingRead> reads;
   {
     Guard guard(mutex_);
     reads.swap(reads_);
   }
   if (reads.empty()) return;
-  const auto tag = next_tag_++;
-  reads_under_way_.emplace(tag, std::move(reads));
-  inputs->emplace_back(raft::ReadRequested{tag});
+  std::map<std::optional<std::string>, std::vector<WaitingRead>> by_key;
+  const bool in_wait = status_.role == raft::Role::leader && status_.lease.held.in_wait;
+  for (auto& read : reads) {
+    const bool alone = in_wait && by_key.size() < kKeysAskedForMax;
+    by_key[alone ? read.key : std::nullopt].push_back(std::move(read));
+  }
+  for (auto& [key, same] : by_key) {
+    const auto tag = next_tag_++;
+    reads_under_way_.emplace(tag, std::move(same));
+    inputs->emplace_back(raft::ReadRequested{.tag = tag, .key = key});
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------- answering
@@ -55,19 +74,21 @@ void RaftHost::answer_reads(const std::vector<raft::ReadState>& reads) {
     auto found = reads_under_way_.extract(read.tag);
     if (found.empty()) continue;
     if (!read.ok) {
-      for (const auto& done : found.mapped()) done(Error{Code::unavailable, "no leader could be confirmed"});
+      for (const auto& one : found.mapped()) one.done(Error{Code::unavailable, "no leader could be confirmed"});
     } else if (read.by != raft::ReadBy::round && is_revoked()) {
       const auto tag = next_tag_++;
       reads_under_way_.emplace(tag, std::move(found.mapped()));
       again.emplace_back(raft::ReadRequested{.tag = tag, .by_round = true});
     } else {
-      reads_confirmed_.emplace(read.index, std::move(found.mapped()));
+      const bool whole = read.by != raft::ReadBy::lease_in_wait ||
+                         core_->lease_serves(raft::Time(clock_.now(), clock_.raw()), std::nullopt).has_value();
+      reads_confirmed_.emplace(read.index, ConfirmedReads{std::move(found.mapped()), whole});
     }
   }
   if (!again.empty()) post(std::move(again));
   while (!reads_confirmed_.empty() && reads_confirmed_.begin()->first <= applied_) {
     const auto ready = reads_confirmed_.extract(reads_confirmed_.begin());
-    for (const auto& done : ready.mapped()) done(ready.key());
+    for (const auto& read : ready.mapped().reads) read.done(KeyRead{ready.key(), ready.mapped().whole});
   }
 }
 
