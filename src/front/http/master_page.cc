@@ -93,7 +93,7 @@ struct Verdict {
 // (docs/witness.md); of two one is enough if the witness knows.
 std::string spare_text(const Count& count) {
   if (count.masters == 2 && count.witness) {
-    if (count.heard == 2 && count.witness_heard) return "One of the three may fail without harm.";
+    if (count.heard == 2 && count.witness_heard) return "One of the masters or the witness may fail without harm.";
     return count.heard == 2 ? "No master may fail now." : "Neither this master nor the witness may fail now.";
   }
   const auto needed = count.masters / 2 + 1;

@@ -310,8 +310,9 @@ Cluster with_witness() {
 TEST(MasterPage, AWitnessIsNoMaster) {
   auto cluster = with_witness();
   auto html = cluster.rendered();
-  EXPECT_THAT(html, HasSubstr("2 masters, a witness and 3 volume servers are heard. One of the three may fail without harm."));
+  EXPECT_THAT(html, HasSubstr("2 masters, a witness and 3 volume servers are heard. One of the masters or the witness may fail without harm."));
   EXPECT_THAT(html, HasSubstr("<small>2 of 2 heard, the witness too, 2 of these 3 are a majority</small>"));
+  EXPECT_THAT(html, HasSubstr("<strong>localhost:8080</strong> votes, a volume server as witness: 2 of 3 are a majority"));
   cluster.view.members[2].connected = false;
   html = cluster.rendered();
   EXPECT_THAT(html, HasSubstr("localhost:9333 (this master) leads; the witness localhost:8080 is not heard."));

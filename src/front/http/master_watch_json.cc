@@ -19,7 +19,9 @@ std::string name_of(const master::View& view, NodeId id) {
 std::string vote_reason(const master::MemberView& member, const master::View& view) {
   const auto voters = static_cast<std::size_t>(
       std::count_if(view.members.begin(), view.members.end(), [](const auto& one) { return one.voter; }));
-  if (member.voter) return fmt::format("votes: {} of {} are a majority", voters / 2 + 1, voters);
+  if (member.voter) {
+    return fmt::format("votes{}: {} of {} are a majority", member.witness ? ", a volume server as witness" : "", voters / 2 + 1, voters);
+  }
   if (!member.promote) return "learns only: it was added without a vote";
   if (view.is_leader() && view.commit > member.match && member.match.value() > 0) {
     return fmt::format("learns first, and votes when it has caught up: {} entries to go", view.commit - member.match);
