@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <random>
+#include <set>
 
 #include "base/mutex.h"
 #include "base/uuid.h"
@@ -51,16 +52,17 @@ std::string new_request_id() {
 
 }  // namespace
 
-KvClient::KvClient(HttpPool& pool, Options options) : pool_(pool), options_(std::move(options)) {
-  // Not everyone at the first in the list.
-  if (!options_.masters.empty()) next_ = std::random_device{}() % options_.masters.size();
-}
+KvClient::KvClient(HttpPool& pool, Options options) : pool_(pool), options_(std::move(options)) {}
 
-void KvClient::add_masters(const std::vector<Address>& masters) {
-  for (const auto& master : masters) {
-    auto& known = options_.masters;
-    if (std::find(known.begin(), known.end(), master) == known.end()) known.push_back(master);
-  }
+// The one that answered last; else not everyone begins at the first in the list.
+std::vector<std::string> KvClient::in_order() const {
+  std::vector<std::string> order;
+  for (const auto& master : options_.masters()) order.push_back(master.http());
+  if (order.empty()) return order;
+  auto first = std::find(order.begin(), order.end(), answered_);
+  if (first == order.end()) first = order.begin() + static_cast<std::ptrdiff_t>(std::random_device{}() % order.size());
+  std::rotate(order.begin(), first, order.end());
+  return order;
 }
 
 std::string KvClient::escape(std::string_view key) {
@@ -108,7 +110,7 @@ Result<HttpAnswer> KvClient::read(const std::string& target, Duration wait) {
 // which may end after the call.
 struct KvClient::Asked {
   struct Arrived {
-    std::size_t master;
+    std::string master;
     Result<HttpAnswer> answer;
   };
   Mutex mutex;
@@ -129,66 +131,72 @@ Result<HttpAnswer> KvClient::ask(HttpRequest request, Duration wait) {
   request.connect_timeout = kConnectMax;
   request.silence_timeout = options_.attempt_max + wait;
   const bool is_read = request.method == "GET";
-  const std::size_t masters = options_.masters.size();
   const auto end = SteadyClock::now() + options_.patience + wait;
   const auto asked = std::make_shared<Asked>();
-  std::vector<bool> under_way(masters);
-  std::size_t tries = 0;
+  std::set<std::string> under_way;
+  std::vector<std::string> round;  // of masters, and how many of them were asked
+  std::size_t place = 0;
   Duration pause = kPauseFirst;
   bool unknown = false;  // some try may have taken effect
-  std::string trouble = "none of them has answered";
+  std::string trouble = "none is known, or none has answered";
   auto next_at = SteadyClock::now();  // when one more is asked
+  const auto rest = [&](SteadyClock::time_point now) {
+    next_at = now + pause;
+    pause = std::min(2 * pause, kPauseMax);
+  };
   for (;;) {
     const auto now = SteadyClock::now();
     if (now >= end) {
-      unknown = unknown || (!is_read && std::find(under_way.begin(), under_way.end(), true) != under_way.end());
+      unknown = unknown || (!is_read && !under_way.empty());
       return Error(unknown ? Code::outcome_unknown : Code::unavailable,
                    fmt::format("no master answered within {} s; the last trouble: {}",
                                seconds(options_.patience + wait), trouble));
     }
-    const bool all_asked = std::find(under_way.begin(), under_way.end(), false) == under_way.end();
-    if (now >= next_at && !all_asked) {
-      while (under_way[next_ % masters]) ++next_;
-      const std::size_t master = next_++ % masters;
-      under_way[master] = true;
-      ++tries;
-      request.authority = options_.masters[master].http();
-      pool_.send(request, [asked, master](Result<HttpAnswer> answer) {
-        {
-          const Guard guard(asked->mutex);
-          asked->arrived.push_back({master, std::move(answer)});
-        }
-        asked->changed.notify_one();
-      });
-      next_at = now + wait + kSilentMax;
+    if (now >= next_at) {
+      if (place == round.size()) {
+        round = in_order();
+        place = 0;
+      }
+      while (place < round.size() && under_way.contains(round[place])) ++place;
+      if (place == round.size()) {
+        rest(now);
+      } else {
+        request.authority = round[place++];
+        under_way.insert(request.authority);
+        pool_.send(request, [asked, master = request.authority](Result<HttpAnswer> answer) {
+          {
+            const Guard guard(asked->mutex);
+            asked->arrived.push_back({master, std::move(answer)});
+          }
+          asked->changed.notify_one();
+        });
+        next_at = now + wait + kSilentMax;
+      }
     }
-    auto arrived = asked->next(all_asked ? end : std::min(end, next_at));
+    const auto arrived = asked->next(std::min(end, next_at));
     if (!arrived) continue;
 
-    const std::string authority = options_.masters[arrived->master].http();
+    under_way.erase(arrived->master);
     const auto& answer = arrived->answer;
-    under_way[arrived->master] = false;
     auto verdict = Verdict::definite;
     if (answer) {
       verdict = verdict_on(*answer);
       if (verdict == Verdict::definite) {
-        next_ = arrived->master;  // the next call begins there
+        answered_ = arrived->master;
         return answer;
       }
-      trouble = authority + (verdict == Verdict::no_such_route
-                                 ? ": this master does not know the key-value space: start this release there too"
-                                 : ": " + words_of(*answer));
+      trouble = arrived->master + (verdict == Verdict::no_such_route
+                                       ? ": this master does not know the key-value space: start this release there too"
+                                       : ": " + words_of(*answer));
     } else {
       const Code code = answer.error().code();
       verdict = code == Code::unavailable || code == Code::timed_out || code == Code::busy ? Verdict::without_effect
                                                                                            : Verdict::unknown;
-      trouble = authority + ": " + answer.error().what();
+      trouble = arrived->master + ": " + answer.error().what();
     }
     unknown = unknown || (verdict == Verdict::unknown && !is_read);
     next_at = SteadyClock::now();
-    if (tries % masters != 0) continue;
-    next_at += pause;
-    pause = std::min(2 * pause, kPauseMax);
+    if (place == round.size()) rest(next_at);
   }
 }
 

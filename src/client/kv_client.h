@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,14 +24,11 @@ namespace holdfast::client {
 class KvClient {
  public:
   struct Options {
-    std::vector<Address> masters;   // at least one
+    std::function<std::vector<Address>()> masters;  // as they are known now; asked for before each round
     Duration patience = 30s;        // for one call as a whole
     Duration attempt_max = 3s;      // one master's silence; a master waits about 2 s for a leader itself
   };
   KvClient(HttpPool& pool, Options options);
-
-  // Adds masters that were learned of.
-  void add_masters(const std::vector<Address>& masters);
 
   struct Write {
     std::string method = "PUT";  // DELETE
@@ -53,11 +51,12 @@ class KvClient {
 
  private:
   struct Asked;
+  std::vector<std::string> in_order() const;
   Result<HttpAnswer> ask(HttpRequest request, Duration wait);
 
   HttpPool& pool_;
   Options options_;
-  std::size_t next_ = 0;  // whom to ask
+  std::string answered_;  // who did last: asked first
 };
 
 }  // namespace holdfast::client

@@ -52,7 +52,7 @@ class KvClients : public ::testing::Test {
     std::vector<Address> masters;
     // With a gRPC port, which nobody asks: without one it is 10000 further, where there may be no port any more.
     for (const auto* server : servers) masters.push_back(*Address::parse(server->authority() + ".1"));
-    return std::make_unique<KvClient>(pool, KvClient::Options{.masters = masters, .patience = patience});
+    return std::make_unique<KvClient>(pool, KvClient::Options{.masters = [masters] { return masters; }, .patience = patience});
   }
   static Duration since(std::chrono::steady_clock::time_point begin) { return std::chrono::steady_clock::now() - begin; }
 
@@ -99,6 +99,18 @@ TEST_F(KvClients, WhenAllStandStillTheOutcomeOfAWriteIsUnknown) {
   ASSERT_FALSE(read.ok());
   EXPECT_EQ(read.error().code(), Code::unavailable);
   silence.end();
+}
+
+TEST_F(KvClients, MastersThatAreKnownLaterAreAskedToo) {
+  ScriptedServer server([](const std::string&) { return kWritten; });
+  int turns = 0;
+  KvClient late(pool, {.masters = [&]() -> std::vector<Address> {
+                  if (++turns < 4) return {};
+                  return {*Address::parse(server.authority() + ".1")};
+                }, .patience = 10s});
+  const auto answer = late.write({.key = "a", .value = "1"});
+  ASSERT_TRUE(answer.ok()) << answer.error().what();
+  EXPECT_EQ(turns, 4);
 }
 
 TEST_F(KvClients, OneThatKnowsNoLeaderIsAskedAgainAfterAPause) {

@@ -134,6 +134,8 @@ class MasterClient::Impl : public std::enable_shared_from_this<Impl> {
                                              [this](const auto& places) { rediscovered(places); });
   }
 
+  void wait_until_known(Duration patience) const { discovery_->wait_until_known(patience); }
+
   const Options& options() const { return options_; }
   Timer& timer() { return *timer_; }
 
@@ -510,6 +512,11 @@ std::vector<Address> MasterClient::masters() const {
   std::vector<Address> addresses;
   for (const MasterPtr& master : impl_->in_order()) addresses.push_back(master->address);
   return addresses;
+}
+
+std::vector<Address> MasterClient::found(Duration patience) const {
+  impl_->wait_until_known(patience);
+  return masters();
 }
 
 }  // namespace holdfast::client

@@ -114,6 +114,10 @@ class MasterClient {
   // Seeds and what was learned, the one asked first in front.
   [[nodiscard]] std::vector<Address> masters() const;
 
+  // The same, once the names among the seeds have been looked up, or `patience` is over. For those who ask the masters by
+  // themselves: until then a name stands for itself, and so for only one of them.
+  [[nodiscard]] std::vector<Address> found(Duration patience) const;
+
  private:
   class Impl;
   std::shared_ptr<Impl> impl_;  // shared with the calls under way

@@ -30,6 +30,7 @@ constexpr int kWrong = 2;  // of usage
 constexpr int kError = 3;  // refused, or nobody answers
 
 constexpr Duration kWatchTurn = 3s;  // a watch asks anew this often, so that a frozen master does not keep it for long
+constexpr Duration kLookUpMax = 1s;  // for the names of masters, while they are not known
 constexpr std::size_t kPage = 1000;
 
 struct Action {
@@ -190,7 +191,7 @@ int watch(KvClient& client, ClientTools& tools, const FlagSet& flags, const std:
   std::optional<std::uint64_t> since;
   if (!read_revision(flags, "since", &since)) return kWrong;
   // The masters named may be gone before the watch ends; their fellows go on.
-  if (const auto known = tools.masters.configuration(); known) client.add_masters(tools.masters.masters());
+  (void)tools.masters.configuration();
   if (!since) {
     // Asked for once: a watch that begins anew at another master must not begin later.
     const auto answer = client.read("?limit=1&keysOnly=true");
@@ -275,7 +276,8 @@ int run_action(const Call& call, const Action& action) {
     put(stderr, fmt::format("-master: {}\n", tools.error().what()));
     return kWrong;
   }
-  KvClient client((*tools)->http, {.masters = (*tools)->masters.masters(), .patience = patience});
+  const auto masters = [&masters = (*tools)->masters] { return masters.found(kLookUpMax); };
+  KvClient client((*tools)->http, {.masters = masters, .patience = patience});
   return action.run(client, **tools, flags, arguments);
 }
 

@@ -40,7 +40,7 @@ Result<std::string> get(ClientTools& tools, const std::string& authority, const 
 // From the first of the masters that answers.
 Result<std::string> get_from_any(ClientTools& tools, const std::string& target, Duration patience, std::string* who) {
   std::string trouble;
-  for (const auto& master : tools.masters.masters()) {
+  for (const auto& master : tools.masters.found(patience)) {
     auto body = get(tools, master.http(), target, patience);
     if (body) {
       *who = master.http();
