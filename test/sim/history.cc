@@ -19,11 +19,24 @@ std::string key_of(const Entry& entry) {
   return key ? std::to_string(*key) : "registry";
 }
 
+std::string names(const std::vector<NodeId>& ids) {
+  std::string out;
+  for (const auto& id : ids) out += fmt::format("{}{}", out.empty() ? "" : ",", name(id));
+  return "[" + out + "]";
+}
+
+// No members: nobody has said anything yet, and all are meant.
+std::string record_of(const raft::InSync& record) {
+  return fmt::format(",\"record\":[{},{},{}]", record.term.value(), record.number, names(record.members));
+}
+
 }  // namespace
 
-History::History(const std::string& path, std::size_t founders, Duration lease) : file_(path) {
+History::History(const std::string& path, std::size_t founders, Duration lease, std::optional<NodeId> witness)
+    : file_(path), witness_(witness), founders_(founders) {
   file_ << std::unitbuf;  // whole up to a CHECK that fails
-  file_ << fmt::format("{{\"what\":\"begin\",\"masters\":{},\"lease\":{}}}\n", founders, lease.count());
+  file_ << fmt::format("{{\"what\":\"begin\",\"masters\":{},\"witness\":{},\"lease\":{}}}\n", founders,
+                       witness ? name(*witness) : 0, lease.count());
 }
 
 std::string History::line(NodeId who, const char* what, const std::string& rest) const {
@@ -106,6 +119,7 @@ void History::stepped(Instant now, NodeId who, const raft::Input* input, const r
     lines_.push_back(line(who, "write", fmt::format(",\"term\":{},\"index\":{},\"key\":\"{}\"", entry.term.value(),
                                                     entry.index.value(), key_of(entry))));
   }
+  if (leads && witness_) register_lines(who, !led || before.term != after.term, before, after, out);
   if (acts && after.commit > before.commit) {
     lines_.push_back(line(who, "commit", fmt::format(",\"index\":{}", after.commit.value())));
   } else if (after.commit > before.commit && (lines_.empty() || lines_.back().find("\"take\"") == std::string::npos)) {
@@ -134,6 +148,28 @@ void History::stepped(Instant now, NodeId who, const raft::Input* input, const r
   if (campaigned) rest_.push_back(line(who, "campaign", fmt::format(",\"term\":{}", after.term.value())));
   is_ = fmt::format(",\"is\":[{},{},{},{},{}]", after.term.value(), leads ? 1 : 0, after.last.value(),
                     after.last_term.value(), after.commit.value());
+  if (leads && witness_) is_ += ",\"needs\":" + names(after.in_sync.needed);
+}
+
+// What the step did to the register: the witness's answer first, then who is needed, then a new record.
+void History::register_lines(NodeId who, bool elected, const raft::CoreStatus& before, const raft::CoreStatus& after,
+                             const raft::Output& out) {
+  const auto meant = [&](const std::optional<raft::InSync>& known) {
+    return !known || known->members.empty() ? founders_ : known->members.size();
+  };
+  auto needed = elected ? meant(after.in_sync.known) : before.in_sync.needed.size();
+  if (!elected && before.in_sync.known != after.in_sync.known) {
+    needed = meant(after.in_sync.known);
+    lines_.push_back(line(who, "confirm", ""));
+  }
+  if (after.in_sync.needed.size() > needed) lines_.push_back(line(who, "require", ""));
+  if (after.in_sync.needed.size() < needed) lines_.push_back(line(who, "unrequire", ""));
+  for (const auto& message : out.messages_now) {
+    const auto* request = std::get_if<raft::RegisterRequest>(&message.body);
+    if (request == nullptr || request->record.number <= records_[after.term]) continue;
+    records_[after.term] = request->record.number;
+    lines_.push_back(line(who, "propose", record_of(request->record)));
+  }
 }
 
 void History::read(NodeId who, std::uint64_t key, Index index) {
@@ -147,7 +183,37 @@ void History::step_over() {
   rest_.clear();
 }
 
+void History::witness_started(Instant now, NodeId who, const raft::WitnessState& state) {
+  now_ = now;
+  file_ << line(who, "restart", fmt::format(",\"term\":{},\"vote\":{}{}}}\n", state.term.value(), name(state.vote),
+                                           record_of(state.in_sync)));
+}
+
+void History::witness_stepped(Instant now, NodeId who, const raft::WitnessState& before, const raft::WitnessState& after,
+                              const raft::Witness::Output& out) {
+  now_ = now;
+  if (after.term > before.term) lines_.push_back(line(who, "term", fmt::format(",\"term\":{}", after.term.value())));
+  for (const auto* messages : {&out.now, &out.after_sync}) {
+    for (const auto& message : *messages) {
+      if (const auto* vote = std::get_if<raft::VoteReply>(&message.body); vote != nullptr && vote->granted && !vote->pre) {
+        lines_.push_back(line(who, "vote", fmt::format(",\"for\":{},\"term\":{},\"incarnation\":{}", name(message.to),
+                                                       vote->request_term.value(), vote->candidate_incarnation.value())));
+      } else if (const auto* reply = std::get_if<raft::RegisterReply>(&message.body); reply != nullptr) {
+        lines_.push_back(line(who, "register", record_of(reply->record)));
+      }
+    }
+  }
+  is_ = fmt::format(",\"is\":[{}]{}", after.term.value(), record_of(after.in_sync));
+  if (!lines_.empty() && lines_.back().find("\"register\"") != std::string::npos) is_ = fmt::format(",\"is\":[{}]", after.term.value());
+  step_over();
+}
+
 void History::said(Instant now, const raft::Message& message) {
+  if (const auto* reply = std::get_if<raft::RegisterReply>(&message.body); reply != nullptr) {
+    now_ = now;
+    file_ << line(message.from, "recorded", record_of(reply->record) + "}\n");
+    return;
+  }
   const auto* vote = std::get_if<raft::VoteReply>(&message.body);
   if (vote == nullptr || !vote->granted || vote->pre) return;
   now_ = now;

@@ -7,7 +7,8 @@
 //   sim --survival                                        which losses are survived, as a table (docs/witness.md)
 //   sim --mutant=7 --seeds=50                             where one mutant is caught
 //   sim --seed=42 --history=file                          one seed within the model's bounds, for model/trace.py
-//   sim ... --within-model                                three masters that stay, whole disks, one length of lease
+//   sim ... --within-model                                three masters that stay, whole disks, one length of lease; with
+//                                                         --witnesses=always two masters and a witness
 //   sim ... --no-leases                                   without leases, which half of the seeds have otherwise
 //   sim ... --witnesses=none|some|always                  seeds with a witness: about a third when nothing is said
 //
@@ -380,7 +381,7 @@ int main(int count, char** arguments) {
     }
   }
   std::signal(SIGABRT, on_abort);
-  if (args.within_model) args.witnesses = Witnesses::none;
+  if (args.within_model && args.witnesses == Witnesses::some) args.witnesses = Witnesses::none;
   if (!args.history.empty() && !(args.one && std::ofstream(args.history))) {
     std::fprintf(stderr, "sim: --history=file takes a --seed, and a file that can be written\n");
     return 2;

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "test/sim/history.h"
+
 namespace holdfast::sim {
 
 void WitnessMachine::format(NodeId id) {
@@ -47,6 +49,7 @@ void WitnessMachine::start() {
   options.clock_drift = world_.profile().options.clock_drift;
   options.mutation = world_.mutation();
   witness_ = std::make_unique<raft::Witness>(options, durable_, local_time());
+  if (auto* history = world_.history()) history->witness_started(world_.now(), id_, witness_->state());
   world_.note(6, slot_, [&] { return fmt::format("start witness n{}, term {}", id_.value().low, durable_.term.value()); });
 }
 
@@ -88,13 +91,15 @@ void WitnessMachine::wake_later(Duration delay) {
 
 void WitnessMachine::turn() {
   turn_pending_ = false;
-  const std::vector<raft::Message> messages(inbox_.begin(), inbox_.end());
-  inbox_.clear();
+  const auto count = world_.within_model() ? std::min<std::size_t>(inbox_.size(), 1) : inbox_.size();
+  const auto end = inbox_.begin() + static_cast<std::ptrdiff_t>(count);
+  const std::vector<raft::Message> messages(inbox_.begin(), end);
+  inbox_.erase(inbox_.begin(), end);
+  if (!inbox_.empty()) wake_later(5us);
+  const auto before = witness_->state();
   auto out = witness_->step(local_time(), messages);
-  const auto send = [this](const raft::Message& message) {
-    world_.checker().sent(message);
-    world_.send(message);
-  };
+  if (auto* history = world_.history()) history->witness_stepped(world_.now(), id_, before, witness_->state(), out);
+  const auto send = [this](const raft::Message& message) { send_message(message); };
   for (const auto& message : out.now) send(message);
   removed_ = removed_ || out.removed;
   if (out.sequence != 0) {
@@ -105,6 +110,12 @@ void WitnessMachine::turn() {
     world_.checker().events.count("witnesses told of their removal");
     crash();
   }
+}
+
+void WitnessMachine::send_message(const raft::Message& message) {
+  world_.checker().sent(message);
+  if (auto* history = world_.history()) history->said(world_.now(), message);
+  world_.send(message);
 }
 
 void WitnessMachine::write_next() {
@@ -132,8 +143,7 @@ void WitnessMachine::write_next() {
       witness_->persisted(out.sequence);
       for (const auto& message : out.after_sync) {
         if (crash_here()) return;
-        world_.checker().sent(message);
-        world_.send(message);
+        send_message(message);
       }
     }
     disk_busy_ = false;

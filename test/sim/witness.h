@@ -31,6 +31,7 @@ class WitnessMachine {
   void wake_later(Duration delay);
   void turn();
   void write_next();
+  void send_message(const raft::Message& message);
 
   World& world_;
   const std::size_t slot_;

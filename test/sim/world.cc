@@ -34,22 +34,13 @@ World::World(WorldOptions options)
     draw_profile();
   }
   profile_.options.lease_cap_max = Duration(0);
-  if (options_.within_model) {
-    draw_leases();
-    keep_within_model();
-  } else if (options_.leases && lease_random_.chance(500'000)) {
-    draw_leases();
-  }
+  if (options_.within_model || (options_.leases && lease_random_.chance(500'000))) draw_leases();
   const bool drawn = witness_random_.chance(350'000);
   if (options_.witnesses == Witnesses::always || (drawn && options_.witnesses == Witnesses::some)) draw_witness();
+  if (options_.within_model) keep_within_model();
   for (std::size_t slot = 0; slot < kSlots; ++slot) masters_.push_back(std::make_unique<Master>(*this, slot));
   for (std::size_t n = kSlots; n < kMachines; ++n) witnesses_.push_back(std::make_unique<WitnessMachine>(*this, n));
   for (std::size_t n = 0; n < kVolumeServers; ++n) servers_.push_back(std::make_unique<VolumeServer>(*this, n));
-  if (!options_.history.empty()) {
-    CHECK(options_.within_model);
-    history_ = std::make_unique<History>(options_.history, profile_.founders, profile_.lease_cap);
-    CHECK(history_->ok());
-  }
   clients_ = std::make_unique<Clients>(*this);
   nemesis_ = std::make_unique<Nemesis>(*this);
 }
@@ -189,10 +180,13 @@ void World::draw_leases() {
 
 void World::keep_within_model() {
   auto& p = profile_;
-  p.founders = 3;
+  p.founders = p.witness ? 2 : 3;
   if (p.lease_cap == Duration(0)) p.lease_cap = 100ms;
   p.lease_length_min = p.lease_length_max = p.lease_cap;
-  for (const char* kind : {"rot", "wipe", "add member", "remove member", "move member", "lease cap"}) p.troubles.erase(kind);
+  for (const char* kind : {"rot", "wipe", "add member", "remove member", "move member", "lease cap",
+                           "witness wiped"}) {
+    p.troubles.erase(kind);
+  }
   p.snapshot_every = SIZE_MAX;
   p.inputs_max = 1;  // so that what a step does has one cause
 }
@@ -477,11 +471,16 @@ void World::begin() {
     witness(slot).format(new_id());
     after(Duration(static_cast<std::int64_t>(witness_random_.below(5'000'000))), [this, slot] { witness(slot).start(); });
   }
-  if (profile_.witness && (options_.calm_masters > 0 || witness_random_.chance(700'000))) {
+  if (profile_.witness && (options_.calm_masters > 0 || options_.within_model || witness_random_.chance(700'000))) {
     founders.push_back({.id = witness(kSlots).id(), .address = "witness", .voter = true, .witness = true});
   }
   const auto founding = raft::Configuration(founders).with_lease_cap(profile_.lease_cap);
   checker_.founded(founding);
+  if (!options_.history.empty()) {
+    CHECK(options_.within_model);
+    history_ = std::make_unique<History>(options_.history, profile_.founders, profile_.lease_cap, founding.witness());
+    CHECK(history_->ok());
+  }
   for (std::size_t slot = 0; slot < profile_.founders; ++slot) {
     masters_[slot]->format(true, founding, ids[slot]);
     after(between(0us, 5ms), [this, slot] { masters_[slot]->start(); });

@@ -83,7 +83,8 @@ struct WorldOptions {
   Witnesses witnesses = Witnesses::none;
   std::size_t calm_masters = 0;  // above 0: so many, and nothing goes wrong by itself (survival.h)
   bool calm_witness = false;
-  bool within_model = false;  // what model/Leases.tla speaks of: three masters that stay, whole disks, one length of lease
+  // What model/ speaks of: three masters that stay, or two and a witness, whole disks, one length of lease.
+  bool within_model = false;
   std::string history;        // a file for it (history.h); only within the model
   bool leases = true;  // half of the seeds have some; without, the seeds play what they played before there were any
 };
@@ -118,6 +119,7 @@ class World {
   VolumeServer& volume_server(std::size_t n) { return *servers_[n]; }
   Clients& clients() { return *clients_; }
   Nemesis& nemesis() { return *nemesis_; }
+  bool within_model() const { return options_.within_model; }
   History* history() { return history_.get(); }  // null: not written
   Random& lease_random() { return lease_random_; }  // apart, so that runs without leases draw what they always drew
   Random& witness_random() { return witness_random_; }
