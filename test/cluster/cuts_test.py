@@ -164,7 +164,7 @@ def cut_in_every_way_page_and_clients_follow():
             hosts.logged(host, "mfschunkserver")
         hosts.upload(MASTERS)
         until("all pages show one leader", lambda: pages(hosts, {}), 10)
-        writer, load = KvWriter(hosts), Load([address(host) for host in MASTERS], writers=2).start()
+        writer, load = KvWriter(hosts), Load([address(host) for host in MASTERS], writers=2, pace=0.02).start()
         try:
             writer.acknowledged(time.monotonic(), 20)
             for name, (cut, exceptions) in CUTS.items():

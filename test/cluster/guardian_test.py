@@ -6,6 +6,7 @@ import re
 import signal
 import statistics
 import sys
+import tempfile
 import threading
 import time
 
@@ -108,10 +109,17 @@ def leases(**more):
     return Cluster(volumes=0, master_flags=["-leaseReads=on", f"-leaderLease={LEASE:.0f}s"], **more)
 
 
+def in_memory():
+    """A folder without a disk, where there is one: a vote and a write are synced, and on a disk that others write to a sync
+    takes as long as it takes."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) and os.path.ismount("/dev/shm") else None
+    return tempfile.TemporaryDirectory(prefix="holdfast-test-", dir=place, ignore_cleanup_errors=True)
+
+
 def killed_the_lease_is_over_at_once():
     waits = []
-    with leases() as cluster:
-        for turn in range(5):
+    with in_memory() as folder, leases(folder=folder) as cluster:
+        for turn in range(6):
             leader = wait_lease(cluster)
             process = cluster.master_processes[leader]
             guardian = guardian_of(process.pid)
@@ -125,8 +133,10 @@ def killed_the_lease_is_over_at_once():
         told = sum("its guardian says that" in process.log() for process in cluster.master_processes)
         check(told > 0, "no election was begun for the sake of a certificate")
     print(f"  a write was acknowledged after {', '.join(f'{w * 1000:.0f}' for w in waits)} ms")
-    # On a machine that is busy enough a leader may be lost to silence in between, and such a lease has to run out.
-    check(statistics.median(waits) < LEASE / 6, f"waits of {waits} s under a lease of {LEASE} s")
+    # What is asked for: 30 ms at the median, 100 ms for 99 of 100. On a machine that is busy enough a leader may be lost to
+    # silence in between, and such a lease has to run out: one of the six may be late.
+    check(statistics.median(waits) < 0.03, f"waits of {waits} s")
+    check(sorted(waits)[-2] < 0.1, f"waits of {waits} s")
 
 
 def killed_together_the_lease_runs_out():
