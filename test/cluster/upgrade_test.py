@@ -33,7 +33,8 @@ def works(address, method, path):
             status, _, _ = Http(5).request(method, address, path, b"x" if method == "PUT" else None)
         except NETWORK_ERRORS:
             status = 503
-        if status != 503:
+        # 500: a leader that was just elected has not heard the others yet, and keeps the lead.
+        if status not in (500, 503):
             return status == 200
         time.sleep(0.1)
     return False
@@ -54,7 +55,8 @@ def in_force(address):
 
 def still_off(cluster):
     found = [in_force(address) for address in cluster.masters]
-    check(all(one in (None, (1, 0)) for one in found), f"a new feature is on beside the first release: {found}")
+    # Level 0: it has just started, and not read its log.
+    check(all(one is None or (one[0] <= 1 and one[1] == 0) for one in found), f"a new feature is on beside the first release: {found}")
 
 
 def row(cluster, name):
