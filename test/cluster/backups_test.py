@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 
-from harness import BIN, Client, Cluster, Failure, Http, NETWORK_ERRORS, Load, Process, WEED, check, free_port, run
-from members_test import until as until_true
+from harness import (BIN, Client, Cluster, Failure, Http, NETWORK_ERRORS, Load, Process, WEED, check, free_port, run,
+                     until as until_true)
 
 HOLDFAST = str(BIN / "holdfast")
 METARESTORE = str(BIN / "mfsmetarestore")

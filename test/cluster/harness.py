@@ -35,6 +35,20 @@ def check(condition, text):
         raise Failure(text)
 
 
+def until(what, condition, seconds=20):
+    """Waits until the condition holds, and gives what it gave; while it raises it does not hold."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (Failure, *NETWORK_ERRORS, ValueError, KeyError) as error:
+            last = error
+        check(time.monotonic() < end, f"not within {seconds} s: {what} ({last!r})")
+        time.sleep(0.02)
+
+
 # --- ports -----------------------------------------------------------------------------------------------------------
 
 _held = []

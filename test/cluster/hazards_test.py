@@ -4,8 +4,8 @@ import re
 import subprocess
 import time
 
-from harness import Client, Cluster, Http, WEED, check, run
-from members_test import raft_ps, until
+from harness import Client, Cluster, Http, WEED, check, run, until
+from members_test import raft_ps
 
 KV = "/cluster/kv/"
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from harness import (Client, Cluster, Failure, Http, Load, NETWORK_ERRORS, Process, WEED, check, free_port, payload,
-                     run)
+                     run, until)
 
 LOOPBACK_ONLY = "HOLDFAST_TEST_LOOPBACK_ONLY"
 
@@ -34,19 +34,6 @@ weed server -master.port=9333 -dir=./1 -volume.port=8080
 weed server -master.port=9334 -dir=./2 -volume.port=8081 -master.peers=localhost:9333
 weed server -master.port=9335 -dir=./3 -volume.port=8082 -master.peers=localhost:9334
 """
-
-
-def until(what, condition, seconds=15):
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            last = condition()
-            if last:
-                return last
-        except (Failure, *NETWORK_ERRORS, ValueError) as error:
-            last = error
-        check(time.monotonic() < end, f"not within {seconds} s: {what} ({last!r})")
-        time.sleep(0.05)
 
 
 class Sheet:

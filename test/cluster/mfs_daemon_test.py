@@ -13,8 +13,7 @@ import tempfile
 import threading
 import time
 
-from harness import BIN, Client, Failure, Http, NETWORK_ERRORS, WEED, check, free_port, run
-from members_test import until
+from harness import BIN, Client, Failure, Http, NETWORK_ERRORS, WEED, check, free_port, run, until
 
 MASTER, CHUNKSERVER, METALOGGER, METARESTORE = (
     str(BIN / name) for name in ("mfsmaster", "mfschunkserver", "mfsmetalogger", "mfsmetarestore"))

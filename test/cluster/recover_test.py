@@ -9,8 +9,8 @@ import subprocess
 import time
 
 from harness import (Client, Cluster, Failure, Http, Load, NETWORK_ERRORS, Process, WEED, check, free_port, payload,
-                     run)
-from members_test import raft_ps, until
+                     run, until)
+from members_test import raft_ps
 
 
 def recover(cluster, i, *flags, answer="", folder=None):

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import time
 
-from harness import (Client, Cluster, Failure, Http, NETWORK_ERRORS, Process, WEED, check, free_port, payload, run)
-from watch_test import until, voters
+from harness import (Client, Cluster, Failure, Http, NETWORK_ERRORS, Process, WEED, check, free_port, payload, run, until)
+from watch_test import voters
 
 SECRET = "correct horse battery staple"
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from backups_test import metric
-from harness import BIN, Client, Failure, Http, NETWORK_ERRORS, Process, ROOT, WEED, check
+from harness import BIN, Client, Failure, Http, NETWORK_ERRORS, Process, ROOT, WEED, check, until
 from netns import Network, run_in_hub, sh, skip
 
 VIP = "10.77.0.200"
@@ -19,19 +19,6 @@ MASTER = f"{VIP}:9421"
 KV = "/cluster/kv/"
 SCRIPTS = ROOT / "share/ucarp"
 LISTED = "10.77.0.1:9421.9420,10.77.0.2:9421.9420"
-
-
-def until(what, condition, seconds=20):
-    end = time.monotonic() + seconds
-    last = None
-    while True:
-        try:
-            if condition():
-                return
-        except (Failure, *NETWORK_ERRORS, ValueError, KeyError) as error:
-            last = error
-        check(time.monotonic() < end, f"not within {seconds} s: {what}: {last!r}")
-        time.sleep(0.02)
 
 
 def put(key, value, master=MASTER):

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from harness import Failure, Http, Load, NETWORK_ERRORS, check
+from harness import Failure, Http, Load, NETWORK_ERRORS, check, until
 from netns import HUB, Network, run_in_hub, sh
 from vip_test import GRANT, Asker, Hosts, VIP, fits, reach, takers
 
@@ -78,18 +78,6 @@ def lost(writers):
     """The acknowledged changes that are not there any more."""
     found = all_keys("load/")
     return [key for key, (value, _) in writers.acknowledged.items() if found.get(key) != value]
-
-
-def until(what, condition, seconds=15):
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except (Failure, *NETWORK_ERRORS, ValueError):
-            pass
-        check(time.monotonic() < end, f"not within {seconds} s: {what}")
-        time.sleep(0.02)
 
 
 def curl_inside(hosts, host, *flags):

@@ -10,22 +10,9 @@ import time
 import urllib.error
 import urllib.request
 
-from harness import (Client, Cluster, Failure, Http, NETWORK_ERRORS, Process, WEED, check, free_port, payload, run)
+from harness import (Client, Cluster, Failure, Http, NETWORK_ERRORS, Process, WEED, check, free_port, payload, run, until)
 
 ON = ["-leaseReads=on"]
-
-
-def until(what, condition, seconds=20):
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            last = condition()
-            if last:
-                return last
-        except (Failure, *NETWORK_ERRORS, ValueError, KeyError) as error:
-            last = error
-        check(time.monotonic() < end, f"not within {seconds} s: {what} ({last!r})")
-        time.sleep(0.05)
 
 
 def post(address, path, headers=None):

@@ -6,8 +6,7 @@ operator's recover takes over and names the loss.
 import shutil
 import time
 
-from harness import Client, Cluster, Http, NETWORK_ERRORS, Failure, check, payload, run
-from members_test import until
+from harness import Client, Cluster, Http, NETWORK_ERRORS, Failure, check, payload, run, until
 from recover_test import recover
 from secret_test import write_secret
 
