@@ -6,6 +6,7 @@
 #include <grpcpp/support/status.h>
 
 #include "api/library.h"
+#include "api/tls.h"
 
 namespace holdfast::client {
 
@@ -37,7 +38,7 @@ std::shared_ptr<grpc::Channel> make_channel(const std::string& grpc_address) {
   // A proxy named in the environment must never stand between the parts of one cluster.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  return grpc::CreateCustomChannel("dns:///" + grpc_address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel("dns:///" + grpc_address, api::channel_credentials(), arguments);
 }
 
 bool is_surely_unsent(const grpc::Status& status) {

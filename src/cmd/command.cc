@@ -51,12 +51,12 @@ constexpr Command kCommands[] = {
      "  of some milliseconds. At the first start each needs the list of all in -peers and waits until all answer; later\n"
      "  starts need no -peers. Without any it is a cluster of one that others can join. Everything a master must not\n"
      "  forget lies in <mdir>/m<port>/; a master whose folder was lost joins again as a new member.",
-     declare_master, run_master},
+     declare_master, run_master, "master"},
     {"master.follower", "master.follower -port=9334 -master=<host:port>,...",
      "start a master that only answers lookups (not yet)",
      "Will answer lookups from a copy of the masters' map without being one of them. This build does not do it yet:\n"
      "  every master answers lookups by itself, leading or not.",
-     declare_master_follower, run_master_follower},
+     declare_master_follower, run_master_follower, ""},
     {"metalogger", "metalogger -master=<host:port>,... -dir=<folder>", "keep copies of the masters' state on this machine",
      "Keeps the whole state of the masters, now and then, and every change as it is agreed on, as plain files in -dir. It\n"
      "  takes no part in what the masters agree on, and holds nobody up. Of its files `metarestore` makes a state that a\n"
@@ -69,7 +69,7 @@ constexpr Command kCommands[] = {
      "  its folder, `mfsmaster start` goes on from metadata.mfs as a new cluster, a generation further. With -m and without\n"
      "  -o the image is dumped. Also called as mfsmetarestore. Exit status: 0 done; 1 entries are missing (-b takes the\n"
      "  state before them), or something cannot be read; 2 wrong usage.",
-     declare_metarestore, run_metarestore},
+     declare_metarestore, run_metarestore, ""},
     {"recover", "recover -mdir=<folder> -port=9333",
      "go on with what one master holds when the majority is gone for good",
      "For a stopped master whose cluster can never have a majority again: the disks of the others are lost. Says what\n"
@@ -82,13 +82,13 @@ constexpr Command kCommands[] = {
      "Prints a sample of a settings file of mfsmaster, mfschunkserver or mfsmetalogger: every option with its default, its\n"
      "  meaning and its range, all of them commented out. With -output it is written to <folder>/<config>.cfg, unless that\n"
      "  file exists.",
-     declare_scaffold, run_scaffold},
+     declare_scaffold, run_scaffold, ""},
     {"server", "server -dir=<folder> -master.peers=<host:port>,<host:port>,<host:port>",
      "start a master and a volume server in one process",
      "`server -dir=<folder>` alone is a whole store. With -master.peers on three machines it is a cluster without a\n"
      "  single point of failure. Flags of the master begin with -master., those of the volume server with -volume.; the\n"
      "  others are for both.",
-     declare_server, run_server},
+     declare_server, run_server, "master"},
     {"shell", "shell -master=<host:port>,<host:port>,<host:port>", "give the masters commands, line by line",
      "Reads commands from the terminal, or from its input when that is none: `echo cluster.raft.ps | weed shell`. One\n"
      "  master that answers is enough: changes go to the leader, whoever that is by then. `;` separates commands on a\n"
@@ -100,12 +100,12 @@ constexpr Command kCommands[] = {
      "  id and size of each. Progress is shown while it runs when the output is a terminal.",
      declare_upload, run_upload},
     {"version", "version", "print what this program is",
-     "Prints the kind of volume files, the version, the system and the processor.", declare_nothing, run_version},
+     "Prints the kind of volume files, the version, the system and the processor.", declare_nothing, run_version, ""},
     {"volume", "volume -port=8080 -dir=<folder>,... -master=<host:port>,...",
      "start a volume server, which stores files",
      "Stores files in volumes, large files that only grow, below the folders of -dir, and reports to every master at\n"
      "  once. One master that answers is enough to learn of the others; they are remembered for the next start.",
-     declare_volume, run_volume},
+     declare_volume, run_volume, "volume"},
 };
 
 constexpr std::string_view kFuture[] = {

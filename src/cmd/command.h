@@ -28,6 +28,7 @@ struct Command {
   std::string_view long_text;  // some sentences for "Description:"
   void (*declare)(FlagSet& flags);
   int (*run)(const Call& call);  // the exit status, or kFailed
+  std::string_view calls_as = "client";  // whose certificate of security.toml it shows (cmd/tls.h); "": it calls nobody by gRPC
 };
 
 std::span<const Command> commands();

@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "base/strconv.h"
 #include "cmd/paths.h"
+#include "cmd/settings.h"
 #include "cmd/tables.h"
+#include "cmd/tls.h"
 
 namespace holdfast::cmd {
 namespace {
@@ -116,6 +118,19 @@ bool configure_log(const std::string& program, const FlagSet& globals) {
   return true;
 }
 
+// Mutual TLS for all that this process calls by gRPC, where security.toml asks for it.
+bool prepare_calls(const Command& command, const FlagSet& globals, const Environment& environment) {
+  if (command.calls_as.empty()) return true;
+  const auto security = Settings::load("security", globals.string("config_dir"), environment);
+  const auto files = security ? tls_of_caller(*security, command.calls_as) : Result<api::TlsFiles>(security.error());
+  if (files) {
+    if (!files->ca.empty()) api::use_tls_for_channels(*files);
+    return true;
+  }
+  put(stderr, files.error().what() + "\n");
+  return false;
+}
+
 int run(const std::string& program, const FlagSet& globals, const Command& command,
         std::span<const std::string> arguments, const Environment& environment) {
   FlagSet flags;
@@ -135,6 +150,7 @@ int run(const std::string& program, const FlagSet& globals, const Command& comma
   if (!configure_log(program, globals)) return global_usage(program);
   for (const auto& note : flags.notes()) LOG_WARNING("{}", note);
 
+  if (!prepare_calls(command, globals, environment)) return kWrong;
   const int status = command.run({program, globals, flags, parsed->arguments});
   if (status == kFailed) {
     put(stderr, "\n");

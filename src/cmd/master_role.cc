@@ -198,6 +198,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   front::GrpcServer::Options grpc_options;
   grpc_options.hosts = grpc_hosts(listen);
   grpc_options.port = listen.grpc_port;
+  grpc_options.tls = in.plan.tls;
   for (const auto& place : listen.more_grpc) grpc_options.more.emplace_back(place.address, place.port);
   grpc_options.services.push_back(front::make_master_service(std::move(service), *in.master, in.runtime.get()));
   grpc_options.services.push_back(front::make_raft_service(in.runtime->acceptor()));

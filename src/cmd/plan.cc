@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/strconv.h"
 #include "cmd/paths.h"
+#include "cmd/tls.h"
 #include "service/master/runtime.h"
 #include "service/master/seal.h"
 
@@ -301,7 +302,7 @@ Result<SettingsFiles> load_settings(const std::string& config_dir, const Environ
   if (!volume) return volume.error();
 
   // What protects a cluster must not be believed in when it is not there.
-  for (const char* key : {"jwt.signing.key", "jwt.signing.read.key", "grpc.ca", "https.master.key", "https.volume.key"}) {
+  for (const char* key : {"jwt.signing.key", "jwt.signing.read.key", "https.master.key", "https.volume.key"}) {
     if (!security->string(key).empty()) {
       LOG_WARNING("security.toml sets {}, which this build does not honour yet: requests are not checked by it", key);
     }
@@ -439,6 +440,9 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
       settings.master.boolean("master.replication.treat_replication_as_minimums", options.replication_as_minimum);
   options.feature_level = runtime.feature_level;
 
+  auto tls = tls_of_server(settings.security, "master");
+  if (!tls) return tls.error();
+  plan.tls = std::move(*tls);
   plan.admin_token = settings.security.string("admin.token");
   auto secret = cluster_secret(flags.string("clusterSecretFile"), settings);
   if (!secret) return secret.error();
@@ -524,6 +528,9 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   auto secret = cluster_secret(flags.string("clusterSecretFile"), settings);
   if (!secret) return secret.error();
   plan.cluster_secret = std::move(*secret);
+  auto tls = tls_of_server(settings.security, "volume");
+  if (!tls) return tls.error();
+  plan.tls = std::move(*tls);
   plan.white_list = white_list(flags, settings);
   plan.read_mode = flags.string("readMode");
   if (plan.read_mode != "local" && plan.read_mode != "proxy" && plan.read_mode != "redirect") {

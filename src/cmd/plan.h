@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/tls.h"
 #include "cmd/flags.h"
 #include "cmd/settings.h"
 #include "service/master/config.h"
@@ -50,6 +51,7 @@ struct MasterPlan {
   ListenPlan listen;
   std::string white_list;  // comma-separated; -whiteList and guard.white_list together
   bool witness = true;  // a volume server is to vote beside an even number of masters
+  api::TlsFiles tls;  // of the gRPC server
   std::string admin_token;  // admin.token of security.toml; "": none
   bool disable_http = false;
   bool guardian = true;  // see start_guardian (master_role.h)
@@ -66,6 +68,7 @@ struct VolumePlan {
   std::uint16_t public_port = 0;  // 0: none of its own
   std::string white_list;
   std::optional<metalogger::Options> metalogger;  // carried along
+  api::TlsFiles tls;    // of the gRPC server
   bool witness = true;  // may vote beside an even number of masters
   std::string cluster_secret;  // the masters', for that; "": none
   std::string read_mode = "proxy";  // what is no known mode is proxy

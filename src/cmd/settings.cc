@@ -93,7 +93,7 @@ std::optional<std::string> Settings::find(const std::string& key) const {
   if (environment_) {
     if (auto text = environment_(environment_name(key)); text && !text->empty()) return text;
   }
-  const auto found = values_.find(key);
+  const auto found = values_.find(lower(key));
   if (found == values_.end()) return std::nullopt;
   return found->second;
 }

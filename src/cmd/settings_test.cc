@@ -38,6 +38,13 @@ TEST(Settings, ValuesAreFoundByTheirDottedPath) {
   EXPECT_FALSE(settings->has("jwt.filer_signing.key"));
 }
 
+TEST(Settings, CapitalsInKeysDoNotMatter) {
+  const auto settings = Settings::parse("[grpc.master]\nallowed_commonNames = \"a,b\"\n", nullptr);
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->string("grpc.master.allowed_commonNames"), "a,b");
+  EXPECT_EQ(settings->string("GRPC.master.allowed_commonnames"), "a,b");
+}
+
 TEST(Settings, TheEnvironmentWinsOverTheFile) {
   const auto settings = Settings::parse(kToml, environment_of({{"WEED_MASTER_VOLUME_GROWTH_COPY_1", "1"},
                                                                {"WEED_JWT_SIGNING_READ_KEY", "other"},

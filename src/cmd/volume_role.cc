@@ -102,6 +102,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   front::GrpcServer::Options grpc_options;
   grpc_options.hosts = grpc_hosts(listen);
   grpc_options.port = listen.grpc_port;
+  grpc_options.tls = in.plan.tls;
   grpc_options.services.push_back(front::make_volume_service(std::move(service), *in.server));
   if (in.plan.witness && !in.plan.config.directories.empty()) {
     const auto& first = in.plan.config.directories.front().path;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/library.h"
+#include "api/tls.h"
 #include "model/address.h"
 
 namespace holdfast::front {
@@ -74,8 +75,9 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(Options options) {
   if (places.empty()) places.push_back(host_port("::", options.port));  // both IPv6 and IPv4
   for (const auto& [host, port] : options.more) places.push_back(host_port(host.empty() ? "::" : host, port));
   std::vector<int> ports(places.size(), 0);
+  const auto credentials = api::server_credentials(options.tls);
   for (std::size_t i = 0; i < places.size(); ++i) {
-    builder.AddListeningPort(places[i], grpc::InsecureServerCredentials(), &ports[i]);
+    builder.AddListeningPort(places[i], credentials, &ports[i]);
   }
   for (const auto& service : options.services) builder.RegisterService(service.get());
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();

@@ -1,6 +1,6 @@
 // GrpcServer: the one gRPC server of a process' role, on its gRPC port, with all services of that role.
 //
-// It speaks plaintext HTTP/2 and is as patient with clients as upstream's (spec/weed-grpc 1): their keepalive pings
+// It speaks HTTP/2, in plaintext or under mutual TLS, and is as patient with clients as upstream's (spec/weed-grpc 1): their keepalive pings
 // come every 20 s also without calls, messages go up to 1 GiB. A peer that vanished is found by pings of our own in
 // about 15 s. The port is bound exclusively: a second process is refused instead of sharing it unseen.
 //
@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/tls.h"
 #include "base/result.h"
 #include "base/time.h"
 
@@ -38,6 +39,7 @@ class GrpcServer {
     // Further ports that serve the same, each with its host; an empty host: all addresses of the machine.
     std::vector<std::pair<std::string, std::uint16_t>> more;
     std::vector<std::unique_ptr<grpc::Service>> services;
+    api::TlsFiles tls;  // as validate() found them good; no ca: plaintext
   };
 
   // Listens when this returns. Code::io names the address that cannot be had.
