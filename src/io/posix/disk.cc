@@ -14,6 +14,8 @@
 #include <climits>
 #include <cstdio>
 
+#include "io/posix/descriptor.h"
+
 namespace holdfast::io::posix {
 namespace {
 
@@ -25,20 +27,6 @@ auto uninterrupted(Operation operation) {
     if (outcome >= 0 || errno != EINTR) return outcome;
   }
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 class SystemFile final : public File {
  public:

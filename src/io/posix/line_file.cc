@@ -10,24 +10,12 @@
 #include <fstream>
 #include <iterator>
 
+#include "io/posix/descriptor.h"
+
 namespace holdfast::io::posix {
 namespace {
 
 constexpr int kRoundsMax = 8;  // another process renamed the file between our open and our lock
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 int lock(int fd) {
   int done = 0;
