@@ -4,6 +4,7 @@
 // All functions may be called from any thread and return at once.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,9 @@ class RaftJoinReply;
 }  // namespace holdfast
 
 namespace holdfast::master {
+
+// RaftGreeting.format of this build; a master refuses another one in words.
+inline constexpr std::uint32_t kGreetingFormat = 1;
 
 // One incoming Link, from its first frame to its end.
 class IncomingLink {

@@ -6,7 +6,7 @@ namespace holdfast::master {
 
 namespace {
 
-constexpr auto kQuiet = std::chrono::seconds(2);
+constexpr auto kQuiet = std::chrono::seconds(3);
 constexpr int kIdlesWhenQuiet = 4;
 
 }  // namespace

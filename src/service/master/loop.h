@@ -19,7 +19,7 @@ class Loop {
   ~Loop() { stop(); }
 
   // Runs `turn` after each bunch of tasks, and at least every `idle`; every four of these once nothing was posted for
-  // 15 s, which is longer than anything waits here by default.
+  // 3 s, which is longer than requests wait here by default.
   void start(Duration idle, Task turn);
 
   // Runs what was posted before, then joins. Tasks posted later are dropped, false. Any thread but the loop's own.

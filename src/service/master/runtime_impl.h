@@ -32,7 +32,6 @@
 
 namespace holdfast::master {
 
-inline constexpr std::uint32_t kGreetingFormat = 1;
 inline constexpr Duration kIdleInterval = 1s;
 inline constexpr Duration kTellInterval = 5s;
 

@@ -15,7 +15,6 @@
 namespace holdfast::master {
 namespace {
 
-constexpr std::uint32_t kGreetingFormat = 1;
 constexpr std::size_t kMessagesWaitingMax = 4096;  // beyond, they are dropped, as the network might have
 constexpr Duration kBeatInterval = 33ms;
 constexpr Duration kInUse = 5s;
