@@ -6,6 +6,10 @@
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include <openssl/bio.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
 #include <algorithm>
 #include <fstream>
 #include <string_view>
@@ -59,6 +63,26 @@ Status validate_file(const std::string& path, std::string_view what, std::string
   return {};
 }
 
+// A pair that does not fit would be noticed by each connection that fails, and by nobody else.
+Status validate_pair(const TlsFiles& files) {
+  const auto open = [](const std::string& path) {
+    return std::unique_ptr<BIO, int (*)(BIO*)>(BIO_new_file(path.c_str(), "r"), BIO_free);
+  };
+  const auto cert_file = open(files.cert);
+  const auto key_file = open(files.key);
+  if (!cert_file || !key_file) return Error{Code::not_found, "the certificate of gRPC or its key cannot be read"};
+  const std::unique_ptr<X509, void (*)(X509*)> cert(PEM_read_bio_X509(cert_file.get(), nullptr, nullptr, nullptr), X509_free);
+  if (!cert) return Error{Code::invalid, "the certificate of gRPC: " + files.cert + " holds none that can be read"};
+  char no_password[] = "";  // asked for at the terminal otherwise
+  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
+      PEM_read_bio_PrivateKey(key_file.get(), nullptr, nullptr, no_password), EVP_PKEY_free);
+  if (!key) return Error{Code::invalid, "the key of gRPC: " + files.key + " cannot be read; one with a password cannot be used"};
+  if (X509_check_private_key(cert.get(), key.get()) != 1) {
+    return Error{Code::invalid, "the key of gRPC: " + files.key + " does not belong to the certificate " + files.cert};
+  }
+  return {};
+}
+
 std::shared_ptr<grpc::ChannelCredentials> channel_credentials_of(const TlsFiles& files) {
   if (files.ca.empty()) return grpc::InsecureChannelCredentials();
   tls::TlsChannelCredentialsOptions options;
@@ -90,7 +114,8 @@ Status validate(const TlsFiles& files) {
   }
   if (auto done = validate_file(files.ca, "the authority of gRPC", "CERTIFICATE"); !done) return done;
   if (auto done = validate_file(files.cert, "the certificate of gRPC", "CERTIFICATE"); !done) return done;
-  return validate_file(files.key, "the key of gRPC", "PRIVATE KEY");
+  if (auto done = validate_file(files.key, "the key of gRPC", "PRIVATE KEY"); !done) return done;
+  return validate_pair(files);
 }
 
 void use_tls_for_channels(const TlsFiles& files) {

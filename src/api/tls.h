@@ -30,7 +30,7 @@ struct TlsFiles {
   std::string allowed_domain;
 };
 
-// What is wrong with the files, in words: one is missing, cannot be read, or is no PEM.
+// What is wrong with the files, in words: one is missing, cannot be read, is no PEM, or the key is another's.
 Status validate(const TlsFiles& files);
 
 // For all channels of this process that are made from now on. Once, before the first channel; files are those of validate().

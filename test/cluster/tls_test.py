@@ -125,7 +125,9 @@ def half_a_configuration_does_not_start():
                 ("no-ca", f'[grpc.master]\ncert = "{cluster.folder}/pki/master.crt"\nkey = "{cluster.folder}/pki/master.key"\n',
                  "grpc.ca is not set"),
                 ("no-file", '[grpc]\nca = "./none.crt"\n[grpc.master]\ncert = "./none.crt"\nkey = "./none.key"\n', "none.crt cannot be read"),
-                ("no-pem", '[grpc]\nca = "./security.toml"\n[grpc.master]\ncert = "./security.toml"\nkey = "./security.toml"\n', "no PEM")]:
+                ("no-pem", '[grpc]\nca = "./security.toml"\n[grpc.master]\ncert = "./security.toml"\nkey = "./security.toml"\n', "no PEM"),
+                ("other-key", f'[grpc]\nca = "{cluster.folder}/pki/ca.crt"\n[grpc.master]\ncert = "{cluster.folder}/pki/master.crt"\n'
+                 f'key = "{cluster.folder}/pki/volume.key"\n', "does not belong to the certificate")]:
             folder = cluster.folder / name
             folder.mkdir()
             (folder / "security.toml").write_text(text)
