@@ -163,6 +163,38 @@ TEST(UdpSocketTest, ALongerDatagramThanTheBufferIsDropped) {
   EXPECT_EQ(socket->receive(out), std::optional<std::size_t>(5));
 }
 
+TEST(UdpSocketTest, ABatchHoldsAllThatIsHereInOrderWithoutLongOnes) {
+  auto socket = posix::UdpSocket::bind("127.0.0.1", 0);
+  ASSERT_TRUE(socket.ok());
+  const auto self = posix::resolve_udp("127.0.0.1", socket->port());
+  ASSERT_TRUE(self.ok());
+  posix::DatagramBatch batch;
+  socket->receive(&batch);
+  EXPECT_EQ(batch.size(), 0u);
+  EXPECT_FALSE(batch.is_full());
+
+  ASSERT_TRUE(socket->send(*self, bytes_of("one")));
+  ASSERT_TRUE(socket->send(*self, bytes_of(std::string(posix::DatagramBatch::kBytesEach + 1, 'x'))));
+  ASSERT_TRUE(socket->send(*self, bytes_of("")));
+  ASSERT_TRUE(socket->send(*self, bytes_of(std::string(posix::DatagramBatch::kBytesEach, 'y'))));
+  socket->receive(&batch);
+  ASSERT_EQ(batch.size(), 3u);
+  EXPECT_EQ(text_of(batch[0]), "one");
+  EXPECT_EQ(text_of(batch[1]), "");
+  EXPECT_EQ(text_of(batch[2]), std::string(posix::DatagramBatch::kBytesEach, 'y'));
+  EXPECT_FALSE(batch.is_full());
+
+  for (std::size_t i = 0; i < posix::DatagramBatch::kCount + 1; ++i) {
+    ASSERT_TRUE(socket->send(*self, bytes_of(std::to_string(i))));
+  }
+  socket->receive(&batch);
+  EXPECT_TRUE(batch.is_full());
+  EXPECT_EQ(text_of(batch[15]), "15");
+  socket->receive(&batch);
+  ASSERT_EQ(batch.size(), 1u);
+  EXPECT_EQ(text_of(batch[0]), "16");
+}
+
 TEST(Paths, FolderOfIsTheParent) {
   EXPECT_EQ(folder_of("a/b/c"), "a/b");
   EXPECT_EQ(folder_of("c"), ".");

@@ -129,6 +129,31 @@ std::optional<std::size_t> UdpSocket::receive(std::span<std::uint8_t> out) const
   }
 }
 
+void UdpSocket::receive(DatagramBatch* batch) const {
+  std::array<iovec, DatagramBatch::kCount> room;
+  std::array<mmsghdr, DatagramBatch::kCount> heads{};
+  for (std::size_t i = 0; i < heads.size(); ++i) {
+    room[i] = {.iov_base = batch->bytes_[i].data(), .iov_len = DatagramBatch::kBytesEach};
+    heads[i].msg_hdr.msg_iov = &room[i];
+    heads[i].msg_hdr.msg_iovlen = 1;
+  }
+  batch->size_ = batch->taken_ = 0;
+  for (;;) {
+    const int got = ::recvmmsg(fd_, heads.data(), heads.size(), MSG_DONTWAIT, nullptr);
+    if (got >= 0) {
+      batch->taken_ = static_cast<std::size_t>(got);
+      break;
+    }
+    // As above.
+    if (errno != EINTR && errno != ECONNREFUSED && errno != EHOSTUNREACH && errno != ENETUNREACH) return;
+  }
+  for (std::size_t i = 0; i < batch->taken_; ++i) {
+    if ((heads[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
+    batch->at_[batch->size_] = static_cast<std::uint8_t>(i);
+    batch->length_[batch->size_++] = static_cast<std::uint16_t>(heads[i].msg_len);
+  }
+}
+
 std::uint16_t UdpSocket::port() const {
   sockaddr_in6 bound{};
   socklen_t length = sizeof bound;

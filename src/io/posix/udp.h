@@ -29,6 +29,25 @@ struct UdpPeer {
 // Asks the resolver: may take seconds, so never on a thread that must not wait.
 Result<UdpPeer> resolve_udp(const std::string& host, std::uint16_t port);
 
+// Room for datagrams that are taken in one call.
+class DatagramBatch {
+ public:
+  static constexpr std::size_t kCount = 16;
+  static constexpr std::size_t kBytesEach = 2048;
+
+  std::size_t size() const { return size_; }
+  bool is_full() const { return taken_ == kCount; }  // more may be waiting
+  BytesView operator[](std::size_t i) const { return BytesView(bytes_[at_[i]]).first(length_[i]); }
+
+ private:
+  friend class UdpSocket;
+  std::array<std::array<std::uint8_t, kBytesEach>, kCount> bytes_;
+  std::array<std::uint8_t, kCount> at_{};
+  std::array<std::uint16_t, kCount> length_{};
+  std::size_t size_ = 0;
+  std::size_t taken_ = 0;
+};
+
 class UdpSocket {
  public:
   // Port 0: any free one; port() tells which.
@@ -42,6 +61,9 @@ class UdpSocket {
 
   // The next datagram that is here, its length; empty when none is. A longer one than `out` is dropped.
   std::optional<std::size_t> receive(std::span<std::uint8_t> out) const;
+
+  // All that are here, as many as fit; longer ones are dropped. One system call, mostly.
+  void receive(DatagramBatch* batch) const;
 
   [[nodiscard]] int descriptor() const { return fd_; }
   [[nodiscard]] std::uint16_t port() const;
