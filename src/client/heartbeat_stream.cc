@@ -14,6 +14,22 @@
 
 namespace holdfast::client {
 
+namespace {
+
+// The library names a peer "ipv4:1.2.3.4:5" or "ipv6:[::1]:5", the brackets perhaps as %5B and %5D.
+std::string ip_of(std::string peer) {
+  for (const auto& [code, sign] : {std::pair{"%5B", "["}, std::pair{"%5D", "]"}, std::pair{"%25", "%"}}) {
+    for (auto at = peer.find(code); at != std::string::npos; at = peer.find(code, at)) peer.replace(at, 3, sign);
+  }
+  if (!peer.starts_with("ipv4:") && !peer.starts_with("ipv6:")) return {};
+  const auto end = peer.rfind(':');
+  std::string ip = peer.substr(5, end < 5 ? 0 : end - 5);
+  if (ip.size() > 2 && ip.front() == '[' && ip.back() == ']') ip = ip.substr(1, ip.size() - 2);
+  return ip;
+}
+
+}  // namespace
+
 // The library's side of the stream. Lives until OnDone: the call holds itself by `self_`.
 //
 // One read is always under way, and at most one write; the others wait in queue_. The hold keeps the call open for
@@ -43,6 +59,11 @@ class HeartbeatStream::Call final : public grpc::ClientBidiReactor<master_pb::He
     queue_.push_back(report);
     if (queue_.size() == 1) StartWrite(&queue_.front());
     return true;
+  }
+
+  std::string peer_ip() const {
+    const Guard guard(mutex_);
+    return peer_ip_;
   }
 
   std::size_t waiting() const {
@@ -91,6 +112,10 @@ class HeartbeatStream::Call final : public grpc::ClientBidiReactor<master_pb::He
       return;
     }
     {
+      const Guard guard(mutex_);
+      if (peer_ip_.empty()) peer_ip_ = ip_of(context_.peer());
+    }
+    {
       const std::lock_guard<std::recursive_mutex> events_guard(events_mutex_);
       if (!muted_ && events_.on_response) events_.on_response(response_);
     }
@@ -130,6 +155,7 @@ class HeartbeatStream::Call final : public grpc::ClientBidiReactor<master_pb::He
   bool open_ HOLDFAST_GUARDED_BY(mutex_) = true;
   bool finishing_ HOLDFAST_GUARDED_BY(mutex_) = false;
   bool overflowed_ HOLDFAST_GUARDED_BY(mutex_) = false;
+  std::string peer_ip_ HOLDFAST_GUARDED_BY(mutex_);
   std::deque<master_pb::Heartbeat> queue_ HOLDFAST_GUARDED_BY(mutex_);  // the front one is being written
 };
 
@@ -141,6 +167,8 @@ HeartbeatStream::HeartbeatStream(const Address& master, Events events)
 HeartbeatStream::~HeartbeatStream() { call_->abandon(); }
 
 bool HeartbeatStream::send(const master_pb::Heartbeat& report) { return call_->send(report); }
+
+std::string HeartbeatStream::peer_ip() const { return call_->peer_ip(); }
 
 std::size_t HeartbeatStream::waiting() const { return call_->waiting(); }
 

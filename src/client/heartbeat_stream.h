@@ -52,6 +52,9 @@ class HeartbeatStream {
   // Sends in order; the message is copied. False when the stream is closed or just closes for kWaitingMax.
   bool send(const master_pb::Heartbeat& report);
 
+  // The IP address this stream goes to, as numbers; "" before the first response, or if it is none.
+  [[nodiscard]] std::string peer_ip() const;
+
   // Reports given to send() but not yet to the network. While it is not 0 a mere pulse adds nothing and can be skipped.
   [[nodiscard]] std::size_t waiting() const;
 

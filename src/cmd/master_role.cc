@@ -174,6 +174,8 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
     return master->cluster_status().feature_level >= master::kLeasesFeatureLevel;
   };
   config.feed = in.feed.get();
+  config.pulses_at = [master = in.master.get()](std::uint16_t port) { master->take_pulses_at(port); };
+  config.on_pulse = [master = in.master.get()](BytesView datagram) { master->received_pulse(datagram); };
   const auto restored = master::take_restored_state(config, world.disk, world.clock, world.random);
   if (!restored) return restored.error();
   if (!restored->empty()) LOG_WARNING("this master {}", *restored);

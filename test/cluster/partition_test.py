@@ -4,6 +4,7 @@ client lives on the hub. Hosts are cut off wholly (link down) or in one directio
 on. Needs root (for namespaces); says so and is skipped otherwise.
 """
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -174,6 +175,41 @@ def a_one_way_cut_does_not_livelock():
     with_hosts(story)
 
 
+def without_datagrams_pulses_go_by_stream_and_nobody_is_silent():
+    """A firewall that lets no UDP through to the masters, from one moment to the next, and later again."""
+    def numbers(hosts, name):
+        pages = [Http(2).request("GET", master, "/metrics")[2].decode() for master in hosts.masters]
+        return [re.search(rf"^{name} (\S+)$", page, re.M)[1] for page in pages]
+
+    def reports(hosts):
+        return sum(float(n) for n in numbers(hosts, 'SeaweedFS_master_received_heartbeats{type="total"}'))
+
+    def story(network, hosts):
+        hosts.leader()
+        time.sleep(3)  # pulses go by datagram by now
+        silent = numbers(hosts, "holdfast_master_heartbeats_missed_total")
+        load = Load(hosts.masters, writers=2).start()
+        try:
+            for _ in range(2):
+                for name in network.names:
+                    sh("ip", "netns", "exec", name, "ip", "rule", "add", "priority", "10", "ipproto", "udp", "dport", "19333",
+                       "blackhole")
+                time.sleep(4)
+                for name in network.names:
+                    sh("ip", "netns", "exec", name, "ip", "rule", "del", "priority", "10")
+                time.sleep(2)
+        finally:
+            load.stop()
+        load.verify()
+        before = reports(hosts)
+        time.sleep(3)
+        each = (reports(hosts) - before) / 3 / 9
+        check(each > 2.5, f"{each:.1f} pulses a second of each server at each master, of four")
+        now = numbers(hosts, "holdfast_master_heartbeats_missed_total")
+        check(now == silent, f"volume servers counted as silent: {silent} before, {now} after")
+    with_hosts(story)
+
+
 def who_does_not_reach_whom_is_told():
     """One way cut between any two, the leader among them: every master that is reached shows it, each says it once."""
     def reach(hosts, i):
@@ -215,4 +251,5 @@ def who_does_not_reach_whom_is_told():
 
 if __name__ == "__main__":
     run_in_hub(__file__, [a_leader_cut_off_is_replaced_and_stops_assigning, a_follower_cut_off_is_soon_written_around,
-                          a_one_way_cut_does_not_livelock, who_does_not_reach_whom_is_told])
+                          a_one_way_cut_does_not_livelock,
+                          without_datagrams_pulses_go_by_stream_and_nobody_is_silent, who_does_not_reach_whom_is_told])

@@ -227,7 +227,9 @@ class FakeMaster : public master::Master {
 
   master::KeyValues& key_values() override { return kv; }
 
-  std::unique_ptr<master::ReportSession> open_session(std::string) override { return nullptr; }
+  std::unique_ptr<master::ReportSession> open_session(std::string, Tell) override { return nullptr; }
+  void take_pulses_at(std::uint16_t) override {}
+  void received_pulse(BytesView) override {}
   bool mark_readonly(std::string_view, VolumeId, bool) override { return false; }
 
   std::unique_ptr<master::Subscription> subscribe(std::function<void(const master::LocationChange&)> changed,

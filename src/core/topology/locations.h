@@ -27,6 +27,17 @@ class Liveness {
     until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
     doubted_.store(false, std::memory_order_relaxed);
   }
+  // For one that counts as alive, or did until lately: later, and never earlier. False if it does not count as alive.
+  bool extend(Instant until) {
+    auto known = until_.load(std::memory_order_relaxed);
+    const auto wanted = until.time_since_epoch().count();
+    do {
+      if (known == kDistantPast.time_since_epoch().count()) return false;
+      if (known >= wanted) break;
+    } while (!until_.compare_exchange_weak(known, wanted, std::memory_order_relaxed));
+    doubted_.store(false, std::memory_order_relaxed);
+    return true;
+  }
   void doubt() { doubted_.store(true, std::memory_order_relaxed); }
 
  private:

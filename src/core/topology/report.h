@@ -58,6 +58,7 @@ struct Report {
   std::uint32_t feature_level = 0;
   std::optional<Duration> pulse;     // the next report follows this soon
   bool leaving = false;              // the last report: write no more to it
+  bool pulses_by_datagram = false;   // it can, where it is told to
 
   bool is_ours() const { return process.has_value(); }
 };

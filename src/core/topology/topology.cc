@@ -242,7 +242,25 @@ void Topology::session_ended(SessionId session, Instant now) {
   }
 }
 
-void Topology::sweep(Instant now) {
+void Topology::heard(SessionId session, Instant at) {
+  Server* server = find_by_session(session);
+  if (server == nullptr || at <= server->heard || at <= server->suspected_at) return;
+  const bool had_writes = server->takes_writes();
+  server->heard = at;
+  server->silent = false;
+  server->suspected = false;
+  update_liveness(*server);
+  if (had_writes != server->takes_writes()) refresh_volumes(*server);
+}
+
+std::optional<Topology::Life> Topology::life(SessionId session) const {
+  const auto it = sessions_.find(session);
+  if (it == sessions_.end()) return std::nullopt;
+  return Life{it->second->liveness, it->second->pulse * options_.missed_pulses_max};
+}
+
+Instant Topology::sweep(Instant now) {
+  Instant next = kDistantFuture;
   std::vector<std::string> gone;
   for (auto& [id, server] : servers_) {
     if (!server->session) {
@@ -254,14 +272,17 @@ void Topology::sweep(Instant now) {
       ++silences_;
       refresh_volumes(*server);
     }
+    if (!server->silent) next = std::min(next, server->heard + server->pulse * options_.missed_pulses_max);
   }
   for (const std::string& id : gone) forget(id, now);
+  return next;
 }
 
-void Topology::suspect(const Uuid& process, Instant) {
+void Topology::suspect(const Uuid& process, Instant now) {
   for (auto& [id, server] : servers_) {
     if (server->process != process || server->suspected) continue;
     server->suspected = true;
+    server->suspected_at = now;
     update_liveness(*server);
     refresh_volumes(*server);
   }

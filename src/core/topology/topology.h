@@ -81,8 +81,18 @@ class Topology {
   // ---- inputs ----
   Reported report(SessionId session, const Report& report, Instant now);
   void session_ended(SessionId session, Instant now);
-  // Takes note of servers that fell silent and forgets those that are gone for long. A few times a second.
-  void sweep(Instant now);
+  // A sign of life that says nothing else came at that moment. A server that is suspected since is not helped by it.
+  void heard(SessionId session, Instant at);
+  // What says from any thread, without a lock, how long a server counts as alive, and how much longer from each sign of
+  // life on. Nothing for a stream that has not reported.
+  struct Life {
+    LivenessPtr liveness;
+    Duration lasts{0};
+  };
+  std::optional<Life> life(SessionId session) const;
+  // Takes note of servers that fell silent and forgets those that are gone for long. Answers when the next one may fall
+  // silent, kDistantFuture if none can.
+  Instant sweep(Instant now);
   // The servers that share this process are not picked until they are heard again: it was a leader that is lost.
   void suspect(const Uuid& process, Instant now);
   // The servers that report this host as theirs are picked last until they are heard again: a leader there fell silent,
@@ -182,6 +192,7 @@ class Topology {
     Duration pulse{0};
     bool silent = false;          // as last noted by a report or a sweep
     bool suspected = false;       // shares the process of a lost leader
+    Instant suspected_at = kDistantPast;
     bool leaving = false;
     bool folders_adopted = false;
     bool keys_covered = true;     // max_file_key is below the counter (servers that do not say it per volume)

@@ -319,7 +319,20 @@ class Model {
         server.session = 0;
         break;
       case 1: now_ += Duration(random_() % 2'000'000'000); break;
-      case 2: topology_.suspect(Uuid{5, n}, now_); server.suspected = true; break;
+      case 2:
+        topology_.suspect(Uuid{5, n}, now_);
+        if (!server.suspected) server.suspected_at = now_;
+        server.suspected = true;
+        break;
+      case 6: {  // a sign of life, perhaps told late
+        const Instant at = now_ - Duration(random_() % 2 * (random_() % 900'000'000));
+        topology_.heard(SessionId(server.session), at);
+        if (server.session == 0 || at <= server.heard || at <= server.suspected_at) break;
+        server.heard = at;
+        server.suspected = false;
+        topology_.sweep(now_);
+        break;
+      }
       case 3:
         // Counters only rise.
         registry_ = registry(std::max(registry_.next_key.value(), random_() % 60),
@@ -370,6 +383,7 @@ class Model {
     std::uint64_t session = 0;
     Instant heard = kDistantPast;
     bool suspected = false;
+    Instant suspected_at = kDistantPast;
     bool known = false;
     std::map<std::uint32_t, VolumeInfo> volumes;
   };

@@ -16,8 +16,18 @@ constexpr std::size_t kRepliesMax = 64;
 
 class HeartbeatCall final : public ServerStream<master_pb::Heartbeat, master_pb::HeartbeatResponse> {
  public:
-  HeartbeatCall(master::Master& master, master::MasterRuntime* runtime, const std::string& peer)
-      : ServerStream(kRepliesMax), runtime_(runtime), session_(master.open_session(peer)) {}
+  explicit HeartbeatCall(master::MasterRuntime* runtime) : ServerStream(kRepliesMax), runtime_(runtime) {}
+
+  // Before the call runs.
+  void open(master::Master& master, const std::string& peer) {
+    session_ = master.open_session(peer, [self = weak_from_this()](const master::ReportReply& reply) {
+      const auto call = self.lock();
+      if (!call) return;
+      master_pb::HeartbeatResponse response;
+      fill(reply, &response);
+      call->post(std::move(response));
+    });
+  }
 
  protected:
   void received(const master_pb::Heartbeat& message) override {
@@ -58,7 +68,9 @@ class HeartbeatCall final : public ServerStream<master_pb::Heartbeat, master_pb:
 
 grpc::ServerBidiReactor<master_pb::Heartbeat, master_pb::HeartbeatResponse>* take_reports(
     master::Master& master, master::MasterRuntime* runtime, grpc::CallbackServerContext* context) {
-  return HeartbeatCall::run(std::make_shared<HeartbeatCall>(master, runtime, context->peer()));
+  auto call = std::make_shared<HeartbeatCall>(runtime);
+  call->open(master, context->peer());
+  return HeartbeatCall::run(std::move(call));
 }
 
 }  // namespace holdfast::front

@@ -571,6 +571,42 @@ TEST(MasterService, ARefusedReporterHearsTheReplyAndThenTheError) {
   EXPECT_EQ(status.error_message(), "raft.Server: Not current leader");
 }
 
+TEST(MasterService, TheTermsOfDatagramsAreToldWithAnAnswerAndBetweenTwo) {
+  Node node;
+  node.master.on_report = [](const topology::Report& report) -> std::optional<master::ReportReply> {
+    EXPECT_TRUE(report.pulses_by_datagram);
+    master::ReportReply reply;
+    reply.datagrams = master::ReportReply::Pulse{.port = 19333, .line = 7, .key = "0123456789abcdef", .heard = false};
+    return reply;
+  };
+  grpc::ClientContext context;
+  const auto stream = node.stub->SendHeartbeat(&context);
+  master_pb::Heartbeat report;
+  report.set_pulses_by_datagram(true);
+  stream->Write(report);
+  master_pb::HeartbeatResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(response.accepted());
+  EXPECT_EQ(response.pulse().port(), 19333u);
+  EXPECT_EQ(response.pulse().line(), 7u);
+  EXPECT_EQ(response.pulse().key(), "0123456789abcdef");
+  EXPECT_FALSE(response.pulse().heard());
+  EXPECT_FALSE(response.pulse().alone());
+
+  master::ReportReply between;
+  between.datagrams = master::ReportReply::Pulse{.heard = true};
+  between.says_only_pulse = true;
+  const auto tell = node.master.tell_volume_server;
+  tell(between);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(response.pulse().heard());
+  EXPECT_TRUE(response.pulse().alone());
+
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  tell(between);  // its stream is over: nothing happens
+}
+
 TEST(MasterService, AReportWithStrangeIdsIsRefused) {
   Node node;
   node.master.on_report = [](const auto&) { return std::nullopt; };

@@ -47,6 +47,7 @@ Result<topology::Report> read(const master_pb::Heartbeat& message) {
   report.feature_level = message.feature_level();
   if (message.pulse_ms() > 0) report.pulse = std::chrono::milliseconds(message.pulse_ms());
   report.leaving = message.leaving();
+  report.pulses_by_datagram = message.pulses_by_datagram();
   return report;
 }
 
@@ -63,6 +64,15 @@ std::optional<master::ClusterHint> read_hint(const master_pb::Heartbeat& message
 }
 
 void fill(const master::ReportReply& reply, master_pb::HeartbeatResponse* message) {
+  if (reply.datagrams) {
+    auto* pulse = message->mutable_pulse();
+    pulse->set_port(reply.datagrams->port);
+    pulse->set_line(reply.datagrams->line);
+    pulse->set_key(reply.datagrams->key);
+    pulse->set_heard(reply.datagrams->heard);
+    pulse->set_alone(reply.says_only_pulse);
+    if (reply.says_only_pulse) return;
+  }
   message->set_volume_size_limit(reply.volume_size_limit);
   message->set_preallocate(reply.preallocate);
   message->set_leader(api::utf8(reply.leader_hint));

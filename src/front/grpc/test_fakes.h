@@ -128,6 +128,7 @@ class FakeMaster final : public master::Master {
   master::OrRefusal<master::CollectionStatus> collection_info(const std::string& collection) const override {
     return master::CollectionStatus{.collection = collection, .file_count = 3, .total_size = 2000, .used_size = 1000};
   }
+  Tell tell_volume_server;  // of the last stream of reports
   std::vector<master::CollectionStatus> collection_details(const std::string&) const override { return {}; }
   std::vector<std::string> collections() const override { return collection_names; }
   std::optional<master::Leader> leader() const override { return now_leads.get(); }
@@ -141,7 +142,10 @@ class FakeMaster final : public master::Master {
   master::ClusterStatus cluster_status() const override { return cluster; }
   master::TopologyStatus topology_status(bool) const override { return topology; }
 
-  std::unique_ptr<master::ReportSession> open_session(std::string) override {
+  void take_pulses_at(std::uint16_t) override {}
+  void received_pulse(BytesView) override {}
+  std::unique_ptr<master::ReportSession> open_session(std::string, Tell tell) override {
+    tell_volume_server = std::move(tell);
     class Session final : public master::ReportSession {
      public:
       explicit Session(FakeMaster& master) : master_(master) {

@@ -79,6 +79,11 @@ struct RuntimeConfig {
   // Told of all that is committed, for copies elsewhere; outlives the runtime. Null: nobody.
   ChangeFeed* feed = nullptr;
 
+  // Pulses of volume servers (api/pulse.h): told once which UDP port they come to, then given each one, on the thread that
+  // reads the masters' own datagrams: be short. Both empty, or neither; what they call outlives the runtime.
+  std::function<void(std::uint16_t port)> pulses_at;
+  std::function<void(BytesView)> on_pulse;
+
   // Whether the state machine has given anything to anyone (a volume, a key). A cluster of one that has not may give
   // itself up for the cluster that lists its address. Empty: true.
   std::function<bool()> holds_data;

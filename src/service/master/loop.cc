@@ -1,5 +1,6 @@
 #include "service/master/loop.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace holdfast::master {
@@ -7,11 +8,11 @@ namespace holdfast::master {
 namespace {
 
 constexpr auto kQuiet = std::chrono::seconds(3);
-constexpr int kIdlesWhenQuiet = 4;
+constexpr Duration kIdleWhenQuiet = 500ms;
 
 }  // namespace
 
-void Loop::start(Duration idle, Task turn) {
+void Loop::start(Duration idle, Turn turn) {
   thread_ = std::thread([this, idle, turn = std::move(turn)] { run(idle, turn); });
 }
 
@@ -43,7 +44,8 @@ void Loop::wake() {
   changed_.notify_one();
 }
 
-void Loop::run(Duration idle, const Task& turn) {
+void Loop::run(Duration idle, const Turn& turn) {
+  Duration due{0};
   auto last_task = std::chrono::steady_clock::now();
   for (;;) {
     std::deque<Task> tasks;
@@ -52,7 +54,7 @@ void Loop::run(Duration idle, const Task& turn) {
       Guard guard(mutex_);
       const auto ready = [this]() HOLDFAST_NO_ANALYSIS { return stopping_ || woken_ || !tasks_.empty(); };
       const auto now = std::chrono::steady_clock::now();
-      changed_.wait_for(mutex_, now - last_task < kQuiet ? idle : idle * kIdlesWhenQuiet, ready);
+      changed_.wait_for(mutex_, now - last_task < kQuiet ? idle : std::clamp(due, idle, kIdleWhenQuiet), ready);
       if (!tasks_.empty()) last_task = now;
       tasks.swap(tasks_);
       woken_ = false;
@@ -60,7 +62,7 @@ void Loop::run(Duration idle, const Task& turn) {
     }
     for (const Task& task : tasks) task();
     if (stopping && tasks.empty()) return;
-    turn();
+    due = turn();
   }
 }
 

@@ -18,9 +18,10 @@ class Loop {
 
   ~Loop() { stop(); }
 
-  // Runs `turn` after each bunch of tasks, and at least every `idle`; every four of these once nothing was posted for
-  // 3 s, which is longer than requests wait here by default.
-  void start(Duration idle, Task turn);
+  // Runs `turn` after each bunch of tasks, and at least every `idle`. Once nothing was posted for 3 s, which is longer than
+  // requests wait here by default, it comes when the last turn said (how long from then), and every 500 ms.
+  using Turn = std::function<Duration()>;
+  void start(Duration idle, Turn turn);
 
   // Runs what was posted before, then joins. Tasks posted later are dropped, false. Any thread but the loop's own.
   void stop();
@@ -29,7 +30,7 @@ class Loop {
   void wake();
 
  private:
-  void run(Duration idle, const Task& turn);
+  void run(Duration idle, const Turn& turn);
 
   Mutex mutex_;  // leaf
   Condition changed_;

@@ -74,7 +74,11 @@ class MasterImpl final : public Master {
 
   KeyValues& key_values() override { return key_values_; }
 
-  std::unique_ptr<ReportSession> open_session(std::string peer) override { return reports_.open(std::move(peer)); }
+  std::unique_ptr<ReportSession> open_session(std::string peer, Tell tell) override {
+    return reports_.open(std::move(peer), std::move(tell));
+  }
+  void take_pulses_at(std::uint16_t port) override { reports_.take_pulses_at(port); }
+  void received_pulse(BytesView datagram) override { reports_.received_pulse(datagram); }
   bool mark_readonly(std::string_view server_url, VolumeId volume, bool read_only) override;
   std::unique_ptr<Subscription> subscribe(std::function<void(const LocationChange&)> changed,
                                           std::vector<LocationChange>* initial) override;
@@ -93,7 +97,7 @@ class MasterImpl final : public Master {
   };
 
   // ---- the loop's thread ----
-  void turn();
+  Duration turn();
   void tell_of_registry(const topology::RegistryState& state);
   void look_at_view();
   void look_for_lost_leader(const View& view);
@@ -144,7 +148,7 @@ void MasterImpl::start(Consensus& consensus, VolumeOrders& orders) {
   shared_.keys.set_identity(view->self, view->process);
   shared_.consensus.store(&consensus, std::memory_order_release);
   consensus.on_view_change([loop = shared_.loop_owner] { loop->wake(); });
-  shared_.loop.start(kTurn, [this] { turn(); });
+  shared_.loop.start(kTurn, [this] { return turn(); });
 }
 
 void MasterImpl::stop() {
@@ -167,7 +171,8 @@ void MasterImpl::stop() {
   shared_.loop.stop();
 }
 
-void MasterImpl::turn() {
+// Answers for how long nothing can become due that is not told of.
+Duration MasterImpl::turn() {
   const Instant now = shared_.clock.now();
   if (shared_.registry_changed.exchange(false)) {
     const auto state = shared_.registry.state();
@@ -177,11 +182,7 @@ void MasterImpl::turn() {
   } else if (!fresh_.empty()) {
     note_fresh_ids(VolumeId(), VolumeId(), now);
   }
-  shared_.counters.silences.add(shared_.with_topology([&](topology::Topology& topology) {
-    const std::uint64_t before = topology.silences();
-    topology.sweep(now);
-    return topology.silences() - before;
-  }));
+  const Instant next = reports_.look(now);
   look_at_view();
   duties_.look(now);
   leftovers_.look(now);
@@ -190,6 +191,7 @@ void MasterImpl::turn() {
   look_at_leader_waits(now);
   look_at_lookup_waits(now);
   shared_.subscriptions.deliver();
+  return next - now;
 }
 
 // What an operator should find in the log of every master.

@@ -127,6 +127,16 @@ struct ReportReply {
   bool accepted = true;
   std::string refusal;  // a sentence for an operator
   std::vector<std::string> adopted_dirs;
+
+  // For servers that can pulse by datagram (pulses.h): where to, and whether datagrams arrive.
+  struct Pulse {
+    std::uint16_t port = 0;
+    std::uint64_t line = 0;
+    std::string key;
+    bool heard = false;
+  };
+  std::optional<Pulse> datagrams;
+  bool says_only_pulse = false;  // nothing but `datagrams` counts
 };
 
 // One stream of reports from one volume server. Destroying it (or closed()) is the end of the stream: the server is
@@ -235,8 +245,16 @@ class Master {
   // The masters' key-value space.
   virtual KeyValues& key_values() = 0;
 
-  // `peer` is where the stream comes from, for log lines.
-  virtual std::unique_ptr<ReportSession> open_session(std::string peer) = 0;
+  // `peer` is where the stream comes from, for log lines. `tell` sends what is said between two answers, from any thread,
+  // until the session is closed; none: nothing is.
+  using Tell = std::function<void(const ReportReply&)>;
+  virtual std::unique_ptr<ReportSession> open_session(std::string peer, Tell tell) = 0;
+  std::unique_ptr<ReportSession> open_session(std::string peer) { return open_session(std::move(peer), nullptr); }
+
+  // Datagrams for this master come to this UDP port and are given to received_pulse(); 0: none.
+  virtual void take_pulses_at(std::uint16_t port) = 0;
+  // From the one thread that reads datagrams; neither waits nor throws away time on what is not genuine.
+  virtual void received_pulse(BytesView datagram) = 0;
 
   // A volume server says that a volume became (or is no more) read-only, ahead of its next report. False: not known.
   virtual bool mark_readonly(std::string_view server_url, VolumeId volume, bool read_only) = 0;

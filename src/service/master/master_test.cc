@@ -7,6 +7,7 @@
 #include <future>
 #include <set>
 
+#include "api/pulse.h"
 #include "core/topology/registry.h"
 #include "service/master/fakes.h"
 #include "service/master/leftovers.h"
@@ -773,6 +774,74 @@ TEST(Master, FoldersOfAnotherClusterAreRefusedOnceThisOneHasVolumes) {
   ASSERT_TRUE(reply.has_value());
   EXPECT_FALSE(reply->accepted);
   EXPECT_THAT(reply->refusal, HasSubstr("holdfast.json"));
+}
+
+// A server that can pulse by datagram, and one master that is told where they come to.
+TEST(Master, PulsesByDatagramKeepAServerInTheWritableSet) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.master().take_pulses_at(19333);
+  std::mutex mutex;
+  std::vector<bool> told;
+  auto session = cluster.master().open_session("x", [&](const ReportReply& reply) {
+    std::lock_guard guard(mutex);
+    EXPECT_TRUE(reply.says_only_pulse);
+    told.push_back(reply.datagrams->heard);
+  });
+  const auto last_told = [&] {
+    std::lock_guard guard(mutex);
+    return told.empty() ? std::optional<bool>() : told.back();
+  };
+  auto report = fake_report(1);
+  report.pulses_by_datagram = true;
+  const auto reply = session->on_report(report);
+  ASSERT_TRUE(reply && reply->datagrams);
+  EXPECT_EQ(reply->datagrams->port, 19333);
+  EXPECT_FALSE(reply->datagrams->heard);
+  (void)answer_of(cluster.assign());
+
+  std::uint64_t number = 0;
+  const auto pulse = [&] {
+    cluster.clock.advance(250ms);
+    const auto bytes = api::encode_pulse({reply->datagrams->line, ++number}, reply->datagrams->key);
+    cluster.master().received_pulse(bytes_of(bytes));
+  };
+  for (int i = 0; i < 20; ++i) {
+    pulse();
+    EXPECT_TRUE(cluster.master().try_assign({}).has_value()) << i;
+  }
+  EXPECT_TRUE(cluster.eventually([&] { return last_told() == true; }));
+  EXPECT_EQ(cluster.master().cluster_status().servers_silent, 0u);
+
+  // They stop: the server hears of it in time to be heard otherwise.
+  cluster.clock.advance(600ms);
+  EXPECT_TRUE(cluster.eventually([&] { return last_told() == false; }));
+  EXPECT_TRUE(cluster.master().try_assign({}).has_value());
+  cluster.clock.advance(200ms);
+  EXPECT_FALSE(cluster.master().try_assign({}).has_value());
+  EXPECT_TRUE(cluster.eventually([&] { return cluster.master().cluster_status().servers_silent == 1; }));
+
+  // And come again.
+  pulse();
+  EXPECT_TRUE(cluster.eventually([&] { return cluster.master().try_assign({}).has_value(); }));
+  EXPECT_TRUE(cluster.eventually([&] { return last_told() == true; }));
+
+  // The end of the stream ends them.
+  session->closed();
+  pulse();
+  EXPECT_FALSE(cluster.master().try_assign({}).has_value());
+}
+
+TEST(Master, ThereAreNoTermsForServersThatKnowNoDatagramsOrWhereNoneCome) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  auto report = fake_report(1);
+  report.pulses_by_datagram = true;
+  auto without_port = cluster.master().open_session("x", [](const ReportReply&) {});
+  EXPECT_FALSE(without_port->on_report(report)->datagrams);
+  cluster.master().take_pulses_at(19333);
+  auto old_server = cluster.master().open_session("y", [](const ReportReply&) {});
+  EXPECT_FALSE(old_server->on_report(fake_report(2))->datagrams);
 }
 
 // A volume server that was started with masters of its own by mistake, and holds nothing yet.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "api/pulse.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -26,7 +27,7 @@ constexpr Duration kLeaseLagInterval = 20ms;  // where it says what is left of a
 constexpr Duration kGatherAnswersMax = 50ms;
 constexpr int kThreadNice = -10;
 // Datagrams taken in one turn: more than all members send in one interval.
-constexpr int kDatagramsPerTurn = 256;
+constexpr std::size_t kDatagramsPerTurn = 256;
 // The applied state is digested this often at most, and a thousand times more seldom than it takes: it is for people.
 constexpr Duration kDigestInterval = 1s;
 // Answers of entries applied here that their proposal has not claimed yet; they come in one turn or the next few.
@@ -318,23 +319,30 @@ void RaftHost::take_commands(std::vector<raft::Input>* inputs) {
 
 void RaftHost::take_datagrams(std::vector<raft::Input>* inputs) {
   if (beats_ == nullptr) return;
-  std::array<std::uint8_t, 2048> buffer;
-  static_assert(sizeof buffer > raft::kBeatBytesMax);
-  for (int i = 0; i < kDatagramsPerTurn; ++i) {
-    const auto length = beats_->receive(buffer);
-    if (!length) return;
-    const auto content = transport_->open_datagram(BytesView(buffer).first(*length));
-    if (!content) continue;
-    auto datagram = decode_datagram(cluster_, *content);
-    if (!datagram && options_.on_datagram) options_.on_datagram(*content);
-    if (!datagram || datagram->message.to != options_.self) continue;
-    const NodeId from = datagram->message.from;
-    if (!transport_->heard_datagram(from, datagram->message.incarnation, datagram->process)) continue;
-    if (datagram->address_free_in) note_address(*datagram);
-    if (datagram->revoked) inputs->emplace_back(*datagram->revoked);
-    if (datagram->address_free_in || datagram->revoked) continue;
-    inputs->emplace_back(raft::Received{.from = from, .message = std::move(datagram->message)});
+  static_assert(io::posix::DatagramBatch::kBytesEach > raft::kBeatBytesMax);
+  for (std::size_t taken = 0; taken < kDatagramsPerTurn; taken += io::posix::DatagramBatch::kCount) {
+    beats_->receive(&datagrams_);
+    for (std::size_t i = 0; i < datagrams_.size(); ++i) take_datagram(datagrams_[i], inputs);
+    if (!datagrams_.is_full()) return;
   }
+}
+
+void RaftHost::take_datagram(BytesView received, std::vector<raft::Input>* inputs) {
+  if (api::is_pulse(received)) {
+    if (options_.on_pulse) options_.on_pulse(received);
+    return;
+  }
+  const auto content = transport_->open_datagram(received);
+  if (!content) return;
+  auto datagram = decode_datagram(cluster_, *content);
+  if (!datagram && options_.on_datagram) options_.on_datagram(*content);
+  if (!datagram || datagram->message.to != options_.self) return;
+  const NodeId from = datagram->message.from;
+  if (!transport_->heard_datagram(from, datagram->message.incarnation, datagram->process)) return;
+  if (datagram->address_free_in) note_address(*datagram);
+  if (datagram->revoked) inputs->emplace_back(*datagram->revoked);
+  if (datagram->address_free_in || datagram->revoked) return;
+  inputs->emplace_back(raft::Received{.from = from, .message = std::move(datagram->message)});
 }
 
 // ---------------------------------------------------------------------------------------------------- the loop

@@ -65,6 +65,7 @@ class RaftHost final : public Consensus {
     std::function<void(const std::string& why)> on_fatal;
     std::function<void(LeaseEvent)> on_lease_event;           // on the core's thread, as on_datagram: be short
     std::function<void(BytesView)> on_datagram;               // one that is no message for the core
+    std::function<void(BytesView)> on_pulse;                  // a volume server's (api/pulse.h), likewise
     Guardian* guardian = nullptr;                // outlives the host; null: none
     const io::posix::VmClock* vmclock = nullptr;  // likewise
   };
@@ -144,6 +145,7 @@ class RaftHost final : public Consensus {
   void post(std::vector<raft::Input> inputs);
   std::vector<raft::Input> take_inputs();
   void take_datagrams(std::vector<raft::Input>* inputs);
+  void take_datagram(BytesView received, std::vector<raft::Input>* inputs);
   void take_commands(std::vector<raft::Input>* inputs);
   void add_read(WaitingRead read);
   void take_reads(std::vector<raft::Input>* inputs);
@@ -182,6 +184,7 @@ class RaftHost final : public Consensus {
   ClusterId cluster_;
   Transport* transport_ = nullptr;
   const io::posix::UdpSocket* beats_ = nullptr;
+  io::posix::DatagramBatch datagrams_;
   int event_ = -1;  // eventfd: something waits in the inbox
 
   // Shared.

@@ -32,8 +32,8 @@ std::string upstream_name(const MemberView& member) {
 
 class Reports::Session final : public ReportSession {
  public:
-  Session(Shared& shared, topology::SessionId id, std::string peer)
-      : shared_(shared), id_(id), peer_(std::move(peer)) {}
+  Session(Reports& reports, topology::SessionId id, std::string peer, Master::Tell tell)
+      : reports_(reports), shared_(reports.shared_), id_(id), peer_(std::move(peer)), tell_(std::move(tell)) {}
   ~Session() override { closed(); }
 
   std::optional<ReportReply> on_report(topology::Report report) override;
@@ -41,6 +41,7 @@ class Reports::Session final : public ReportSession {
 
  private:
   ReportReply make_reply(const View& view, const topology::RegistryState& state) const;
+  std::optional<ReportReply::Pulse> terms();
   // What decides whether a reply is new to the server.
   struct Told {
     std::shared_ptr<const View> view;
@@ -51,11 +52,14 @@ class Reports::Session final : public ReportSession {
   };
   bool is_news(const Told& told) const;
 
+  Reports& reports_;
   Shared& shared_;
   const topology::SessionId id_;
   const std::string peer_;
+  const Master::Tell tell_;
   bool closed_ = false;
   bool ours_ = false;
+  bool pulses_ = false;  // the server can send datagrams
   std::vector<std::string> folders_;
   Told told_;
   Instant replied_ = kDistantPast;
@@ -66,6 +70,7 @@ std::optional<ReportReply> Reports::Session::on_report(topology::Report report) 
   shared_.counters.reports.add();
   const Instant now = shared_.clock.now();
   ours_ = ours_ || report.is_ours();
+  pulses_ = pulses_ || report.pulses_by_datagram;
   if (!report.location_uuids.empty()) folders_ = report.location_uuids;
 
   std::size_t servers = 0;
@@ -89,6 +94,7 @@ std::optional<ReportReply> Reports::Session::on_report(topology::Report report) 
   reply.pulse = told.pulse;
   reply.accepted = told.accepted;
   reply.refusal = reported.refusal;
+  if (told.accepted) reply.datagrams = terms();
   reply.resend_full = reported.resend_full;
   if (!told.accepted) {
     if (told_.accepted) LOG_WARNING("{}", reported.refusal);
@@ -119,6 +125,21 @@ std::optional<ReportReply> Reports::Session::on_report(topology::Report report) 
   told_ = std::move(told);
   replied_ = now;
   return reply;
+}
+
+// The terms of the line, which is opened with the first report that the topology has taken.
+std::optional<ReportReply::Pulse> Reports::Session::terms() {
+  const auto port = reports_.pulse_port_.load();
+  if (!pulses_ || !tell_ || port == 0) return std::nullopt;
+  const auto life = shared_.with_topology([&](topology::Topology& topology) { return topology.life(id_); });
+  if (!life) return std::nullopt;
+  const auto terms = reports_.pulses_.open(id_, *life, [tell = tell_](bool heard) {
+    ReportReply reply;
+    reply.datagrams = ReportReply::Pulse{.heard = heard};
+    reply.says_only_pulse = true;
+    tell(reply);
+  });
+  return ReportReply::Pulse{.port = port, .line = terms.line, .key = terms.key, .heard = terms.heard};
 }
 
 bool Reports::Session::is_news(const Told& told) const {
@@ -162,13 +183,30 @@ ReportReply Reports::Session::make_reply(const View& view, const topology::Regis
 
 void Reports::Session::closed() {
   if (std::exchange(closed_, true)) return;
+  reports_.pulses_.close(id_);
   const Instant now = shared_.clock.now();
   shared_.with_topology([&](topology::Topology& topology) { topology.session_ended(id_, now); });
   shared_.loop.wake();
 }
 
-std::unique_ptr<ReportSession> Reports::open(std::string peer) {
-  return std::make_unique<Session>(shared_, topology::SessionId(next_session_.fetch_add(1)), std::move(peer));
+std::unique_ptr<ReportSession> Reports::open(std::string peer, Master::Tell tell) {
+  return std::make_unique<Session>(*this, topology::SessionId(next_session_.fetch_add(1)), std::move(peer), std::move(tell));
+}
+
+void Reports::received_pulse(BytesView datagram) {
+  if (pulses_.received(datagram, shared_.clock.now())) shared_.counters.reports.add();
+}
+
+Instant Reports::look(Instant now) {
+  const auto look = pulses_.look(now);
+  const auto [silences, next] = shared_.with_topology([&](topology::Topology& topology) {
+    for (const auto& heard : look.heard) topology.heard(heard.session, heard.at);
+    const std::uint64_t before = topology.silences();
+    const Instant next_silence = topology.sweep(now);
+    return std::pair(topology.silences() - before, next_silence);
+  });
+  shared_.counters.silences.add(silences);
+  return std::min(look.next, next);
 }
 
 }  // namespace holdfast::master

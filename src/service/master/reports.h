@@ -8,21 +8,31 @@
 #include <string>
 #include <vector>
 
+#include "service/master/pulses.h"
 #include "service/master/shared.h"
 
 namespace holdfast::master {
 
 class Reports {
  public:
-  explicit Reports(Shared& shared) : shared_(shared) {}
+  explicit Reports(Shared& shared)
+      : shared_(shared), pulses_(shared.random, [loop = shared.loop_owner] { loop->wake(); }) {}
 
-  std::unique_ptr<ReportSession> open(std::string peer);
+  std::unique_ptr<ReportSession> open(std::string peer, Master::Tell tell);
+
+  void take_pulses_at(std::uint16_t port) { pulse_port_ = port; }
+  void received_pulse(BytesView datagram);
+
+  // Lets the topology know of signs of life, then finds who fell silent. On the loop. When to look again.
+  Instant look(Instant now);
 
  private:
   class Session;
 
   Shared& shared_;
   std::atomic<std::uint64_t> next_session_{1};
+  std::atomic<std::uint16_t> pulse_port_{0};
+  Pulses pulses_;
 };
 
 // The members as volume servers should know them: what the consensus knows, and addresses from the registry for those

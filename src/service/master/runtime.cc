@@ -226,6 +226,7 @@ void Runtime::make_host() {
                                                        .on_fatal = [this](const std::string& why) { fatal(why); },
                                                        .on_lease_event = [this](LeaseEvent event) { watch_->happened(std::move(event)); },
                                                        .on_datagram = [this](BytesView datagram) { watch_->received(datagram); },
+                                                       .on_pulse = config_.on_pulse,
                                                        .guardian = config_.guardian.get(),
                                                        .vmclock = vmclock_.get()},
                                      clock_, state_);
@@ -258,6 +259,7 @@ Status Runtime::start() {
   auto beats = io::posix::UdpSocket::bind(config_.bind_host, config_.self.grpc_port_or_default());
   if (beats) {
     beats_.emplace(std::move(*beats));
+    if (config_.pulses_at) config_.pulses_at(beats_->port());
   } else {
     LOG_WARNING("heartbeats take the slower way through the masters' streams: {}", beats.error().what());
   }

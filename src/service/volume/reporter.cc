@@ -4,6 +4,7 @@
 
 #include "api/convert.h"
 #include "api/master.pb.h"
+#include "api/pulse.h"
 #include "base/log.h"
 #include "model/master_member.h"
 
@@ -45,12 +46,26 @@ struct Reporter::Link {
   ClusterId cluster;
   std::uint64_t sent_version = 0;
   Instant sent = kDistantPast;
-  int pulses = 0;
+  Instant room_told = kDistantPast;
+
+  // Pulses by datagram, as this stream's master wants them.
+  io::posix::UdpPeer to;  // of length 0: none
+  std::uint64_t line = 0;
+  std::string key;
+  std::uint64_t datagrams = 0;
+  bool heard = false;
+  std::string ours_told;       // what of ourselves the stream said last
+  Instant streamed = kDistantPast;
 
   std::string last_trouble;  // as logged, so that each is told once
 };
 
 Reporter::Reporter(const VolumeConfig& config, World world) : config_(config), world_(std::move(world)) {
+  if (auto socket = io::posix::UdpSocket::bind("", 0)) {
+    datagrams_.emplace(std::move(*socket));
+  } else {
+    LOG_V(1, "pulses go by streams only: {}", socket.error().what());
+  }
   discovery_ = std::make_unique<client::Discovery>(
       client::Discovery::Options{.places = config_.masters, .interval = config_.discovery_interval},
       [this](const auto&) {
@@ -181,7 +196,9 @@ void Reporter::dial(Link& link, Instant now) {
   link.opened = now;
   link.answered = link.accepted = link.upstream = link.full_wanted = false;
   link.cluster = ClusterId();
-  link.pulses = 0;
+  link.to = {};
+  link.heard = false;
+  link.ours_told.clear();
   const auto post = [this, number = link.number](std::unique_ptr<master_pb::HeartbeatResponse> response,
                                                  std::string error) {
     {
@@ -201,8 +218,9 @@ void Reporter::dial(Link& link, Instant now) {
   take_stock();
   fill_full(report);
   fill_masters(report, link.address);
+  report.set_pulses_by_datagram(datagrams_.has_value());
   link.stream->send(report);
-  link.sent = now;
+  link.sent = link.streamed = link.room_told = now;
   link.sent_version = version_;
 }
 
@@ -229,6 +247,8 @@ void Reporter::on_closed(Link& link, const std::string& error) {
 }
 
 void Reporter::on_response(Link& link, const master_pb::HeartbeatResponse& response) {
+  take_terms(link, response);
+  if (response.pulse().alone()) return;
   const auto now = world_.clock.now();
   const auto turn_away = [&](const std::string& why, Duration pause) {
     if (why != link.last_trouble) LOG_WARNING("master {}: {}", text(link.address), why);
@@ -282,6 +302,34 @@ void Reporter::on_response(Link& link, const master_pb::HeartbeatResponse& respo
   }
   if (response.resend_full_volume_list()) link.full_wanted = true;
   if (!link.upstream && link.cluster == world_.fences.state().cluster_id) learn_masters(response);
+}
+
+void Reporter::take_terms(Link& link, const master_pb::HeartbeatResponse& response) {
+  if (!response.has_pulse()) return;
+  const auto& terms = response.pulse();
+  if (std::exchange(link.heard, terms.heard()) && !terms.heard()) {
+    LOG_V(1, "master {}: datagrams do not arrive", text(link.address));
+    link.sent = kDistantPast;  // it is about to take this server for silent
+  }
+  if (terms.port() == 0 || terms.port() > 65535 || link.to.length != 0) return;
+  const auto ip = link.stream->peer_ip();
+  if (ip.empty()) return;
+  // Numbers only: nothing is asked of a resolver.
+  const auto to = io::posix::resolve_udp(ip, static_cast<std::uint16_t>(terms.port()));
+  if (!to) return;
+  link.to = *to;
+  link.line = terms.line();
+  link.key = terms.key();
+  link.datagrams = 0;
+  link.sent = kDistantPast;  // the first one at once
+}
+
+// Whether a datagram says all there is to say; sent in any case.
+bool Reporter::pulse_by_datagram(Link& link, const std::string& ours, Instant now) {
+  if (link.to.length == 0 || !datagrams_) return false;
+  (void)datagrams_->send(link.to, bytes_of(api::encode_pulse({.line = link.line, .number = ++link.datagrams}, link.key)));
+  return link.heard && !link.full_wanted && link.sent_version == version_ && link.ours_told == ours &&
+         now < link.streamed + pulse_ * kStreamPulses - pulse_ / 2;
 }
 
 // Whether this master is one of ours, or may be. A cluster is changed only when none of its masters is left.
@@ -501,18 +549,33 @@ void Reporter::pulse(Link& link, Instant now) {
     return;
   }
   take_stock();
+  std::string ours;
+  if (!link.upstream) {
+    master_pb::Heartbeat about;
+    fill_ours(about);
+    ours = about.SerializeAsString();
+    if (pulse_by_datagram(link, ours, now)) {
+      link.sent = now;
+      return;
+    }
+  }
+  link.ours_told = std::move(ours);
+  link.streamed = now;
   master_pb::Heartbeat report;
   if (link.full_wanted || (link.upstream && link.sent_version == version_)) {
     fill_full(report);
+    link.room_told = now;
   } else {
     if (link.upstream) fill_head(report);
-    if (version_ != link.sent_version || link.pulses % kPulsesPerRoom == 0) fill_room(report);
+    if (version_ != link.sent_version || now >= link.room_told + pulse_ * kPulsesPerRoom) {
+      fill_room(report);
+      link.room_told = now;
+    }
     fill_ours(report);
     fill_changes(report, link);
   }
   if (link.upstream) report.clear_changed_volumes();
   link.full_wanted = false;
-  link.pulses++;
   link.sent = now;
   link.sent_version = version_;
   link.stream->send(report);

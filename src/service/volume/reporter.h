@@ -7,6 +7,9 @@
 // of the change. New and removed volumes are told at once. A broken stream is dialled again after 20 ms, doubling up to
 // kBackoffMax.
 //
+// Pulses that say nothing new go by datagram (api/pulse.h) where the master says that they arrive; each kStreamPulses-th
+// goes by the stream all the same.
+//
 // A master that sends no Holdfast fields is upstream's: it gets full lists every kUpstreamPulse, and when it names
 // another leader, that one is dialled.
 //
@@ -32,6 +35,7 @@
 #include "client/discovery.h"
 #include "client/heartbeat_stream.h"
 #include "io/clock.h"
+#include "io/posix/udp.h"
 #include "model/volume_info.h"
 #include "service/volume/config.h"
 #include "service/volume/fence_keeper.h"
@@ -54,6 +58,7 @@ struct Holdings {
 class Reporter {
  public:
   static constexpr Duration kPulse = 250ms;        // until a master asks for another
+  static constexpr int kStreamPulses = 8;
   static constexpr Duration kUpstreamPulse = 5s;
   static constexpr Duration kBackoffMin = 20ms;
   // For ever: a master that comes back without its disk has little time to hear whose it is (runtime.cc, kLoneWait).
@@ -115,6 +120,8 @@ class Reporter {
   void drop_doubles(Link& link);
   void dial(Link& link, Instant now);
   void pulse(Link& link, Instant now);
+  void take_terms(Link& link, const master_pb::HeartbeatResponse& response);
+  bool pulse_by_datagram(Link& link, const std::string& ours, Instant now);
   void take_stock();
   void fill_head(master_pb::Heartbeat& report) const;
   void fill_room(master_pb::Heartbeat& report) const;
@@ -140,6 +147,7 @@ class Reporter {
   Instant stock_taken_ = kDistantPast;
   Duration pulse_ = kPulse;
   NodeId leader_;
+  std::optional<io::posix::UdpSocket> datagrams_;
 
   // Shared.
   mutable Mutex mutex_;  // leaf

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "api/master.grpc.pb.h"
+#include "api/pulse.h"
 #include "client/http_pool.h"
 #include "io/posix/clock.h"
 #include "io/posix/disk.h"
@@ -68,10 +69,13 @@ class FakeMaster final : public master_pb::Seaweed::Service {
         std::lock_guard guard(mutex_);
         reports_.push_back(report);
         answer = answer_;
+        stream_ = stream;
       }
       if (first && !stream->Write(answer)) break;
       first = false;
     }
+    std::lock_guard guard(mutex_);
+    stream_ = nullptr;
     return grpc::Status::OK;
   }
   grpc::Status LookupVolume(grpc::ServerContext*, const master_pb::LookupVolumeRequest* request,
@@ -101,6 +105,15 @@ class FakeMaster final : public master_pb::Seaweed::Service {
   void change(Change change) {
     std::lock_guard guard(mutex_);
     change(answer_);
+  }
+  // Says whether its datagrams are heard, between two answers.
+  void tell_heard(bool heard) {
+    std::lock_guard guard(mutex_);
+    master_pb::HeartbeatResponse alone;
+    alone.mutable_pulse()->set_heard(heard);
+    alone.mutable_pulse()->set_alone(true);
+    ASSERT_NE(stream_, nullptr);
+    ASSERT_TRUE(stream_->Write(alone));
   }
   void set_holders(std::vector<std::string> holders) {
     std::lock_guard guard(mutex_);
@@ -133,6 +146,7 @@ class FakeMaster final : public master_pb::Seaweed::Service {
   int grpc_port_ = 0;
   mutable std::mutex mutex_;
   bool stopping_ = false;
+  grpc::ServerReaderWriter<master_pb::HeartbeatResponse, master_pb::Heartbeat>* stream_ = nullptr;
   master_pb::HeartbeatResponse answer_;
   std::vector<master_pb::Heartbeat> reports_;
   std::vector<std::string> holders_;
@@ -307,6 +321,68 @@ TEST_F(ReporterTest, AnUpstreamMasterGetsFullListsAndIsFollowedToItsLeader) {
   ASSERT_TRUE(server.allocate({.id = VolumeId(4)}, std::nullopt).ok());
   EXPECT_TRUE(soon([&] { return b_.heard(names_new(4)); }));
   EXPECT_FALSE(b_.heard([](const auto& r) { return r.changed_volumes_size() > 0; }));
+}
+
+TEST_F(ReporterTest, PulsesThatSayNothingNewGoByDatagramWhereTheyAreHeard) {
+  const std::string key = "0123456789abcdef";
+  auto socket = io::posix::UdpSocket::bind("127.0.0.1", 0);
+  ASSERT_TRUE(socket.ok());
+  // Genuine ones since the last call; each number once, and rising.
+  std::uint64_t number = 0;
+  const auto datagrams = [&] {
+    std::array<std::uint8_t, 64> room{};
+    int count = 0;
+    while (const auto length = socket->receive(room)) {
+      const auto bytes = BytesView(room).first(*length);
+      const auto pulse = api::read_pulse(bytes);
+      EXPECT_TRUE(pulse && api::is_genuine(bytes, key));
+      if (!pulse) continue;
+      EXPECT_EQ(pulse->line, 77u);
+      EXPECT_GT(pulse->number, number);
+      number = pulse->number;
+      ++count;
+    }
+    return count;
+  };
+  a_.change([&](auto& answer) {
+    auto* pulse = answer.mutable_pulse();
+    pulse->set_port(socket->port());
+    pulse->set_line(77);
+    pulse->set_key(key);
+  });
+  auto& server = start({a_.address()});
+  ASSERT_TRUE(soon([&] { return !a_.reports().empty(); }));
+  EXPECT_TRUE(a_.reports()[0].pulses_by_datagram());
+
+  // Both ways until the master says that datagrams come. Pulses are 20 ms apart here.
+  int heard = 0;
+  ASSERT_TRUE(soon([&] { return (heard += datagrams()) >= 5; }));
+  EXPECT_GE(a_.reports().size(), 3u);
+
+  a_.tell_heard(true);
+  std::this_thread::sleep_for(100ms);  // what was under way
+  a_.forget_reports();
+  (void)datagrams();
+  heard = 0;
+  ASSERT_TRUE(soon([&] { return (heard += datagrams()) >= 24; }));
+  const auto by_stream = a_.reports().size();
+  EXPECT_GE(by_stream, 1u);  // each eighth
+  EXPECT_LE(by_stream, 8u);
+
+  // News goes by the stream, and at once.
+  ASSERT_TRUE(server.allocate({.id = VolumeId(3)}, fence(1, 1)).ok());
+  EXPECT_TRUE(soon([&] { return a_.heard(names_new(3)); }));
+
+  // So does everything when datagrams are lost; the first one at once.
+  a_.tell_heard(false);
+  std::this_thread::sleep_for(50ms);
+  a_.forget_reports();
+  (void)datagrams();
+  heard = 0;
+  ASSERT_TRUE(soon([&] { return a_.reports().size() >= 10; }));
+  heard += datagrams();
+  EXPECT_GE(heard, 5);
+  EXPECT_LE(heard, 20);
 }
 
 TEST_F(ReporterTest, SaysGoodbye) {
