@@ -158,6 +158,19 @@ std::optional<Slot> NeedleMap::find(NeedleId key) const {
   return leaves_[place->first].slot(place->second);
 }
 
+void NeedleMap::collect(NeedleId from, std::size_t entries_max, std::vector<std::pair<NeedleId, Slot>>& out) const {
+  if (leaves_.empty()) return;
+  const auto out_max = out.size() + entries_max;
+  auto i = leaf_of(from.value());
+  auto at = from.value() < leaves_[i].base ? 0 : leaves_[i].lower_bound(from.value() - leaves_[i].base);
+  for (; i < leaves_.size() && out.size() < out_max; i++, at = 0) {
+    const auto& leaf = leaves_[i];
+    for (; at < leaf.count && out.size() < out_max; at++) {
+      out.emplace_back(NeedleId(leaf.base + leaf.distance(at)), leaf.slot(at));
+    }
+  }
+}
+
 void NeedleMap::split(std::size_t i) {
   Leaf& left = leaves_[i];
   const unsigned keep = left.count / 2u;

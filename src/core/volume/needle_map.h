@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/volume/index_row.h"
@@ -61,6 +62,9 @@ class NeedleMap {
   std::size_t keys() const { return keys_; }         // live and deleted
   std::size_t live_keys() const { return live_keys_; }
   std::size_t memory_bytes() const;                  // all of it, allocator's overhead estimated
+
+  // Appends up to `entries_max` entries from `from` on to `out`, in ascending order of keys, deleted ones included.
+  void collect(NeedleId from, std::size_t entries_max, std::vector<std::pair<NeedleId, Slot>>& out) const;
 
   // Calls visit(key, slot) in ascending order of keys, deleted ones included.
   template <typename Visit>

@@ -132,5 +132,33 @@ TEST(NeedleMap, AMillionNeedlesInRandomOrderStillTakeSixteenBytes) {
   EXPECT_LE(bytes_per_needle([&](int i) { return (static_cast<std::uint64_t>(i) * 7919) % 1'000'003 * 13 + random() % 13; }), 16.0);
 }
 
+TEST(NeedleMap, IsWalkedInPiecesFromAnyKey) {
+  NeedleMap map;
+  std::mt19937_64 random(3);
+  std::map<std::uint64_t, Slot> model;
+  for (int i = 0; i < 5000; i++) {
+    const auto key = random() % 3 == 0 ? random() : random() % 20000;
+    const Slot slot{static_cast<std::uint32_t>(random() % 1000 + 1), static_cast<std::int32_t>(random() % 1000)};
+    map.put(NeedleId(key), slot);
+    model[key] = slot;
+  }
+  for (const std::size_t piece : {1u, 7u, 512u, 100000u}) {
+    std::vector<std::pair<NeedleId, Slot>> all;
+    for (NeedleId from(0);;) {
+      const auto before = all.size();
+      map.collect(from, piece, all);
+      EXPECT_LE(all.size() - before, piece);
+      if (all.size() - before < piece) break;
+      from = NeedleId(all.back().first.value() + 1);
+    }
+    ASSERT_EQ(all.size(), model.size()) << piece;
+    auto expected = model.begin();
+    for (const auto& [key, slot] : all) {
+      EXPECT_EQ(key.value(), expected->first);
+      EXPECT_EQ(slot, (expected++)->second);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace holdfast::volume

@@ -195,7 +195,11 @@ SimDisk::SimDisk(std::uint64_t seed, DiskFaults faults) : random_(seed), faults_
 SimDisk::~SimDisk() = default;
 
 Status SimDisk::changing(const std::string& what) {
-  if (operations_++ >= fail_from_) return Error{Code::io, what + ": EIO (stopped here by the test)"};
+  const auto operation = operations_++;
+  if (before_operation_) {
+    if (auto may = before_operation_(operation, what); !may) return may;
+  }
+  if (operation >= fail_from_) return Error{Code::io, what + ": EIO (stopped here by the test)"};
   return {};
 }
 

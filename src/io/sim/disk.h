@@ -78,6 +78,11 @@ class SimDisk final : public Disk {
   // From the operation with this number on (0 = the next one) every change and sync answers `io` without effect.
   void fail_at(std::uint64_t operations_from_now);
   void fail_never();
+
+  // Called before every change and sync with its number, counted from 0, and what it is: the place to look at the disk
+  // as a crash right here would find it. What it answers, if not ok, is what the operation answers.
+  using BeforeOperation = std::function<Status(std::uint64_t operation, const std::string& what)>;
+  void before_operations(BeforeOperation call) { before_operation_ = std::move(call); }
   [[nodiscard]] std::uint64_t operations() const { return operations_; }
 
   // Flips one bit of the durable and the visible content. False when the file is shorter.
@@ -108,6 +113,7 @@ class SimDisk final : public Disk {
   std::uint64_t epoch_ = 0;  // counts crashes; a file of an older epoch is dead
   std::uint64_t operations_ = 0;
   std::uint64_t fail_from_ = UINT64_MAX;
+  BeforeOperation before_operation_;
   std::map<std::string, std::shared_ptr<Node>> names_;    // as the process sees them
   std::map<std::string, std::shared_ptr<Node>> durable_;  // as the device has them
   std::vector<NameChange> changes_;                       // durable_ + changes_ = names_

@@ -103,37 +103,69 @@ Status Store::read_uuid(io::Random& random, Folder& folder) {
 }
 
 // spec/volume-format 8, row 1: a marker says that the new files are complete and only their names were to change.
+// Not of volumes that are loaded: theirs may be under way.
 Status Store::finish_vacuums(const Folder& folder) {
-  auto& disk = around_.disk;
+  std::set<std::string> bases;
   for (const auto& path : std::set<std::string>{folder.options.path, folder.options.index_path}) {
-    const auto names = disk.list(path);
+    const auto names = around_.disk.list(path);
     if (!names) return names.error();
     for (const auto& name : *names) {
-      for (const auto& [made, final] : {std::pair{".cpd", ".dat"}, std::pair{".cpx", ".idx"}}) {
-        const auto base = base_of(name, made);
-        if (!base) continue;
-        const auto marker = io::join(folder.options.path, std::string(*base) + ".cpc");
-        const auto from = io::join(path, name);
-        if (disk.info(marker).ok()) {
-          LOG_INFO("{}: takes the place of the {}: its vacuum was complete", from, final);
-          if (auto moved = disk.rename(from, io::join(path, std::string(*base) + final)); !moved) return moved;
-        } else {
-          LOG_INFO("{}: removed: its vacuum was not complete", from);
-          if (auto removed = disk.remove(from); !removed) return removed;
-        }
+      for (const auto* ext : {".cpc", ".cpd", ".cpx"}) {
+        if (const auto base = base_of(name, ext)) bases.insert(std::string(*base));
       }
+    }
+  }
+  for (const auto& base : bases) {
+    const auto place = place_of(folder, base);
+    if (!place || place->base_name() != base) continue;  // somebody else's file
+    const auto loaded = find(place->id);
+    if (loaded && loaded->place().base_name() == base) continue;
+    if (auto finished = finish_vacuum(folder, base); !finished) return finished;
+  }
+  return {};
+}
+
+// Folders may share one for their indexes: what lies there may belong to a volume of another.
+bool Store::is_marked_elsewhere(const Folder& folder, const std::string& base) {
+  return std::any_of(folders_.begin(), folders_.end(), [&](const auto& other) {
+    return other.get() != &folder && other->options.index_path == folder.options.index_path &&
+           around_.disk.info(io::join(other->options.path, base + ".cpc")).ok();
+  });
+}
+
+Status Store::finish_vacuum(const Folder& folder, const std::string& base) {
+  auto& disk = around_.disk;
+  const auto& data = folder.options.path;
+  const auto& index = folder.options.index_path;
+  const auto marker = io::join(data, base + ".cpc");
+  const bool is_complete = disk.info(marker).ok();
+  const auto finish = [&](const std::string& path, const char* made, const char* final) -> Status {
+    const auto from = io::join(path, base + made);
+    if (!disk.info(from).ok()) return {};
+    if (is_complete) {
+      LOG_INFO("{}: takes the place of the {}: its vacuum was complete", from, final);
+      return disk.rename(from, io::join(path, base + final));
+    }
+    if (path != data && is_marked_elsewhere(folder, base)) return {};
+    LOG_INFO("{}: removed: its vacuum was not complete", from);
+    return disk.remove(from);
+  };
+  if (auto done = finish(data, ".cpd", ".dat"); !done) return done;
+  for (const auto& path : std::set<std::string>{data, index}) {
+    if (auto done = finish(path, ".cpx", ".idx"); !done) return done;
+    // Indexes of upstream's that were made of the old .dat, or of a part of the new one.
+    for (const auto* ext : {".cpldb", ".ldb", ".rdb"}) {
+      const bool stale = is_complete || std::string_view(ext) == ".cpldb";
+      const auto name = io::join(path, base + ext);
+      if (!stale || !disk.info(name).ok()) continue;
+      if (auto removed = disk.remove_all(name); !removed) return removed;
     }
     if (auto synced = disk.sync_dir(path); !synced) return synced;
   }
-  const auto names = disk.list(folder.options.path);
-  if (!names) return names.error();
-  bool any = false;
-  for (const auto& name : *names) {
-    if (!base_of(name, ".cpc")) continue;
-    if (auto removed = disk.remove(io::join(folder.options.path, name)); !removed) return removed;
-    any = true;
-  }
-  return any ? disk.sync_dir(folder.options.path) : Status();
+  if (!is_complete) return {};
+  // Last: until all the rest is durable it is what a start goes by.
+  if (auto removed = disk.remove(marker); !removed) return removed;
+  return disk.sync_dir(data);
 }
 
 std::optional<VolumePlace> Store::place_of(const Folder& folder, std::string_view base) const {
@@ -200,6 +232,11 @@ bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string
 
 std::vector<VolumePlace> Store::places_in(const Folder& folder) {
   std::vector<VolumePlace> out;
+  if (auto finished = finish_vacuums(folder); !finished) {
+    // Its volumes are not what their files say.
+    LOG_ERROR("{}: no volume is loaded from {}", finished.error().what(), folder.options.path);
+    return out;
+  }
   const auto names = around_.disk.list(folder.options.path);
   if (!names) {
     LOG_ERROR("{}", names.error().what());
@@ -355,6 +392,17 @@ std::vector<std::shared_ptr<Volume>> Store::remove_collection(const std::string&
     }
   }
   return out;
+}
+
+Result<std::shared_ptr<Volume>> Store::replace(const std::shared_ptr<Volume>& volume, Compaction& compaction) {
+  Guard changes(changes_mutex_);
+  const auto id = volume->id();
+  if (find(id) != volume) return Error(Code::not_found, "volume " + text(id) + " is not the one that was compacted");
+  return compaction.commit([&](const std::shared_ptr<Volume>& successor) {
+    auto& place = shard(id);
+    Guard guard(place.mutex);
+    place.volumes[id.value()] = successor;
+  });
 }
 
 Result<std::shared_ptr<Volume>> Store::mount(VolumeId id) {

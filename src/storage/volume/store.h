@@ -19,6 +19,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "io/random.h"
+#include "storage/volume/compaction.h"
 #include "storage/volume/server_state.h"
 #include "storage/volume/volume.h"
 
@@ -71,6 +72,10 @@ class Store {
   std::vector<std::shared_ptr<Volume>> remove_collection(const std::string& collection,
                                                          const std::function<bool(VolumeId)>& may = {});
 
+  // Commits a compaction of `volume`: its new volume takes the old one's place in the table. not_found when `volume` is
+  // not the one that is served under its id any more.
+  Result<std::shared_ptr<Volume>> replace(const std::shared_ptr<Volume>& volume, Compaction& compaction);
+
   // Loads a volume whose files are there; one that is loaded already is no error.
   Result<std::shared_ptr<Volume>> mount(VolumeId id);
   // Closes it and leaves its files; null when it is not loaded.
@@ -115,6 +120,8 @@ class Store {
   Status open_folder(io::Random& random, FolderOptions options);
   Status read_uuid(io::Random& random, Folder& folder);
   Status finish_vacuums(const Folder& folder);
+  Status finish_vacuum(const Folder& folder, const std::string& base);
+  bool is_marked_elsewhere(const Folder& folder, const std::string& base);
   std::vector<VolumePlace> places_in(const Folder& folder);
   std::size_t load(const std::vector<VolumePlace>& places);
   bool is_for_later(const VolumePlace& place, const std::vector<std::string>& names);

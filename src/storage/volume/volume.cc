@@ -241,6 +241,17 @@ std::size_t Volume::live_needles() const {
   return map_.live_keys();
 }
 
+double Volume::garbage_ratio() const {
+  Guard guard(map_mutex_);
+  const auto& counts = map_.counts();
+  if (counts.file_bytes == 0 || counts.deletions == 0) return 0;
+  const auto content = static_cast<double>(counts.file_bytes);
+  if (counts.deleted_bytes > 0) return static_cast<double>(counts.deleted_bytes) / content;
+  // An index that tells deletions and not what they took (spec/volume-format 12): what no file accounts for.
+  const auto dat = static_cast<double>(dat_bytes());
+  return std::max(0.0, (dat - content - kSuperblockBytes) / dat);
+}
+
 std::size_t Volume::index_memory_bytes() const {
   Guard guard(map_mutex_);
   return map_.memory_bytes();
@@ -257,6 +268,11 @@ std::string Volume::read_only_reason() const {
   return "";
 }
 
+std::shared_ptr<Volume> Volume::successor() const {
+  Guard guard(queue_mutex_);
+  return successor_;
+}
+
 Status Volume::save_settings() {
   std::string json;
   {
@@ -268,6 +284,8 @@ Status Volume::save_settings() {
 }
 
 Status Volume::mark_read_only(bool persist) {
+  Guard marks(marks_mutex_);
+  if (const auto next = successor()) return next->mark_read_only(persist);
   marked_read_only_ = true;
   if (!persist) return {};
   {
@@ -278,6 +296,8 @@ Status Volume::mark_read_only(bool persist) {
 }
 
 Status Volume::mark_writable() {
+  Guard marks(marks_mutex_);
+  if (const auto next = successor()) return next->mark_writable();
   bool was_persisted = false;
   {
     Guard guard(settings_mutex_);
@@ -318,6 +338,11 @@ void Volume::retire() {
   for (auto& operation : dropped) operation->finish(Error(Code::not_found, "volume " + text(id()) + " not found"));
 }
 
+bool Volume::is_retired() const {
+  Guard guard(queue_mutex_);
+  return retired_;
+}
+
 Status Volume::remove_files() {
   Status worst;
   const auto base = place_.base_name();
@@ -325,7 +350,8 @@ Status Volume::remove_files() {
     const auto removed = around_.disk.remove(io::join(folder, base + ext));
     if (!removed && removed.error().code() != Code::not_found) worst = removed;
   };
-  for (const auto* ext : {".dat", ".idx", ".sdx", ".cpd", ".cpx", ".cpc", ".note", ".vif"}) {
+  // The marker of a vacuum first: without it what a vacuum made is nothing.
+  for (const auto* ext : {".cpc", ".cpd", ".cpx", ".dat", ".idx", ".sdx", ".note", ".vif"}) {
     drop(place_.data_folder, ext);
     if (place_.index_folder != place_.data_folder) drop(place_.index_folder, ext);
   }

@@ -17,6 +17,10 @@
 // nobody knows what is on disk: the batch is cut off and the volume is read-only. Three I/O errors in a row put it in
 // quarantine: read-only, and no longer reported to the masters.
 //
+// Vacuum. A .dat never changes but at its end, so a vacuum makes another Volume of what is live (compaction.h), and the
+// store puts that into this one's place. This one hands over its queue and its marks to its successor and passes on to
+// it whatever still comes; reads under way go on in the old file, which lives as long as they do.
+//
 // Thread-safe. Shared by the store's table and by what is under way on it.
 #pragma once
 
@@ -158,8 +162,13 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // is deleted.
   bool is_expired(std::uint64_t now_seconds, bool with_grace) const;
 
+  // Deleted / put bytes since the index began, of the size fields: what share of the content a vacuum would free.
+  double garbage_ratio() const;
+
   // No more writes: what is queued fails with not_found. Reads under way go on. Waits for a running batch.
   void retire();
+
+  bool is_retired() const;
 
   // Removes the files; call retire() first.
   Status remove_files();
@@ -169,6 +178,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
  private:
   friend class VolumeLoader;
+  friend class Compaction;
   class FileBody;
 
   struct Operation {
@@ -205,6 +215,13 @@ class Volume : public std::enable_shared_from_this<Volume> {
   void enqueue(OperationPtr operation, bool may_block);
   void write_queued(bool may_block);
   bool needs_pool(const Operation& operation) const;
+  // Waits for the running batch; from then on operations only queue up, until resume() or hand_over(). For a vacuum,
+  // never on the pool's threads: a batch may be waiting for one.
+  void pause();
+  void resume();
+  // While paused: marks and what is queued go over to `successor`, and so will all that comes.
+  std::shared_ptr<Volume> successor() const;
+  void hand_over(const std::shared_ptr<Volume>& successor);
   void carry_out(std::deque<OperationPtr>& operations);
   bool prepare_put(Operation& operation, Put& put, Batch& batch);
   bool prepare_remove(Operation& operation, Remove& remove, Batch& batch);
@@ -230,11 +247,15 @@ class Volume : public std::enable_shared_from_this<Volume> {
   mutable Mutex map_mutex_;  // leaf; held for one call of the map
   NeedleMap map_ HOLDFAST_GUARDED_BY(map_mutex_);
 
-  Mutex queue_mutex_;  // leaf
+  mutable Mutex queue_mutex_;  // leaf
   std::deque<OperationPtr> queue_ HOLDFAST_GUARDED_BY(queue_mutex_);
   bool writer_at_work_ HOLDFAST_GUARDED_BY(queue_mutex_) = false;
   bool retired_ HOLDFAST_GUARDED_BY(queue_mutex_) = false;
+  int pauses_wanted_ HOLDFAST_GUARDED_BY(queue_mutex_) = 0;
+  std::shared_ptr<Volume> successor_ HOLDFAST_GUARDED_BY(queue_mutex_);  // after a vacuum; set once
   Condition writer_gone_;
+
+  Mutex marks_mutex_;  // held while a mark is set or handed over; across I/O; before the other mutexes
 
   mutable Mutex settings_mutex_;  // leaf but for the disk: marks are rare
   VolumeSettings settings_ HOLDFAST_GUARDED_BY(settings_mutex_);

@@ -75,15 +75,18 @@ void Volume::remove(Remove remove, bool may_block) {
 
 void Volume::enqueue(OperationPtr operation, bool may_block) {
   bool retired = false;
+  std::shared_ptr<Volume> successor;
   {
     Guard guard(queue_mutex_);
+    successor = successor_;
     retired = retired_;
-    if (!retired && queue_.size() < kWaitingMax) {
+    if (!successor && !retired && queue_.size() < kWaitingMax) {
       queue_.push_back(std::move(operation));
       if (writer_at_work_) return;
       writer_at_work_ = true;
     }
   }
+  if (successor) return successor->enqueue(std::move(operation), may_block);
   if (operation) {
     operation->finish(retired ? Error(Code::not_found, "volume " + text(id()) + " not found")
                               : Error(Code::busy, "volume " + text(id()) + " has too many writes waiting"));
@@ -107,6 +110,11 @@ void Volume::write_queued(bool may_block) {
     std::deque<OperationPtr> taken;
     {
       Guard guard(queue_mutex_);
+      if (pauses_wanted_ > 0) {  // who pauses goes on with the queue
+        writer_at_work_ = false;
+        writer_gone_.notify_all();
+        return;
+      }
       std::uint64_t bytes = 0;
       while (!queue_.empty() && taken.size() < kBatchPutsMax && bytes < kBatchBytesMax) {
         if (!may_block && (batches >= kLoopBatchesMax || needs_pool(*queue_.front()))) break;
@@ -132,6 +140,38 @@ void Volume::write_queued(bool may_block) {
       slow_until_ns_.store((ended + kSlowMemory).time_since_epoch().count(), std::memory_order_relaxed);
     }
   }
+}
+
+void Volume::pause() {
+  Guard guard(queue_mutex_);
+  pauses_wanted_++;
+  while (writer_at_work_) writer_gone_.wait(queue_mutex_);
+  pauses_wanted_--;
+  writer_at_work_ = true;
+}
+
+void Volume::resume() { write_queued(true); }
+
+void Volume::hand_over(const std::shared_ptr<Volume>& successor) {
+  std::deque<OperationPtr> queued;
+  {
+    // Whoever marks this volume from now on finds the successor; whoever did before has left the mark here.
+    Guard marks(marks_mutex_);
+    successor->marked_read_only_ = marked_read_only_.load();
+    successor->may_delete_when_marked_ = may_delete_when_marked_.load();
+    successor->low_space_ = low_space_.load();
+    {
+      Guard settings(settings_mutex_);
+      Guard theirs(successor->settings_mutex_);
+      successor->settings_ = settings_;
+    }
+    Guard guard(queue_mutex_);
+    successor_ = successor;
+    queued.swap(queue_);
+    writer_at_work_ = false;
+    writer_gone_.notify_all();
+  }
+  for (auto& operation : queued) successor->enqueue(std::move(operation), true);
 }
 
 // --- a batch ---
