@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strconv.h"
 #include "model/collection_name.h"
+#include "storage/ec/ec_store.h"
 #include "storage/volume/volume_settings.h"
 
 namespace holdfast::volume {
@@ -14,7 +15,6 @@ namespace {
 
 constexpr const char* kUuidFile = "vol_dir.uuid";
 constexpr const char* kLockFile = "holdfast.lock";
-constexpr std::uint32_t kDataShards = 10;  // unless the .vif says otherwise
 
 bool has(const std::vector<std::string>& names, const std::string& name) {
   return std::binary_search(names.begin(), names.end(), name);
@@ -26,22 +26,9 @@ std::optional<std::string_view> base_of(std::string_view name, std::string_view 
   return name.substr(0, name.size() - ext.size());
 }
 
-// <base>.ec00, .ec01, ... .ec100
-bool is_shard(std::string_view name, std::string_view base) {
-  if (!name.starts_with(base) || !name.substr(base.size()).starts_with(".ec")) return false;
-  const auto digits = name.substr(base.size() + 3);
-  return (digits.size() == 2 || digits.size() == 3) &&
-         std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-// How long each shard of a whole encoding is: rows of blocks of 1 GiB while they fill, then of 1 MiB.
-std::uint64_t shard_bytes(std::uint64_t dat_bytes, std::uint32_t data_shards) {
-  const auto large_rows = dat_bytes / (data_shards * 1_GiB);
-  const auto rest = dat_bytes % (data_shards * 1_GiB);
-  return large_rows * 1_GiB + (rest + data_shards * 1_MiB - 1) / (data_shards * 1_MiB) * 1_MiB;
-}
-
 }  // namespace
+
+Store::Store(const Surroundings& around) : around_(around) {}
 
 Result<std::unique_ptr<Store>> Store::open(const Surroundings& around, io::Random& random,
                                            std::vector<FolderOptions> folders) {
@@ -51,12 +38,22 @@ Result<std::unique_ptr<Store>> Store::open(const Surroundings& around, io::Rando
     if (options.index_path.empty()) options.index_path = options.path;
     if (auto opened = store->open_folder(random, std::move(options)); !opened) return opened.error();
   }
+  std::vector<ec::EcStore::Folder> ec_folders;
+  for (const auto& folder : store->folders_) {
+    const auto& options = folder->options;
+    ec_folders.push_back({options.path, options.index_path, options.disk_type, folder->disk_id});
+  }
+  store->ec_ = std::make_unique<ec::EcStore>(around, std::move(ec_folders));
   std::vector<VolumePlace> places;
+  store->ec_->sweep();
   for (const auto& folder : store->folders_) {
     if (auto finished = store->finish_vacuums(*folder); !finished) return finished.error();
-    for (auto& place : store->places_in(*folder)) places.push_back(std::move(place));
+    for (auto& place : store->places_in(*folder)) {
+      if (!store->ec_->takes_the_place_of(place.dat())) places.push_back(std::move(place));
+    }
   }
   store->load(places);
+  store->ec_->load();
   store->tend(0);
   return store;
 }
@@ -190,8 +187,8 @@ std::optional<VolumePlace> Store::place_of(const Folder& folder, std::string_vie
   return place;
 }
 
-// What is a volume's but not for this version, or not whole yet: told, and its files stay.
-bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string>& names) {
+// What is a volume's but not whole yet, or is none: told, and its files stay.
+bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string>& names) const {
   const auto base = place.base_name();
   if (has(names, base + ".note")) {
     LOG_WARNING("volume {}: not loaded: a copy of it was under way when the server ended ({}.note); copy it again or "
@@ -199,35 +196,17 @@ bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string
     return true;
   }
   if (!has(names, base + ".dat")) {
-    if (!has(names, base + ".ecx")) LOG_INFO("volume {}: not loaded: no {}.dat", text(place.id), base);
+    if (!ec::EcFiles(around_.disk, place).has_index()) {
+      LOG_INFO("volume {}: not loaded: no {}.dat", text(place.id), base);
+    }
     return true;
   }
   const auto dat = around_.disk.info(place.dat());
-  const auto dat_bytes = dat.ok() ? dat->size : 0;
-  const auto vif = around_.disk.read_file(place.vif(), 1_MiB);
-  const auto settings = vif.ok() ? VolumeSettings::parse(*vif) : Result<VolumeSettings>(VolumeSettings());
-  const auto ec = settings.ok() ? settings->ec_shard_config : std::nullopt;
-  const bool has_index = has(names, base + ".ecx");
-  if (dat_bytes <= kSuperblockBytes && (ec || has_index)) {
-    LOG_WARNING("volume {}: not loaded: its empty .dat is what is left of an erasure-coded volume", text(place.id));
-    return true;
-  }
-  if (!has_index) return false;
-  // Encoding removes the .dat when all shards are whole; before that it is the volume.
-  const auto wanted = shard_bytes(dat_bytes, ec && ec->data_shards > 0 ? ec->data_shards : kDataShards);
-  bool any = false;
-  for (const auto& name : names) {
-    if (!is_shard(name, base)) continue;
-    const auto info = around_.disk.info(io::join(place.data_folder, name));
-    if (!info || info->size == 0) continue;
-    any = true;
-    if (info->size < wanted) {
-      LOG_WARNING("volume {}: its erasure coding was not finished: the volume is served, its shards stay unused", text(place.id));
-      return false;
-    }
-  }
-  if (any) LOG_WARNING("volume {}: not loaded: it is erasure-coded, which this version does not serve", text(place.id));
-  return any;
+  if (dat.ok() && dat->size > kSuperblockBytes) return false;
+  const ec::EcFiles encoded(around_.disk, place);
+  if (!encoded.has_index() && !encoded.read_settings().ec_shard_config) return false;
+  LOG_WARNING("volume {}: not loaded: its empty .dat is what is left of an erasure-coded volume", text(place.id));
+  return true;
 }
 
 std::vector<VolumePlace> Store::places_in(const Folder& folder) {
@@ -434,7 +413,7 @@ std::size_t Store::load_new() {
   std::vector<VolumePlace> places;
   for (const auto& folder : folders_) {
     for (auto& place : places_in(*folder)) {
-      if (!find(place.id)) places.push_back(std::move(place));
+      if (!find(place.id) && !ec_->find(place.id)) places.push_back(std::move(place));
     }
   }
   return load(places);

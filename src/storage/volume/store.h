@@ -23,6 +23,10 @@
 #include "storage/volume/server_state.h"
 #include "storage/volume/volume.h"
 
+namespace holdfast::ec {
+class EcStore;
+}
+
 namespace holdfast::volume {
 
 struct FolderOptions {
@@ -53,6 +57,9 @@ class Store {
                                              std::vector<FolderOptions> folders);
   ~Store();
 
+  // The erasure-coded volumes in the same folders.
+  ec::EcStore& ec() const { return *ec_; }
+
   std::shared_ptr<Volume> find(VolumeId id) const;
   std::vector<std::shared_ptr<Volume>> volumes() const;  // ascending ids
 
@@ -76,7 +83,7 @@ class Store {
   // not the one that is served under its id any more.
   Result<std::shared_ptr<Volume>> replace(const std::shared_ptr<Volume>& volume, Compaction& compaction);
 
-  // Loads a volume whose files are there; one that is loaded already is no error.
+  // Loads a volume whose files are there, also beside its shards; one that is loaded already is no error.
   Result<std::shared_ptr<Volume>> mount(VolumeId id);
   // Closes it and leaves its files; null when it is not loaded.
   std::shared_ptr<Volume> unmount(VolumeId id);
@@ -115,7 +122,7 @@ class Store {
   };
   static constexpr std::size_t kShards = 64;
 
-  explicit Store(const Surroundings& around) : around_(around) {}
+  explicit Store(const Surroundings& around);
 
   Status open_folder(io::Random& random, FolderOptions options);
   Status read_uuid(io::Random& random, Folder& folder);
@@ -124,7 +131,7 @@ class Store {
   bool is_marked_elsewhere(const Folder& folder, const std::string& base);
   std::vector<VolumePlace> places_in(const Folder& folder);
   std::size_t load(const std::vector<VolumePlace>& places);
-  bool is_for_later(const VolumePlace& place, const std::vector<std::string>& names);
+  bool is_for_later(const VolumePlace& place, const std::vector<std::string>& names) const;
   std::optional<VolumePlace> place_of(const Folder& folder, std::string_view base) const;
   Result<std::shared_ptr<Volume>> remove_one(VolumeId id, bool only_empty);
   bool insert(std::shared_ptr<Volume> volume);
@@ -137,6 +144,8 @@ class Store {
   const Surroundings around_;
   std::vector<std::unique_ptr<Folder>> folders_;  // constant after open, but for `status`
   ServerState state_;
+
+  std::unique_ptr<ec::EcStore> ec_;  // set while opening
 
   mutable std::array<Shard, kShards> shards_;
 

@@ -171,7 +171,8 @@ TEST_F(StoreTest, AnEncodingThatWasNotFinishedLeavesItsVolume) {
   EXPECT_NE(store->find(VolumeId(1)), nullptr);
   EXPECT_EQ(store->find(VolumeId(2)), nullptr);
   EXPECT_NE(store->find(VolumeId(3)), nullptr);  // none
-  for (const auto* name : {"/1.ec00", "/2.ec13", "/2.dat", "/1.ecx"}) EXPECT_TRUE(disk_.info(a() + name).ok()) << name;
+  for (const auto* name : {"/2.ec13", "/2.dat", "/2.ecx", "/3.dat"}) EXPECT_TRUE(disk_.info(a() + name).ok()) << name;
+  for (const auto* name : {"/1.ec00", "/1.ecx", "/3.ecx"}) EXPECT_FALSE(disk_.info(a() + name).ok()) << name;
 }
 
 // What is left of the .dat of an erasure-coded volume, whose shards may be elsewhere: no new, empty volume.

@@ -314,6 +314,12 @@ Status Volume::mark_writable() {
   return {};
 }
 
+void Volume::note_encoding(const EcShardConfig& config, std::uint64_t dat_bytes) {
+  Guard guard(settings_mutex_);
+  settings_.ec_shard_config = config;
+  settings_.dat_file_size = static_cast<std::int64_t>(dat_bytes);
+}
+
 bool Volume::has_vanished() const {
   const auto info = around_.disk.info(place_.dat());
   return !info.ok() && info.error().code() == Code::not_found && live_needles() > 0;
@@ -350,8 +356,12 @@ Status Volume::remove_files() {
     const auto removed = around_.disk.remove(io::join(folder, base + ext));
     if (!removed && removed.error().code() != Code::not_found) worst = removed;
   };
+  // Shards of the volume need its .vif as much as it does.
+  const bool encoded = around_.disk.info(io::join(place_.data_folder, base + ".ecx")).ok() ||
+                       around_.disk.info(io::join(place_.index_folder, base + ".ecx")).ok();
   // The marker of a vacuum first: without it what a vacuum made is nothing.
   for (const auto* ext : {".cpc", ".cpd", ".cpx", ".dat", ".idx", ".sdx", ".note", ".vif"}) {
+    if (encoded && std::string_view(ext) == ".vif") continue;
     drop(place_.data_folder, ext);
     if (place_.index_folder != place_.data_folder) drop(place_.index_folder, ext);
   }

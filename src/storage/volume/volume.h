@@ -152,6 +152,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::string read_only_reason() const;  // "" when writable
   Status mark_read_only(bool persist);
   Status mark_writable();  // clears the mark, also in the .vif, and what an I/O error left behind
+  // Its shards are about to be made: the .vif names them from the next time it is written.
+  void note_encoding(const EcShardConfig& config, std::uint64_t dat_bytes);
   void set_low_space(bool low) { low_space_.store(low, std::memory_order_relaxed); }
   bool is_quarantined() const { return io_errors_.load(std::memory_order_relaxed) >= kIoErrorsMax; }
 
