@@ -167,7 +167,12 @@ Status EcStore::generate(volume::Volume& volume, std::optional<Scheme> scheme, c
   if (auto made = encode(around_.disk, volume.place(), job); !made) {
     return made.error().at("volume " + text(volume.id()) + ": encode");
   }
-  if (volume.info().compact_revision != before.compact_revision) {
+  // A vacuum may have put other files under the same names.
+  std::uint8_t superblock[volume::kSuperblockBytes];
+  const auto dat = around_.disk.open(files.dat(), {});
+  const auto got = dat ? (*dat)->read(0, superblock) : Result<std::size_t>(dat.error());
+  const auto now_there = got ? volume::Superblock::parse(BytesView(superblock, *got)) : Result<volume::Superblock>(got.error());
+  if (!now_there || now_there->compact_revision != before.compact_revision) {
     if (auto removed = EcFiles(around_.disk, volume.place()).remove_all(); !removed) return removed;
     return Error(Code::stale, "volume " + text(volume.id()) + " was compacted while it was encoded: encode it again");
   }

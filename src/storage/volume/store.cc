@@ -44,10 +44,12 @@ Result<std::unique_ptr<Store>> Store::open(const Surroundings& around, io::Rando
     ec_folders.push_back({options.path, options.index_path, options.disk_type, folder->disk_id});
   }
   store->ec_ = std::make_unique<ec::EcStore>(around, std::move(ec_folders));
-  std::vector<VolumePlace> places;
-  store->ec_->sweep();
   for (const auto& folder : store->folders_) {
     if (auto finished = store->finish_vacuums(*folder); !finished) return finished.error();
+  }
+  store->ec_->sweep();
+  std::vector<VolumePlace> places;
+  for (const auto& folder : store->folders_) {
     for (auto& place : store->places_in(*folder)) {
       if (!store->ec_->takes_the_place_of(place.dat())) places.push_back(std::move(place));
     }
