@@ -11,6 +11,7 @@
 #include "api/convert.h"
 #include "api/volume_server.grpc.pb.h"
 #include "front/grpc/status.h"
+#include "front/grpc/volume_vacuum_calls.h"
 #include "service/volume/volume_service.h"
 
 namespace holdfast::front {
@@ -279,15 +280,31 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
     return answered(context, grpc::Status::OK);
   }
 
+  // ---- vacuum: volume_vacuum_calls.h
+
+  ServerUnaryReactor* VacuumVolumeCheck(CallbackServerContext* context, const pb::VacuumVolumeCheckRequest* request,
+                                        pb::VacuumVolumeCheckResponse* response) override {
+    return vacuum_check(context, refuse(context), service_.vacuum(), request, response);
+  }
+  grpc::ServerWriteReactor<pb::VacuumVolumeCompactResponse>* VacuumVolumeCompact(
+      CallbackServerContext* context, const pb::VacuumVolumeCompactRequest* request) override {
+    return vacuum_compact(refuse(context), service_.vacuum(), request);
+  }
+  ServerUnaryReactor* VacuumVolumeCommit(CallbackServerContext* context, const pb::VacuumVolumeCommitRequest* request,
+                                         pb::VacuumVolumeCommitResponse* response) override {
+    return vacuum_commit(context, refuse(context), service_.vacuum(), request, response);
+  }
+  ServerUnaryReactor* VacuumVolumeCleanup(CallbackServerContext* context, const pb::VacuumVolumeCleanupRequest* request,
+                                          pb::VacuumVolumeCleanupResponse*) override {
+    return vacuum_cleanup(context, refuse(context), service_.vacuum(), request);
+  }
+
   // ---- what later issues bring
 
 #define HOLDFAST_LATER(rpc)                                                                                  \
   ServerUnaryReactor* rpc(CallbackServerContext* context, const pb::rpc##Request*, pb::rpc##Response*) override { \
     return answered(context, not_yet(#rpc));                                                                 \
   }
-  HOLDFAST_LATER(VacuumVolumeCheck)
-  HOLDFAST_LATER(VacuumVolumeCommit)
-  HOLDFAST_LATER(VacuumVolumeCleanup)
   HOLDFAST_LATER(VolumeConsolidateIndex)
   HOLDFAST_LATER(VolumeConfigure)
   HOLDFAST_LATER(SetState)
@@ -314,7 +331,6 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   grpc::ServerWriteReactor<pb::Answer>* rpc(CallbackServerContext*, const pb::rpc##Request*) override { \
     return new RefusedStream<pb::Answer>(not_yet(#rpc));                                               \
   }
-  HOLDFAST_LATER(VacuumVolumeCompact, VacuumVolumeCompactResponse)
   HOLDFAST_LATER(VolumeIncrementalCopy, VolumeIncrementalCopyResponse)
   HOLDFAST_LATER(VolumeCopy, VolumeCopyResponse)
   HOLDFAST_LATER(CopyFile, CopyFileResponse)

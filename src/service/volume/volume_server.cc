@@ -15,6 +15,7 @@
 #include "service/volume/locator.h"
 #include "service/volume/replicator.h"
 #include "service/volume/reporter.h"
+#include "service/volume/vacuumer.h"
 #include "storage/volume/store.h"
 
 namespace holdfast::volume {
@@ -134,6 +135,8 @@ class Server final : public VolumeServer {
                                    // Folders without a fixed number of volumes count their slots by it.
                                    if (volume_size_limit_.exchange(limit) != limit) tend_wake_.notify_all();
                                  }});
+    vacuumer_ = std::make_unique<Vacuumer>(world_.clock, *store_, *fences_, config_.compaction_bytes_per_second,
+                                           [this] { reporter_->changed(); });
     tender_ = std::thread([this] { tend(); });
     return {};
   }
@@ -154,6 +157,7 @@ class Server final : public VolumeServer {
     }
     tend_wake_.notify_all();
     if (tender_.joinable()) tender_.join();
+    if (vacuumer_) vacuumer_->stop();
     under_way_.wait_for_none();
     reporter_.reset();
     master_client_.reset();
@@ -353,6 +357,8 @@ class Server final : public VolumeServer {
     return {};
   }
 
+  VacuumService* vacuum() override { return vacuumer_.get(); }
+
   ClusterId cluster() const override { return fences_->state().cluster_id; }
 
   std::size_t load_new_volumes() override {
@@ -474,8 +480,11 @@ class Server final : public VolumeServer {
       Guard guard(tend_mutex_);
       vanished = vanished_;
     }
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(world_.clock.wall().time_since_epoch()).count();
     for (const auto& volume : store_->volumes()) {
       if (volume->is_quarantined() || vanished.contains(volume->id())) continue;
+      // Between its end and its deletion nobody is sent to it any more (spec/weed-cluster 5.3).
+      if (volume_size_limit_ > 0 && volume->is_expired(static_cast<std::uint64_t>(now), false)) continue;
       out.volumes.push_back(volume->info());
     }
     for (const auto& folder : store_->folders()) {
@@ -495,6 +504,7 @@ class Server final : public VolumeServer {
         if (!tend_stop_) tend_wake_.wait_for(tend_mutex_, kTendEvery);
         if (tend_stop_) return;
       }
+      vacuumer_->tend();
       bool news = !store_->tend(volume_size_limit_).empty();
       std::set<VolumeId> vanished;
       for (const auto& volume : store_->volumes()) {
@@ -521,6 +531,7 @@ class Server final : public VolumeServer {
   std::unique_ptr<Locator> locator_;
   std::unique_ptr<Replicator> replicator_;
   std::unique_ptr<Reporter> reporter_;
+  std::unique_ptr<Vacuumer> vacuumer_;
 
   UnderWay under_way_;
   std::atomic<bool> healthy_{true};

@@ -36,6 +36,8 @@
 
 namespace holdfast::volume {
 
+class VacuumService;
+
 struct WriteRequest {
   FileId id;  // with the _N suffix already added to the key
 
@@ -162,6 +164,9 @@ class VolumeService {
   virtual Status mark_writable(VolumeId id, const OrderFence& fence) = 0;
   virtual Status mount(VolumeId id, const OrderFence& fence) = 0;
   virtual Status unmount(VolumeId id, const OrderFence& fence) = 0;  // of an unknown volume: fine
+
+  // Vacuum of volumes; null when it is none's to give.
+  virtual VacuumService* vacuum() { return nullptr; }
 
   // Stops reporting to the masters; healthz turns 503 (VolumeServerLeave).
   virtual void leave() = 0;

@@ -58,10 +58,10 @@ Result<std::unique_ptr<Compaction>> Compaction::make(std::shared_ptr<Volume> vol
 Status Compaction::check_volume() const {
   const auto& volume = *volume_;
   if (volume.is_retired() || volume.successor()) return Error(Code::not_found, "is not this one any more");
-  if (volume.unwritable_) return Error(Code::refused, "its files cannot be written");
+  if (volume.unwritable_) return Error(Code::read_only, "its files cannot be written");
   // What is wrong with it would be made final: what cannot be read would be left out.
   if (volume.damaged_ || volume.is_quarantined()) {
-    return Error(Code::refused, "is " + volume.read_only_reason() + ": it is not vacuumed");
+    return Error(Code::read_only, "is " + volume.read_only_reason() + ": it is not vacuumed");
   }
   return {};
 }
@@ -170,7 +170,9 @@ Status Compaction::copy_all() {
       } else if (!copied) {
         return copied;
       }
-      if (auto on = go_on(options_.go_on, record_bytes(slot.size, volume_->version())); !on) return on;
+      const bool is_small = static_cast<std::uint64_t>(slot.size) <= kInlineBytesMax;  // a large one was told in pieces
+      const auto bytes = is_small ? record_bytes(slot.size, volume_->version()) : 0;
+      if (auto on = go_on(options_.go_on, bytes); !on) return on;
     }
     if (entries.size() < kWalkEntries || entries.back().first.value() == UINT64_MAX) break;
     from = NeedleId(entries.back().first.value() + 1);
@@ -228,7 +230,7 @@ Status Compaction::copy_large(NeedleId key, const Slot& slot, std::uint64_t base
     if (auto read = found->body->read(at, room); !read) return read;
     crc = crc32c(room, crc);
     if (auto written = out_->append(room); !written) return written;
-    if (auto on = go_on(options_.go_on, 0); !on) return on;
+    if (auto on = go_on(options_.go_on, room.size()); !on) return on;
   }
   if (!crc_matches(crc, needle.stored_crc)) return Error(Code::corrupt, "the data's crc is wrong");
   encode_around(needle, crc, volume_->version(), encoded);

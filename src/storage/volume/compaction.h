@@ -59,7 +59,7 @@ class Compaction {
   static constexpr std::uint64_t kTailBytesMax = 4_MiB;
   static constexpr int kRoundsMax = 16;
 
-  // Makes the new files. When it fails none of them stay. refused: the volume is damaged or cannot be written;
+  // Makes the new files. When it fails none of them stay. read_only: the volume is damaged or cannot be written;
   // no_space; not_found: the volume was deleted meanwhile; busy: `go_on` said no.
   static Result<std::unique_ptr<Compaction>> make(std::shared_ptr<Volume> volume, Options options);
 

@@ -310,7 +310,7 @@ TEST_F(VacuumTest, ADamagedVolumeIsNotTouched) {
   EXPECT_TRUE(volume()->is_read_only());
   const auto refused = vacuums->compact(kId, {});
   ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code(), Code::refused);
+  EXPECT_EQ(refused.error().code(), Code::read_only);
   EXPECT_EQ(read(1), "one");
 }
 
@@ -478,6 +478,18 @@ TEST(VacuumUnderLoad, NobodyNotices) {
     stop = true;
     for (auto& thread : threads) thread.join();
     EXPECT_EQ(store.find(kId)->info().compact_revision, done);
+    // Slowed down, and called off while it waits.
+    const auto live = store.find(kId)->dat_bytes();
+    vacuums.set_bytes_per_second(live * 5);
+    const auto begun = clock.now();
+    ASSERT_TRUE(vacuums.compact(kId, {}).ok());
+    EXPECT_GE(clock.now() - begun, 120ms);
+    vacuums.set_bytes_per_second(1);
+    std::thread compacting([&] { EXPECT_EQ(vacuums.compact(kId, {}).error().code(), Code::busy); });
+    while (vacuums.under_way() == 0) std::this_thread::yield();
+    EXPECT_TRUE(vacuums.clean_up(kId).ok());
+    compacting.join();
+    vacuums.set_bytes_per_second(0);
     for (const auto& model : models) {
       for (const auto& [key, data] : model) EXPECT_EQ(read(key), data);
     }

@@ -19,18 +19,19 @@ Result<Compaction::Totals> Vacuums::compact(VolumeId id, Compaction::Options opt
   const auto volume = store_.find(id);
   if (!volume) return no_volume(id);
   auto vacuum = std::make_shared<Vacuum>();
-  VacuumPtr earlier;
+  std::unique_ptr<Compaction> earlier;
   {
     Guard guard(mutex_);
     if (stopped_) return Error(Code::unavailable, "the volume server stops");
     auto& place = vacuums_[id];
     if (place && place->busy) return Error(Code::busy, "volume " + text(id) + " is being vacuumed already");
     vacuum->busy = true;
-    earlier = std::exchange(place, vacuum);
+    if (place) earlier = std::move(place->ready);
+    place = vacuum;
   }
   earlier.reset();  // its files go before new ones come
-  options.go_on = [vacuum, others = std::move(options.go_on)](std::uint64_t bytes) {
-    return !vacuum->called_off.load(std::memory_order_relaxed) && (!others || others(bytes));
+  options.go_on = [&, begun = clock_.now(), others = std::move(options.go_on)](std::uint64_t bytes) {
+    return keep_pace(vacuum, begun, bytes) && (!others || others(bytes));
   };
   const auto before = volume->dat_bytes();
   auto made = Compaction::make(volume, std::move(options));
@@ -69,7 +70,7 @@ Result<std::shared_ptr<Volume>> Vacuums::commit(VolumeId id) {
     vacuum->busy = vacuum->committing = true;
     compaction = std::move(vacuum->ready);
   }
-  const auto caught_up = compaction->catch_up([&](std::uint64_t) { return !vacuum->called_off; });
+  const auto caught_up = compaction->catch_up({});
   const auto old_bytes = compaction->volume()->dat_bytes();
   Result<std::shared_ptr<Volume>> committed = caught_up.ok() ? store_.replace(compaction->volume(), *compaction)
                                                              : caught_up.error();
@@ -83,6 +84,18 @@ Result<std::shared_ptr<Volume>> Vacuums::commit(VolumeId id) {
   return committed;
 }
 
+bool Vacuums::keep_pace(const VacuumPtr& vacuum, Instant begun, std::uint64_t bytes_read) {
+  Guard guard(mutex_);
+  if (bytes_per_second_ > 0) {
+    const auto seconds = static_cast<double>(bytes_read) / static_cast<double>(bytes_per_second_);
+    const auto due = begun + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+    for (auto now = clock_.now(); now < due && !vacuum->called_off; now = clock_.now()) {
+      called_off_.wait_for(mutex_, due - now);
+    }
+  }
+  return !vacuum->called_off;
+}
+
 Status Vacuums::clean_up(VolumeId id) {
   if (!store_.find(id)) return no_volume(id);
   VacuumPtr vacuum;
@@ -93,6 +106,7 @@ Status Vacuums::clean_up(VolumeId id) {
     vacuum = found->second;
     if (vacuum->committing) return Error(Code::busy, "volume " + text(id) + " is being committed");
     vacuum->called_off = true;
+    called_off_.notify_all();
     while (vacuum->busy) ended_.wait(mutex_);
   }
   drop(id, vacuum);
@@ -139,6 +153,7 @@ void Vacuums::stop() {
   Guard guard(mutex_);
   stopped_ = true;
   for (auto& [id, vacuum] : vacuums_) vacuum->called_off = true;
+  called_off_.notify_all();
   const auto any_busy = [&]() HOLDFAST_REQUIRES(mutex_) {
     for (const auto& [id, vacuum] : vacuums_) {
       if (vacuum->busy) return true;

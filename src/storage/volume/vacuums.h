@@ -7,7 +7,6 @@
 // Thread-safe. compact() and commit() may take long and must not run on the store's pool (compaction.h).
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -29,6 +28,9 @@ class Vacuums {
 
   // not_found "not found volume id N", from all four.
   Result<double> garbage_ratio(VolumeId id) const;
+
+  // At most this many bytes of the old .dat are read in a second, by each; 0: as fast as the disk goes. Set before use.
+  void set_bytes_per_second(std::uint64_t bytes) { bytes_per_second_ = bytes; }
 
   // busy: one is under way on this volume. An earlier compaction that was not committed is dropped.
   Result<Compaction::Totals> compact(VolumeId id, Compaction::Options options);
@@ -52,20 +54,25 @@ class Vacuums {
   struct Vacuum {
     bool busy = false;                       // compacting or committing
     bool committing = false;
-    std::atomic<bool> called_off{false};
+    bool called_off = false;
     std::unique_ptr<Compaction> ready;
     Instant ready_since{};
   };
   using VacuumPtr = std::shared_ptr<Vacuum>;  // shared by the table and whoever works on it
 
+  // Waits until `bytes_read` may have been read by now. False: called off.
+  bool keep_pace(const VacuumPtr& vacuum, Instant begun, std::uint64_t bytes_read);
   void drop(VolumeId id, const VacuumPtr& vacuum);
   void ended(VolumeId id, const VacuumPtr& vacuum);
 
   io::Clock& clock_;
   Store& store_;
 
+  std::uint64_t bytes_per_second_ = 0;
+
   mutable Mutex mutex_;  // leaf
   Condition ended_;
+  Condition called_off_;
   std::map<VolumeId, VacuumPtr> vacuums_ HOLDFAST_GUARDED_BY(mutex_);
   bool stopped_ HOLDFAST_GUARDED_BY(mutex_) = false;
 };
