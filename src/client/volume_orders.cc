@@ -82,40 +82,126 @@ class GrpcVolumeOrders final : public VolumeOrders {
         [](auto* stub, auto... rest) { stub->DeleteCollection(rest...); });
   }
 
+  void vacuum_check(const std::string& server, VolumeId volume, Duration time_max,
+                    std::function<void(Result<double>)> done) override {
+    volume_server_pb::VacuumVolumeCheckRequest request;
+    request.set_volume_id(volume.value());
+    using Response = volume_server_pb::VacuumVolumeCheckResponse;
+    call<Response>(
+        server, std::move(request), nullptr, time_max,
+        [done = std::move(done)](const Status& status, const Response& response) {
+          done(status ? Result<double>(response.garbage_ratio()) : status.error());
+        },
+        [](auto* stub, auto... rest) { stub->VacuumVolumeCheck(rest...); });
+  }
+
+  // Its answers tell how far it is; only the end is of interest here.
+  void vacuum_compact(const std::string& server, VolumeId volume, const Fence& fence, Duration time_max,
+                      Done done) override {
+    using Request = volume_server_pb::VacuumVolumeCompactRequest;
+    using Response = volume_server_pb::VacuumVolumeCompactResponse;
+    class Reader final : public grpc::ClientReadReactor<Response> {
+     public:
+      Reader(std::shared_ptr<Order<Request, Response>> order, std::function<void(const grpc::Status&)> ended)
+          : order_(std::move(order)), ended_(std::move(ended)) {
+        order_->link->stub->async()->VacuumVolumeCompact(order_->context.get(), &order_->request, this);
+        StartRead(&order_->response);
+        StartCall();
+      }
+      void OnReadDone(bool ok) override {
+        if (ok) StartRead(&order_->response);
+      }
+      void OnDone(const grpc::Status& status) override {
+        ended_(status);
+        delete this;
+      }
+
+     private:
+      const std::shared_ptr<Order<Request, Response>> order_;
+      const std::function<void(const grpc::Status&)> ended_;
+    };
+    Request request;
+    request.set_volume_id(volume.value());
+    auto order = begin<Response>(server, std::move(request), &fence, time_max,
+                                 [done = std::move(done)](const Status& status, const Response&) { done(status); });
+    new Reader(order, [this, order, server](const grpc::Status& status) { end(server, order, status); });
+  }
+
+  void vacuum_commit(const std::string& server, VolumeId volume, const Fence& fence, Duration time_max,
+                     Done done) override {
+    volume_server_pb::VacuumVolumeCommitRequest request;
+    request.set_volume_id(volume.value());
+    give<volume_server_pb::VacuumVolumeCommitResponse>(
+        server, std::move(request), fence, time_max, std::move(done),
+        [](auto* stub, auto... rest) { stub->VacuumVolumeCommit(rest...); });
+  }
+
+  void vacuum_clean_up(const std::string& server, VolumeId volume, const Fence& fence, Duration time_max,
+                       Done done) override {
+    volume_server_pb::VacuumVolumeCleanupRequest request;
+    request.set_volume_id(volume.value());
+    give<volume_server_pb::VacuumVolumeCleanupResponse>(
+        server, std::move(request), fence, time_max, std::move(done),
+        [](auto* stub, auto... rest) { stub->VacuumVolumeCleanup(rest...); });
+  }
+
  private:
   using Contexts = std::list<std::shared_ptr<grpc::ClientContext>>;  // shared with the order's callback
 
-  template <typename Response, typename Request, typename Method>
-  void give(const std::string& server, Request request, const Fence& fence, Done done, Method method) {
-    struct Order {
-      std::shared_ptr<Link> link;
-      std::shared_ptr<grpc::ClientContext> context = std::make_shared<grpc::ClientContext>();
-      Request request;
-      Response response;
-      Done done;
-      Contexts::iterator place;
-    };
-    auto order = std::make_shared<Order>();
+  template <typename Request, typename Response>
+  struct Order {
+    std::shared_ptr<Link> link;
+    std::shared_ptr<grpc::ClientContext> context = std::make_shared<grpc::ClientContext>();
+    Request request;
+    Response response;
+    std::function<void(Status, const Response&)> done;
+    Contexts::iterator place;
+  };
+
+  template <typename Response, typename Request>
+  std::shared_ptr<Order<Request, Response>> begin(const std::string& server, Request request, const Fence* fence,
+                                                  Duration time_max,
+                                                  std::function<void(Status, const Response&)> done) {
+    auto order = std::make_shared<Order<Request, Response>>();
     order->request = std::move(request);
-    api::fill(fence, order->request.mutable_fence());
+    if (fence != nullptr) api::fill(*fence, order->request.mutable_fence());
     order->done = std::move(done);
     order->context->set_deadline(std::chrono::system_clock::now() +
-                                 std::chrono::duration_cast<std::chrono::microseconds>(order_time_max_));
-    {
-      const Guard guard(mutex_);
-      auto& link = links_[server];
-      if (!link) link = std::make_shared<Link>(server);
-      order->link = link;
-      order->place = under_way_.insert(under_way_.end(), order->context);
-    }
+                                 std::chrono::duration_cast<std::chrono::microseconds>(time_max));
+    const Guard guard(mutex_);
+    auto& link = links_[server];
+    if (!link) link = std::make_shared<Link>(server);
+    order->link = link;
+    order->place = under_way_.insert(under_way_.end(), order->context);
+    return order;
+  }
+
+  template <typename OrderPtr>
+  void end(const std::string& server, const OrderPtr& order, const grpc::Status& status) {
+    if (status.error_code() == grpc::StatusCode::UNAVAILABLE) drop(server, order->link);
+    order->done(answer_of(status), order->response);
+    const Guard guard(mutex_);
+    under_way_.erase(order->place);
+    if (under_way_.empty()) all_answered_.notify_all();
+  }
+
+  template <typename Response, typename Request, typename Method>
+  void call(const std::string& server, Request request, const Fence* fence, Duration time_max,
+            std::function<void(Status, const Response&)> done, Method method) {
+    auto order = begin<Response>(server, std::move(request), fence, time_max, std::move(done));
     method(order->link->stub->async(), order->context.get(), &order->request, &order->response,
-           [this, order, key = server](grpc::Status status) {
-             if (status.error_code() == grpc::StatusCode::UNAVAILABLE) drop(key, order->link);
-             order->done(answer_of(status));
-             const Guard guard(mutex_);
-             under_way_.erase(order->place);
-             if (under_way_.empty()) all_answered_.notify_all();
-           });
+           [this, order, server](const grpc::Status& status) { end(server, order, status); });
+  }
+
+  template <typename Response, typename Request, typename Method>
+  void give(const std::string& server, Request request, const Fence& fence, Done done, Method method) {
+    give<Response>(server, std::move(request), fence, order_time_max_, std::move(done), method);
+  }
+  template <typename Response, typename Request, typename Method>
+  void give(const std::string& server, Request request, const Fence& fence, Duration time_max, Done done,
+            Method method) {
+    call<Response>(server, std::move(request), &fence, time_max,
+                   [done = std::move(done)](const Status& status, const Response&) { done(status); }, method);
   }
 
   // A broken connection: the next order dials anew instead of waiting for the library's backoff.

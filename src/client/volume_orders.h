@@ -52,6 +52,17 @@ class VolumeOrders {
   virtual void remove(const std::string& server, VolumeId volume, bool only_empty, const Fence& fence, Done done) = 0;
   virtual void delete_collection(const std::string& server, const std::string& collection, const Fence& fence,
                                  Done done) = 0;
+
+  // The steps of a vacuum (spec/weed-grpc 6), each with its own bound of time. The check needs no fence: it changes
+  // nothing.
+  virtual void vacuum_check(const std::string& server, VolumeId volume, Duration time_max,
+                            std::function<void(Result<double>)> done) = 0;
+  virtual void vacuum_compact(const std::string& server, VolumeId volume, const Fence& fence, Duration time_max,
+                              Done done) = 0;
+  virtual void vacuum_commit(const std::string& server, VolumeId volume, const Fence& fence, Duration time_max,
+                             Done done) = 0;
+  virtual void vacuum_clean_up(const std::string& server, VolumeId volume, const Fence& fence, Duration time_max,
+                               Done done) = 0;
 };
 
 // The real one. Keeps one connection per server, made at the first order and dropped when it breaks.

@@ -426,6 +426,9 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
     options.default_replication = replication;
   }
   options.preallocate = flags.boolean("volumePreallocate");
+  options.garbage_threshold = flags.number("garbageThreshold");
+  options.vacuums_per_server_max =
+      static_cast<int>(std::clamp<std::int64_t>(flags.integer("maxParallelVacuumPerServer"), 1, 1000));
   const auto copies = [&](const char* key, std::uint32_t fallback) {
     const auto value = settings.master.integer(std::string("master.volume_growth.") + key, fallback);
     return static_cast<std::uint32_t>(std::clamp<std::int64_t>(value, 0, 1000));
@@ -514,6 +517,9 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   }
 
   config.fsync = flags.boolean("fsync");
+  const auto compaction_mb = flags.integer("compactionMBps");
+  if (compaction_mb < 0) return fatal(fmt::format("-{} is negative", flags.full_name("compactionMBps")));
+  config.compaction_bytes_per_second = static_cast<std::uint64_t>(compaction_mb) << 20;
   const auto limit_mb = flags.integer("fileSizeLimitMB");
   if (limit_mb < 0) return fatal(fmt::format("-{} is negative", flags.full_name("fileSizeLimitMB")));
   config.file_bytes_max = static_cast<std::uint64_t>(limit_mb) << 20;

@@ -10,7 +10,6 @@ using enum FlagType;
 using enum Support;
 
 constexpr std::string_view kNoFiler = "this build has no filer, S3 or other gateway yet; master and volume server start";
-constexpr std::string_view kNoVacuum = "this build does not vacuum yet";
 constexpr std::string_view kNoProfiles = "use perf or gdb on the process instead";
 
 // What every command has.
@@ -61,10 +60,10 @@ constexpr Flag kMaster[] = {
                           "later the stored members rule"},
     {"volumeSizeLimitMB", unsigned_integer, "30720", "a volume of this size gets no more files; at most 30720"},
     {"volumePreallocate", boolean, "false", "volume servers reserve the disk space of a volume when they make it"},
-    {"maxParallelVacuumPerServer", integer, "1", "volumes vacuumed at once on one volume server", later, kNoVacuum},
+    {"maxParallelVacuumPerServer", integer, "1", "volumes vacuumed at once on one volume server"},
     {"defaultReplication", string, "", "replication of files whose upload names none: xyz, further copies in other "
                                        "data centers, in other racks, on other servers; empty: 000"},
-    {"garbageThreshold", number, "0.3", "vacuum volumes with this share of deleted bytes", later, kNoVacuum},
+    {"garbageThreshold", number, "0.3", "vacuum volumes with this share of deleted bytes"},
     {"metrics.address", string, "", "Prometheus push gateway, host:port", later, "scrape /metrics instead"},
     {"metrics.intervalSeconds", integer, "15", "seconds between two pushes to -metrics.address", inert},
     {"electionTimeout", duration, "0s", "a leader not heard of for this long is replaced; 0: adapted to the network, near 100ms on a LAN"},
@@ -113,7 +112,7 @@ constexpr Flag kVolume[] = {
                                       "that of -master.clusterSecretFile unless given. Empty: cluster.secret of security.toml, else none"},
     {"fileSizeLimitMB", integer, "256", "the largest file taken"},
     {"preStopSeconds", integer, "10", "seconds between the last report to the masters and the stop"},
-    {"compactionMBps", integer, "0", "bound for vacuum and copies; 0: none", later, kNoVacuum},
+    {"compactionMBps", integer, "0", "bound for vacuum and copies; 0: none"},
     {"maintenanceMBps", integer, "0", "bound for replication and balancing; 0: none", later,
      "this build does not balance yet"},
     {"concurrentUploadLimitMB", integer, "0", "bytes of uploads under way; 0: no limit", later, "there is no limit"},

@@ -216,7 +216,10 @@ def master_grow_and_collections():
     status, _, body = ask(leader(), "GET", "/col/delete")
     check(status == 400, f"deleting without a name must not delete the default collection: {status}")
     status, _, body = ask(leader(), "GET", "/vol/vacuum")
-    same(status, 501, "vacuum is a later issue")
+    same(status, 200, f"vacuum {body!r}")
+    check("Topology" in json.loads(body), f"not the body of /dir/status: {body!r}")
+    status, _, body = ask(follower(), "GET", "/vol/vacuum?garbageThreshold=a")
+    same((status, body), (406, b'{"error":"garbageThreshold a is not a valid float number"}'), "a bad threshold")
 
 
 def master_submit():

@@ -99,6 +99,7 @@ class FakeMaster : public master::Master {
   std::uint64_t next_key = 1;
   std::vector<master::GrowRequest> grown;
   std::vector<std::string> deleted;
+  std::vector<double> vacuumed;  // thresholds, -1 for the usual one
   // The last assign's parameters, copied.
   std::map<std::string, std::string> assign_params;
   std::vector<std::function<void()>> hanging;  // answers what hangs
@@ -171,6 +172,14 @@ class FakeMaster : public master::Master {
     if (refusal) result = *refusal;
     lock.unlock();
     done(std::move(result));
+  }
+
+  void vacuum(master::VacuumRequest request, std::function<void(master::OrRefusal<master::Done>)> done) override {
+    {
+      std::unique_lock lock(mutex_);
+      vacuumed.push_back(request.garbage_threshold.value_or(-1));
+    }
+    done(master::Done{});
   }
 
   void delete_collection(std::string collection, std::function<void(master::OrRefusal<master::Done>)> done) override {

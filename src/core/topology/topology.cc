@@ -456,7 +456,7 @@ bool Topology::takes_writes(Volume& volume) const {
                                                     options_.crowded_threshold);
   if (size >= options_.volume_size_limit) volume.full = true;
   if (volume.full && size <= threshold) volume.full = false;
-  return good && !volume.full && !volume.uncovered;
+  return good && !volume.full && !volume.uncovered && !held_.contains(volume.id);
 }
 
 void Topology::refresh(Volume& volume) {
@@ -561,6 +561,29 @@ void Topology::reserve(const std::string& id, const std::string& disk_type, std:
   // The server may have been forgotten and registered anew since: what was reserved on the old one is gone with it.
   reserved = std::max<std::int64_t>(0, reserved + slots);
   if (slots < 0) ++room_version_;
+}
+
+void Topology::hold(VolumeId volume, bool held) {
+  if (held ? !held_.insert(volume).second : held_.erase(volume) == 0) return;
+  if (const auto found = volumes_.find(volume); found != volumes_.end()) refresh(found->second);
+}
+
+std::vector<Topology::VacuumCandidate> Topology::vacuum_candidates() const {
+  std::vector<VacuumCandidate> out;
+  for (const auto& [id, volume] : volumes_) {
+    if (!has_all_copies(volume)) continue;
+    VacuumCandidate candidate{.volume = id, .collection = volume.replicas.front()->volumes.at(id)->collection};
+    bool good = true;
+    for (const Server* server : volume.replicas) {
+      good = good && server->takes_writes() && !server->volumes.at(id)->read_only;
+      candidate.servers.push_back(server->id);
+      candidate.addresses.push_back(grpc_address(server->id));
+      candidate.all_are_ours = candidate.all_are_ours && server->process.has_value();
+    }
+    if (good) out.push_back(std::move(candidate));
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.volume < b.volume; });
+  return out;
 }
 
 std::vector<LocationEvent> Topology::take_events() { return std::exchange(events_, {}); }

@@ -107,6 +107,9 @@ class Topology {
   // Slots that a growth under way will use; negative gives back.
   void reserve(const std::string& server, const std::string& disk_type, std::int64_t slots);
 
+  // A volume under vacuum gets no new files until it is let go again.
+  void hold(VolumeId volume, bool held);
+
   // Changes since the last call, in order.
   std::vector<LocationEvent> take_events();
 
@@ -127,6 +130,16 @@ class Topology {
     std::vector<HalfMade> half_made;  // never that; no holder has ever had a file in it, and all of them can be asked
   };
   Unsettled unsettled() const;
+
+  // Volumes that may be vacuumed: with all their copies, none of them read-only, on servers that take writes.
+  struct VacuumCandidate {
+    VolumeId volume;
+    std::string collection;
+    std::vector<std::string> servers;  // who holds it
+    std::vector<std::string> addresses;  // theirs, gRPC
+    bool all_are_ours = true;  // servers of Holdfast take writes while they compact
+  };
+  std::vector<VacuumCandidate> vacuum_candidates() const;
 
   // ---- views ----
   bool has_servers() const { return !servers_.empty(); }
@@ -267,6 +280,7 @@ class Topology {
   std::map<std::string, Server*, std::less<>> by_url_;
   std::unordered_map<std::string, Server*> folders_;        // uuid text -> who holds it
   std::unordered_map<VolumeId, Volume> volumes_;
+  std::set<VolumeId> held_;                                 // under vacuum
   std::set<VolumeId> uncovered_;                            // volumes that wait for the counters
   std::vector<LocationEvent> events_;
   RegistryState registry_;

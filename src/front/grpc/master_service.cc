@@ -479,17 +479,24 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     return answered(context, grpc::Status(StatusCode::UNKNOWN,
                                           "ec volume " + std::to_string(request->volume_id()) + " not found"));
   }
-  ServerUnaryReactor* VacuumVolume(CallbackServerContext* context, const master_pb::VacuumVolumeRequest*,
+  ServerUnaryReactor* VacuumVolume(CallbackServerContext* context, const master_pb::VacuumVolumeRequest* request,
                                    master_pb::VacuumVolumeResponse*) override {
-    return answered(context, not_yet("VacuumVolume"));
+    if (options_.read_only) return answered(context, read_only_status(master_));
+    if (!leads()) return answered(context, grpc::Status(StatusCode::UNKNOWN, kNotLeader));
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    master_.vacuum({.garbage_threshold = request->garbage_threshold(),
+                    .volume = VolumeId(request->volume_id()),
+                    .collection = request->collection()},
+                   [reactor](const master::OrRefusal<master::Done>& answer) { finish(answer, reactor); });
+    return reactor;
   }
-  ServerUnaryReactor* DisableVacuum(CallbackServerContext* context, const master_pb::DisableVacuumRequest*,
+  ServerUnaryReactor* DisableVacuum(CallbackServerContext* context, const master_pb::DisableVacuumRequest* request,
                                     master_pb::DisableVacuumResponse*) override {
-    return answered(context, not_yet("DisableVacuum"));
+    return disable_vacuum(context, true, request->by_plugin());
   }
-  ServerUnaryReactor* EnableVacuum(CallbackServerContext* context, const master_pb::EnableVacuumRequest*,
+  ServerUnaryReactor* EnableVacuum(CallbackServerContext* context, const master_pb::EnableVacuumRequest* request,
                                    master_pb::EnableVacuumResponse*) override {
-    return answered(context, not_yet("EnableVacuum"));
+    return disable_vacuum(context, false, request->by_plugin());
   }
   ServerUnaryReactor* LeaseAdminToken(CallbackServerContext* context, const master_pb::LeaseAdminTokenRequest*,
                                       master_pb::LeaseAdminTokenResponse*) override {
@@ -552,6 +559,14 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                   .data_node = request->data_node(),
                   .memory_map_max_size_mb = request->memory_map_max_size_mb()},
                  [reactor](const master::OrRefusal<master::GrowAnswer>& answer) { finish(answer, reactor); });
+  }
+
+  ServerUnaryReactor* disable_vacuum(CallbackServerContext* context, bool disabled, bool by_plugin) {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    master_.disable_vacuum(disabled, by_plugin, [reactor](const master::OrRefusal<master::Done>& answer) {
+      finish(answer, reactor);
+    });
+    return reactor;
   }
 
   void delete_here(const master_pb::CollectionDeleteRequest* request, ServerUnaryReactor* reactor) {

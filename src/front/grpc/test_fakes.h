@@ -121,6 +121,16 @@ class FakeMaster final : public master::Master {
   void grow(master::GrowRequest request, std::function<void(master::OrRefusal<master::GrowAnswer>)> done) override {
     on_grow(request, std::move(done));
   }
+  void vacuum(master::VacuumRequest request, std::function<void(master::OrRefusal<master::Done>)> done) override {
+    marked = "vacuum " + text(request.volume) + " " + request.collection + " " +
+             std::to_string(request.garbage_threshold.value_or(-1));
+    done(master::Done{});
+  }
+  void disable_vacuum(bool disabled, bool by_plugin,
+                      std::function<void(master::OrRefusal<master::Done>)> done) override {
+    marked = std::string(disabled ? "disabled" : "enabled") + (by_plugin ? " by a plugin" : "");
+    done(master::Done{});
+  }
   void delete_collection(std::string collection,
                          std::function<void(master::OrRefusal<master::Done>)> done) override {
     done(on_delete(collection));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/strconv.h"
 #include "front/http/form.h"
 #include "front/http/json.h"
 #include "front/http/master_json.h"
@@ -127,6 +128,15 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
   if (route == Route::assign) wrong = parse_assign(params, assign);
   if (route == Route::vol_grow) wrong = parse_grow(params, grow);
   if (route == Route::col_delete) wrong = parse_delete(params, collection);
+  master::VacuumRequest vacuum;
+  if (route == Route::vol_vacuum) {
+    const auto given = params.get("garbageThreshold");
+    if (const auto number = strconv::parse_float(given)) {
+      vacuum.garbage_threshold = *number;
+    } else if (!given.empty()) {
+      wrong = Refusal{Refusal::Kind::not_acceptable, "garbageThreshold " + std::string(given) + " is not a valid float number"};
+    }
+  }
   if (wrong) {
     refuse(exchange, *wrong);
     co_return;
@@ -171,6 +181,17 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
       if (std::holds_alternative<master::Done>(result)) {
         with_request_id(exchange, 204);
+        co_return;
+      }
+      refusal = std::get<Refusal>(result);
+    } else if (route == Route::vol_vacuum) {
+      const auto ask = [&](auto done) { parts.master.vacuum(vacuum, done); };
+      const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
+      if (std::holds_alternative<master::Done>(result)) {
+        std::string body;
+        append_dir_status(body, parts.master.topology_status(false), parts.master.cluster_status().cluster_id,
+                          options.version, pretty);
+        json(exchange, 200, body);
         co_return;
       }
       refusal = std::get<Refusal>(result);

@@ -47,7 +47,7 @@ constexpr std::array kRules = {
     Rule{.path = "/col/delete", .route = Route::col_delete, .guarded = true, .data = true, .needs_leader = true},
     Rule{.path = "/vol/grow", .route = Route::vol_grow, .guarded = true, .data = true, .needs_leader = true},
     Rule{.path = "/vol/status", .route = Route::vol_status, .guarded = true, .data = true, .needs_leader = true},
-    Rule{.path = "/vol/vacuum", .route = Route::vol_vacuum, .guarded = true, .data = true},
+    Rule{.path = "/vol/vacuum", .route = Route::vol_vacuum, .guarded = true, .data = true, .needs_leader = true},
     Rule{.path = "/submit", .route = Route::submit, .guarded = true, .data = true},
     Rule{.path = "/collection/info", .route = Route::collection_info, .guarded = true, .data = true},
     Rule{.path = "/", .route = Route::page},
@@ -216,13 +216,6 @@ void MasterRoutes::Inside::collection_info(Exchange& exchange, const Params& par
   json(exchange, 200, body);
 }
 
-void MasterRoutes::Inside::vacuum(Exchange& exchange, const Params& params) {
-  if (const auto given = params.get("garbageThreshold"); !given.empty() && !strconv::parse_float(given)) {
-    return refuse(exchange, {Refusal::Kind::not_acceptable, "garbageThreshold " + std::string(given) + " is not a valid float number"});
-  }
-  refuse(exchange, {Refusal::Kind::unsupported, "vacuum is not built yet: nothing was done, deleted files keep their space"});
-}
-
 void MasterRoutes::Inside::statics(Exchange& exchange, std::string_view name) {
   if (name.empty()) {
     std::string body = "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n";
@@ -257,7 +250,6 @@ void MasterRoutes::Inside::dispatch(Exchange& exchange, Route route, const Param
   switch (route) {
     case Route::lookup: return lookup(exchange, params);
     case Route::collection_info: return collection_info(exchange, params);
-    case Route::vol_vacuum: return vacuum(exchange, params);
     default: return answer_no_such_page(exchange);
   }
 }

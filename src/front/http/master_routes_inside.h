@@ -73,7 +73,6 @@ struct MasterRoutes::Inside : http::Observer {
   void page(http::Exchange& exchange);
   void statics(http::Exchange& exchange, std::string_view name);
   void collection_info(http::Exchange& exchange, const Params& params);
-  void vacuum(http::Exchange& exchange, const Params& params);
   void dispatch(http::Exchange& exchange, Route route, const Params& params);
   Task with_form(http::Exchange& exchange, Route route, bool needs_leader);
 

@@ -312,8 +312,12 @@ TEST_F(Routes, CollectionInfoCounts) {
   EXPECT_EQ(node.get("/collection/info?collection=x").body, R"({"error":"collection x does not exist"})");
 }
 
-TEST_F(Routes, VacuumSaysThatItIsNotBuilt) {
-  EXPECT_EQ(node.get("/vol/vacuum?garbageThreshold=0.3").status, 501);
+TEST_F(Routes, VacuumRunsAndShowsTheStatus) {
+  const auto done = node.get("/vol/vacuum?garbageThreshold=0.4");
+  EXPECT_EQ(done.status, 200);
+  EXPECT_EQ(done.body, node.get("/dir/status").body);
+  EXPECT_EQ(node.get("/vol/vacuum").status, 200);
+  EXPECT_THAT(node.master.with([](auto& m) { return m.vacuumed; }), ElementsAre(0.4, -1));
   const auto bad = node.get("/vol/vacuum?garbageThreshold=x");
   EXPECT_EQ(bad.status, 406);
   EXPECT_EQ(bad.body, R"({"error":"garbageThreshold x is not a valid float number"})");

@@ -241,6 +241,38 @@ class FakeOrders final : public VolumeOrders {
     take({"delete collection", address, fence, {}, collection}, std::move(done));
   }
 
+  // Volumes are garbage by what `ratios` says of their server, 0 otherwise.
+  void vacuum_check(const std::string& address, VolumeId, Duration, RatioDone done) override {
+    std::optional<Error> failure;
+    double ratio = 0;
+    {
+      Guard guard(mutex_);
+      if (const auto it = failures_.find(address); it != failures_.end()) failure = it->second;
+      if (const auto it = ratios_.find(address); it != ratios_.end()) ratio = it->second;
+    }
+    failure ? done(*failure) : done(ratio);
+  }
+  void vacuum(const std::string& address, const OrderFence& fence, VacuumStep step, VolumeId volume, Duration,
+              Done done) override {
+    const char* const name =
+        step == VacuumStep::compact ? "compact" : step == VacuumStep::commit ? "commit" : "clean up";
+    std::optional<Error> failure;
+    {
+      Guard guard(mutex_);
+      if (const auto it = step_failures_.find({address, name}); it != step_failures_.end()) failure = it->second;
+    }
+    if (!failure) return take({name, address, fence, volume}, std::move(done));
+    take({name, address, fence, volume}, [done = std::move(done), failure](const Status&) { done(*failure); });
+  }
+  void set_ratio(const std::string& address, double ratio) {
+    Guard guard(mutex_);
+    ratios_[address] = ratio;
+  }
+  void fail_step(const std::string& address, const std::string& step, const Error& error) {
+    Guard guard(mutex_);
+    step_failures_.emplace(std::pair(address, step), error);
+  }
+
   // From now on the server at `address` fails; empty: obeys.
   void fail(const std::string& address, std::optional<Error> error) {
     Guard guard(mutex_);
@@ -263,6 +295,15 @@ class FakeOrders final : public VolumeOrders {
     {
       Guard guard(mutex_);
       holding_ = false;
+      held.swap(held_);
+    }
+    for (const Done& done : held) done({});
+  }
+  // Answers what is kept back, and goes on keeping back.
+  void answer_held() {
+    std::vector<Done> held;
+    {
+      Guard guard(mutex_);
       held.swap(held_);
     }
     for (const Done& done : held) done({});
@@ -292,6 +333,8 @@ class FakeOrders final : public VolumeOrders {
   std::vector<Order> orders_;
   std::vector<Done> held_;
   std::map<std::string, Error> failures_;
+  std::map<std::string, double> ratios_;
+  std::map<std::pair<std::string, std::string>, Error> step_failures_;
   bool holding_ = false;
 };
 

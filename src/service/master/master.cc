@@ -15,6 +15,7 @@
 #include "service/master/leftovers.h"
 #include "service/master/reports.h"
 #include "service/master/shared.h"
+#include "service/master/vacuum.h"
 
 namespace holdfast::master {
 
@@ -45,6 +46,7 @@ class MasterImpl final : public Master {
         growth_(shared_, [this] { shared_.loop.wake(); }),
         duties_(shared_, growth_),
         leftovers_(shared_, growth_),
+        vacuum_(shared_),
         assigner_(shared_, growth_, duties_),
         reports_(shared_),
         key_values_(shared_) {}
@@ -61,6 +63,8 @@ class MasterImpl final : public Master {
 
   void grow(GrowRequest request, std::function<void(OrRefusal<GrowAnswer>)> done) override;
   void delete_collection(std::string collection, std::function<void(OrRefusal<Done>)> done) override;
+  void vacuum(VacuumRequest request, std::function<void(OrRefusal<Done>)> done) override;
+  void disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) override;
   OrRefusal<CollectionStatus> collection_info(const std::string& collection) const override;
   std::vector<CollectionStatus> collection_details(const std::string& collection) const override;
   std::vector<std::string> collections() const override;
@@ -120,6 +124,7 @@ class MasterImpl final : public Master {
   Growth growth_;
   Duties duties_;
   Leftovers leftovers_;
+  Vacuum vacuum_;
   Assigner assigner_;
   Reports reports_;
   KeyValueService key_values_;
@@ -158,6 +163,7 @@ void MasterImpl::stop() {
     post([this] {
       duties_.stop();
       leftovers_.stop();
+      vacuum_.stop();
       growth_.stop();
       assigner_.stop();
       key_values_.stop();
@@ -186,6 +192,7 @@ Duration MasterImpl::turn() {
   look_at_view();
   duties_.look(now);
   leftovers_.look(now);
+  vacuum_.look(now);
   assigner_.look(now);
   key_values_.look(now);
   look_at_leader_waits(now);
@@ -220,6 +227,7 @@ void MasterImpl::look_at_view() {
   if (view->process != Uuid()) shared_.keys.set_identity(view->self, view->process);
   if (before == nullptr || before->term != view->term || before->leader != view->leader) {
     growth_.view_changed();
+    vacuum_.view_changed();
     abandon_deletions(*view);
   }
   look_for_lost_leader(*view);
@@ -436,6 +444,20 @@ void MasterImpl::grow_here(const GrowRequest& request, const std::function<void(
       default: return done(Refusal{Refusal::Kind::not_acceptable, error.what()});
     }
   });
+}
+
+// ---- vacuum --------------------------------------------------------------------------------------------------------
+
+void MasterImpl::vacuum(VacuumRequest request, std::function<void(OrRefusal<Done>)> done) {
+  as_leader([this, request = std::move(request), done] { vacuum_.begin(request, done); }, done);
+}
+
+void MasterImpl::disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) {
+  const bool posted = post([this, disabled, by_plugin, done] {
+    vacuum_.disable(disabled, by_plugin);
+    done(Done{});
+  });
+  if (!posted) done(stopping());
 }
 
 // ---- deletion ------------------------------------------------------------------------------------------------------

@@ -91,6 +91,11 @@ struct GrowRequest {
 struct GrowAnswer {
   std::uint64_t replicas = 0;  // created: logical volumes x copies
 };
+struct VacuumRequest {
+  std::optional<double> garbage_threshold;  // Options::garbage_threshold
+  VolumeId volume;                          // 0: all
+  std::string collection;                   // "": all
+};
 struct Done {};  // of operations that have nothing to tell
 
 // ---- leader --------------------------------------------------------------------------------------------------------
@@ -188,6 +193,9 @@ struct Options {
   std::uint32_t copy_1 = 7, copy_2 = 6, copy_3 = 3, copy_other = 1;  // master.volume_growth.copy_*
   double crowded_threshold = 0.9;  // master.volume_growth.threshold
   Duration growth_pass = 5min;     // the periodic look at every layout
+  double garbage_threshold = 0.3;  // a volume of which this share or more is deleted is vacuumed
+  Duration vacuum_pass = 15min;    // between two vacuums that the leader begins by itself, a minute more or less; 0: none
+  int vacuums_per_server_max = 1;
   bool replication_as_minimum = false;
   std::uint64_t key_block = 1u << 20;   // keys reserved at a time for each master
   std::uint32_t feature_level = 1;      // what this build understands; tests of mixed versions raise it
@@ -227,6 +235,19 @@ class Master {
   // Deletes all volumes of one collection, on every server that has some. The default collection is named by "".
   // bad_request `collection X does not exist`.
   virtual void delete_collection(std::string collection, std::function<void(OrRefusal<Done>)> done) = 0;
+
+  // Frees what deleted files take up, in all volumes of which this share or more is deleted; answers when that is done, or
+  // at once when a vacuum is under way already. At the leader.
+  virtual void vacuum(VacuumRequest request, std::function<void(OrRefusal<Done>)> done) {
+    (void)request;
+    done(Refusal{Refusal::Kind::unsupported, "vacuum is not built here"});
+  }
+  // Stops the vacuums that the leader begins by itself, or lets them go on. `by_plugin` is a mark of its own: they go on
+  // when neither is set.
+  virtual void disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) {
+    (void)disabled, (void)by_plugin;
+    done(Refusal{Refusal::Kind::unsupported, "vacuum is not built here"});
+  }
 
   virtual OrRefusal<CollectionStatus> collection_info(const std::string& collection) const = 0;
   virtual std::vector<CollectionStatus> collection_details(const std::string& collection) const = 0;  // one per layout

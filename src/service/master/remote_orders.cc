@@ -38,6 +38,22 @@ class RemoteOrders final : public VolumeOrders {
     orders_->delete_collection(grpc_address, collection, wire_fence(fence), std::move(done));
   }
 
+  void vacuum_check(const std::string& grpc_address, VolumeId volume, Duration time_max, RatioDone done) override {
+    orders_->vacuum_check(grpc_address, volume, time_max, std::move(done));
+  }
+
+  void vacuum(const std::string& grpc_address, const OrderFence& fence, VacuumStep step, VolumeId volume,
+              Duration time_max, Done done) override {
+    switch (step) {
+      case VacuumStep::compact:
+        return orders_->vacuum_compact(grpc_address, volume, wire_fence(fence), time_max, std::move(done));
+      case VacuumStep::commit:
+        return orders_->vacuum_commit(grpc_address, volume, wire_fence(fence), time_max, std::move(done));
+      case VacuumStep::clean_up:
+        return orders_->vacuum_clean_up(grpc_address, volume, wire_fence(fence), time_max, std::move(done));
+    }
+  }
+
  private:
   const std::unique_ptr<client::VolumeOrders> orders_ =
       client::make_volume_orders(std::chrono::duration_cast<Duration>(kOrderTimeout));

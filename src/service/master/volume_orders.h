@@ -55,6 +55,20 @@ class VolumeOrders {
                              bool only_empty, Done done) = 0;
   virtual void delete_collection(const std::string& grpc_address, const OrderFence& fence,
                                  const std::string& collection, Done done) = 0;
+
+  // The steps of a vacuum, each answered within `time_max`; those that take no fence change nothing. A compaction that is
+  // not answered in time is called off as far as its server still hears.
+  using RatioDone = std::function<void(Result<double>)>;
+  virtual void vacuum_check(const std::string& grpc_address, VolumeId volume, Duration time_max, RatioDone done) {
+    (void)grpc_address, (void)volume, (void)time_max;
+    done(Error(Code::unsupported, "no vacuum here"));
+  }
+  enum class VacuumStep { compact, commit, clean_up };
+  virtual void vacuum(const std::string& grpc_address, const OrderFence& fence, VacuumStep step, VolumeId volume,
+                      Duration time_max, Done done) {
+    (void)grpc_address, (void)fence, (void)step, (void)volume, (void)time_max;
+    done(Error(Code::unsupported, "no vacuum here"));
+  }
 };
 
 }  // namespace holdfast::master

@@ -1,0 +1,237 @@
+#include "service/master/vacuum.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace holdfast::master {
+
+namespace {
+
+using Step = VolumeOrders::VacuumStep;
+
+constexpr Duration kFirstPass = 1min;  // after a master began to lead: by then every server has told what it holds
+
+}  // namespace
+
+Vacuum::Vacuum(Shared& shared) : shared_(shared) {}
+
+void Vacuum::look(Instant now) {
+  for (auto it = drains_.begin(); it != drains_.end();) {
+    if (now < it->until) {
+      ++it;
+      continue;
+    }
+    const Drain drain = std::move(*it);
+    it = drains_.erase(it);
+    order(drain.run, drain.volume, Step::compact, [this, drain] { commit(drain.run, drain.volume); });
+    return;  // drains_ may have changed
+  }
+  const auto view = shared_.consensus.load()->view();
+  if (!view->is_leader() || shared_.options.vacuum_pass <= Duration(0)) return;
+  if (term_ != view->term) {
+    term_ = view->term;
+    next_ = now + std::min(kFirstPass, shared_.options.vacuum_pass);
+  }
+  if (now < next_ || run_ != nullptr) return;
+  // Not all clusters of a machine at the same time.
+  const auto spread = shared_.options.vacuum_pass / 15;
+  next_ = now + shared_.options.vacuum_pass - spread +
+          Duration(static_cast<std::int64_t>(shared_.random.below(static_cast<std::uint64_t>(2 * spread.count()) + 1)));
+  if (!is_disabled()) begin({}, [](const OrRefusal<Done>&) {});
+}
+
+void Vacuum::begin(const VacuumRequest& request, Finished finished) {
+  const auto view = shared_.consensus.load()->view();
+  if (stopped_ || !view->is_leader()) return finished(Refusal{Refusal::Kind::not_leader, "this master does not lead"});
+  if (run_) return finished(Done{});
+  run_ = std::make_shared<Run>();
+  run_->term = view->term;
+  run_->threshold = request.garbage_threshold.value_or(shared_.options.garbage_threshold);
+  run_->finished.push_back(std::move(finished));
+  const auto candidates =
+      shared_.with_topology([](topology::Topology& topology) { return topology.vacuum_candidates(); });
+  for (const auto& candidate : candidates) {
+    if (request.volume != VolumeId() && candidate.volume != request.volume) continue;
+    if (!request.collection.empty() && candidate.collection != request.collection) continue;
+    auto volume = std::make_shared<Volume>();
+    volume->id = candidate.volume;
+    volume->all_are_ours = candidate.all_are_ours;
+    for (std::size_t i = 0; i < candidate.servers.size(); ++i) {
+      volume->copies.push_back({.server = candidate.servers[i], .address = candidate.addresses[i]});
+    }
+    run_->waiting.push_back(std::move(volume));
+  }
+  start_some(RunPtr(run_));
+}
+
+// As many volumes side by side as their servers may have under way.
+void Vacuum::start_some(const RunPtr& run) {
+  if (run->over) return;
+  if (!is_current(*run)) {
+    if (run->under_way == 0) finish(run, Refusal{Refusal::Kind::not_leader, "the leader lost its place meanwhile"});
+    return;
+  }
+  const int most = std::max(1, shared_.options.vacuums_per_server_max);
+  std::vector<VolumePtr> begun;
+  for (auto it = run->waiting.begin(); it != run->waiting.end();) {
+    const auto volume = *it;
+    const bool free = std::all_of(volume->copies.begin(), volume->copies.end(),
+                                  [&](const Copy& copy) { return run->busy[copy.server] < most; });
+    if (!free) {
+      ++it;
+      continue;
+    }
+    for (const Copy& copy : volume->copies) run->busy[copy.server]++;
+    it = run->waiting.erase(it);
+    ++run->under_way;
+    begun.push_back(volume);
+  }
+  for (const auto& volume : begun) check(run, volume);
+  if (run->under_way == 0 && run->waiting.empty() && !run->over) {
+    if (run->vacuumed > 0) LOG_INFO("vacuum: {} volumes", run->vacuumed);
+    finish(run, Done{});
+  }
+}
+
+void Vacuum::check(const RunPtr& run, const VolumePtr& volume) {
+  volume->missing = volume->copies.size();
+  for (std::size_t i = 0; i < volume->copies.size(); ++i) {
+    shared_.orders->vacuum_check(
+        volume->copies[i].address, volume->id, kVacuumCheckTime,
+        [this, run, volume, i, loop = shared_.loop_owner](Result<double> ratio) {
+          post(*loop, [this, run, volume, i, ratio = std::move(ratio)] {
+            auto& copy = volume->copies[i];
+            copy.takes_part = ratio.ok() && *ratio >= run->threshold;
+            copy.failed = !ratio.ok();
+            if (!ratio) LOG_V(1, "vacuum of volume {}: {}: {}", text(volume->id), copy.server, ratio.error().what());
+            if (--volume->missing == 0) checked(run, volume);
+          });
+        });
+  }
+}
+
+void Vacuum::checked(const RunPtr& run, const VolumePtr& volume) {
+  const auto& copies = volume->copies;
+  const bool any_failed = std::any_of(copies.begin(), copies.end(), [](const Copy& copy) { return copy.failed; });
+  const bool any = std::any_of(copies.begin(), copies.end(), [](const Copy& copy) { return copy.takes_part; });
+  if (any_failed || !any || !is_current(*run)) return end(run, volume);
+  compact(run, volume);
+}
+
+void Vacuum::compact(const RunPtr& run, const VolumePtr& volume) {
+  if (!volume->all_are_ours) {
+    hold(*volume, true);
+    drains_.push_back({shared_.clock.now() + kVacuumDrain, run, volume});
+    return;
+  }
+  order(run, volume, Step::compact, [this, run, volume] { commit(run, volume); });
+}
+
+void Vacuum::commit(const RunPtr& run, const VolumePtr& volume) {
+  const auto& copies = volume->copies;
+  const bool any_failed = std::any_of(copies.begin(), copies.end(), [](const Copy& copy) { return copy.failed; });
+  if (any_failed || !is_current(*run)) return clean_up(run, volume);
+  hold(*volume, true);
+  order(run, volume, Step::commit, [this, run, volume] {
+    std::size_t failed = 0;
+    for (Copy& copy : volume->copies) {
+      failed += copy.failed;
+      copy.takes_part = copy.failed;  // those alone are to clean up
+    }
+    if (failed > 0) return clean_up(run, volume);
+    ++run->vacuumed;
+    LOG_INFO("volume {} was vacuumed", text(volume->id));
+    end(run, volume);
+  });
+}
+
+void Vacuum::order(const RunPtr& run, const VolumePtr& volume, Step step, std::function<void()> then) {
+  if (!is_current(*run)) return end(run, volume);
+  const auto state = shared_.registry.state();
+  const char* const name = step == Step::compact ? "compact" : step == Step::commit ? "commit" : "clean up";
+  volume->missing = 1;  // this function
+  const auto answered = [volume, then] {
+    if (--volume->missing == 0) then();
+  };
+  for (std::size_t i = 0; i < volume->copies.size(); ++i) {
+    if (!volume->copies[i].takes_part) continue;
+    ++volume->missing;
+    const OrderFence fence{state->cluster_id, state->generation, run->term, shared_.next_order.fetch_add(1)};
+    const auto time_max = step == Step::clean_up ? kVacuumCheckTime : long_time();
+    shared_.orders->vacuum(
+        volume->copies[i].address, fence, step, volume->id, time_max,
+        [this, volume, i, answered, name, loop = shared_.loop_owner](Status status) {
+          post(*loop, [volume, i, answered, name, status = std::move(status)] {
+            auto& copy = volume->copies[i];
+            copy.failed = !status.ok();
+            if (!status) {
+              LOG_WARNING("vacuum of volume {}: {} on {}: {}", text(volume->id), name, copy.server,
+                          status.error().what());
+            }
+            answered();
+          });
+        });
+  }
+  answered();
+}
+
+void Vacuum::clean_up(const RunPtr& run, const VolumePtr& volume) {
+  order(run, volume, Step::clean_up, [this, run, volume] { end(run, volume); });
+}
+
+void Vacuum::end(const RunPtr& run, const VolumePtr& volume) {
+  hold(*volume, false);
+  for (const Copy& copy : volume->copies) run->busy[copy.server]--;
+  --run->under_way;
+  start_some(run);
+}
+
+void Vacuum::finish(const RunPtr& run, const OrRefusal<Done>& answer) {
+  run->over = true;
+  if (run_ == run) run_.reset();
+  for (const Finished& finished : std::exchange(run->finished, {})) finished(answer);
+}
+
+void Vacuum::hold(Volume& volume, bool held) {
+  if (volume.held == held) return;
+  volume.held = held;
+  shared_.with_topology([&](topology::Topology& topology) { topology.hold(volume.id, held); });
+}
+
+bool Vacuum::is_current(const Run& run) const {
+  const auto view = shared_.consensus.load()->view();
+  return !stopped_ && view->is_leader() && view->term == run.term;
+}
+
+Duration Vacuum::long_time() const {
+  const auto gibibytes = static_cast<std::int64_t>(shared_.options.volume_size_limit >> 30);
+  return kVacuumTimePerGiB * (gibibytes + 1);
+}
+
+void Vacuum::disable(bool disabled, bool by_plugin) {
+  (by_plugin ? disabled_by_plugin_ : disabled_) = disabled;
+  LOG_INFO("vacuums that the leader begins by itself are {}{}", disabled ? "disabled" : "enabled",
+           by_plugin ? " by a plugin" : "");
+}
+
+void Vacuum::view_changed() {
+  if (!run_ || is_current(*run_)) return;
+  // Its volumes end when their servers have answered; nobody needs to wait for that.
+  const RunPtr run = run_;
+  run->waiting.clear();
+  finish(run, Refusal{Refusal::Kind::not_leader, "the leader lost its place meanwhile"});
+}
+
+void Vacuum::post(Loop& loop, std::function<void()> task) {
+  loop.post([this, task = std::move(task)] {
+    if (!stopped_) task();
+  });
+}
+
+void Vacuum::stop() {
+  stopped_ = true;
+  if (run_) finish(RunPtr(run_), Refusal{Refusal::Kind::unavailable, "this master stops"});
+}
+
+}  // namespace holdfast::master

@@ -1,0 +1,107 @@
+// Vacuum: frees what deleted files take up, as the leader (spec/weed-cluster 4.8).
+//
+// One run at a time over all volumes, or those asked for. For each volume: every server that holds it is asked what share
+// of it is deleted; those where it is enough compact, side by side; when all of them have, all commit, else all clean up. A
+// volume gets no new files while it is committed; one that lies on servers of upstream's not while it is compacted either,
+// as upstream's master does it, and first its files under way are waited for.
+//
+// Every order carries a fence. A leader that loses its place gives no more orders; what it began is left on the servers,
+// which drop it in time, or is done again by the next run.
+//
+// Whether the leader begins runs by itself is in its memory alone, as upstream's (spec/weed-cluster 4.8).
+//
+// Everything here runs on the master's loop.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "service/master/shared.h"
+
+namespace holdfast::master {
+
+constexpr Duration kVacuumDrain = 5s;        // for files under way to servers of upstream's
+constexpr Duration kVacuumCheckTime = 30s;   // for the answer to a check, and to an order to clean up
+constexpr Duration kVacuumTimePerGiB = 3min; // for a compaction and a commit, of the volume size limit
+
+class Vacuum {
+ public:
+  explicit Vacuum(Shared& shared);
+
+  // Begins a run when it is time, if this master leads.
+  void look(Instant now);
+
+  using Finished = std::function<void(OrRefusal<Done>)>;
+  void begin(const VacuumRequest& request, Finished finished);
+
+  void disable(bool disabled, bool by_plugin);
+  bool is_disabled() const { return disabled_ || disabled_by_plugin_; }
+
+  // The term may have changed: a run of an earlier one is answered and orders nothing more.
+  void view_changed();
+  void stop();
+
+ private:
+  struct Copy {
+    std::string server;
+    std::string address;
+    bool takes_part = false;
+    bool failed = false;
+  };
+  struct Volume {
+    VolumeId id;
+    std::vector<Copy> copies;
+    bool all_are_ours = true;
+    bool held = false;
+    std::size_t missing = 0;  // answers to the present step
+  };
+  using VolumePtr = std::shared_ptr<Volume>;
+  struct Run {
+    Term term;
+    double threshold = 0;
+    std::deque<VolumePtr> waiting;
+    std::size_t under_way = 0;
+    std::map<std::string, int> busy;  // by server
+    std::size_t vacuumed = 0;
+    std::vector<Finished> finished;
+    bool over = false;
+  };
+  using RunPtr = std::shared_ptr<Run>;
+
+  void start_some(const RunPtr& run);
+  void check(const RunPtr& run, const VolumePtr& volume);
+  void checked(const RunPtr& run, const VolumePtr& volume);
+  void compact(const RunPtr& run, const VolumePtr& volume);
+  void commit(const RunPtr& run, const VolumePtr& volume);
+  // Gives every copy that takes part the order, and calls `then` when all have answered.
+  void order(const RunPtr& run, const VolumePtr& volume, VolumeOrders::VacuumStep step,
+             std::function<void()> then);
+  void clean_up(const RunPtr& run, const VolumePtr& volume);
+  void end(const RunPtr& run, const VolumePtr& volume);
+  void finish(const RunPtr& run, const OrRefusal<Done>& answer);
+  void hold(Volume& volume, bool held);
+  bool is_current(const Run& run) const;
+  Duration long_time() const;
+  void post(Loop& loop, std::function<void()> task);
+
+  Shared& shared_;
+  RunPtr run_;
+  Term term_;
+  Instant next_ = kDistantPast;  // when the leader begins by itself
+  bool disabled_ = false;
+  bool disabled_by_plugin_ = false;
+  struct Drain {
+    Instant until;
+    RunPtr run;
+    VolumePtr volume;
+  };
+  std::vector<Drain> drains_;
+  bool stopped_ = false;
+};
+
+}  // namespace holdfast::master

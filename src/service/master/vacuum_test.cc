@@ -1,0 +1,226 @@
+#include "service/master/vacuum.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "service/master/fakes.h"
+
+namespace holdfast::master {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+Options options(Duration pass = Duration(0)) {
+  Options out;
+  out.vacuum_pass = pass;
+  out.copy_2 = 1;
+  return out;
+}
+
+// A leader with one volume in two copies, at 10.0.0.1 and 10.0.0.2.
+class VacuumOrdersTest : public testing::Test {
+ protected:
+  explicit VacuumOrdersTest(Options options_given = options())
+      : master(Master::create(options_given, clock, random)) {
+    group.attach(0, master->state_machine());
+    group.attach(1, other->state_machine());
+    master->start(group.consensus(0), orders);
+    other->start(group.consensus(1), orders);
+    group.lead(0);
+    for (int n = 1; n <= 2; ++n) {
+      sessions.push_back(master->open_session("10.0.0." + std::to_string(n)));
+      (void)sessions.back()->on_report(fake_report(n));
+    }
+    std::promise<void> grown;
+    master->assign({.replication = "001"}, [&](const OrRefusal<AssignAnswer>& answer) {
+      EXPECT_TRUE(std::holds_alternative<AssignAnswer>(answer));
+      grown.set_value();
+    });
+    grown.get_future().get();
+    made = orders.orders().size();
+  }
+  ~VacuumOrdersTest() override {
+    orders.release();
+    master->stop();
+    other->stop();
+  }
+
+  // "compact 1", ... in the order they were given, since the volume was made.
+  std::vector<std::string> given() const {
+    std::vector<std::string> out;
+    const auto all = orders.orders();
+    for (std::size_t i = made; i < all.size(); ++i) out.push_back(all[i].what + " " + all[i].address.substr(7, 1));
+    return out;
+  }
+  bool takes_writes() { return master->try_assign({.replication = "001"}).has_value(); }
+  std::future<OrRefusal<Done>> vacuum(VacuumRequest request = {}) {
+    auto answer = std::make_shared<std::promise<OrRefusal<Done>>>();
+    master->vacuum(std::move(request), [answer](OrRefusal<Done> done) { answer->set_value(std::move(done)); });
+    return answer->get_future();
+  }
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+  }
+
+  FakeClock clock;
+  FakeRandom random{7};
+  FakeGroup group{2};
+  FakeOrders orders;
+  std::unique_ptr<Master> master;
+  std::unique_ptr<Master> other = Master::create(options(), clock, random);
+  std::vector<std::unique_ptr<ReportSession>> sessions;
+  std::size_t made = 0;
+};
+
+bool is_done(const OrRefusal<Done>& answer) { return std::holds_alternative<Done>(answer); }
+
+TEST_F(VacuumOrdersTest, AllCopiesCompactThenAllCommit) {
+  orders.set_ratio("10.0.0.1:18080", 0.5);
+  orders.set_ratio("10.0.0.2:18080", 0.4);
+  EXPECT_TRUE(is_done(vacuum().get()));
+  const auto all = given();
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_THAT(std::vector(all.begin(), all.begin() + 2), UnorderedElementsAre("compact 1", "compact 2"));
+  EXPECT_THAT(std::vector(all.begin() + 2, all.end()), UnorderedElementsAre("commit 1", "commit 2"));
+  const auto last = orders.orders().back();
+  EXPECT_EQ(last.fence.cluster_id, FakeGroup::cluster());
+  EXPECT_EQ(last.fence.term, Term(1));
+  EXPECT_GT(last.fence.sequence, 0u);
+  EXPECT_TRUE(takes_writes());
+}
+
+TEST_F(VacuumOrdersTest, ACopyWithTooLittleGarbageIsLeftAlone) {
+  orders.set_ratio("10.0.0.1:18080", 0.31);
+  orders.set_ratio("10.0.0.2:18080", 0.29);
+  EXPECT_TRUE(is_done(vacuum().get()));
+  EXPECT_THAT(given(), ElementsAre("compact 1", "commit 1"));
+  EXPECT_TRUE(is_done(vacuum({.garbage_threshold = 0.9}).get()));
+  EXPECT_EQ(given().size(), 2u);
+}
+
+TEST_F(VacuumOrdersTest, OnlyWhatIsAskedFor) {
+  orders.set_ratio("10.0.0.1:18080", 1);
+  EXPECT_TRUE(is_done(vacuum({.volume = VolumeId(99)}).get()));
+  EXPECT_TRUE(is_done(vacuum({.collection = "other"}).get()));
+  EXPECT_THAT(given(), IsEmpty());
+  EXPECT_TRUE(is_done(vacuum({.volume = VolumeId(1)}).get()));
+  EXPECT_EQ(given().size(), 2u);
+}
+
+TEST_F(VacuumOrdersTest, WhenACheckFailsNothingIsDone) {
+  orders.set_ratio("10.0.0.1:18080", 1);
+  orders.fail("10.0.0.2:18080", Error(Code::unavailable, "gone"));
+  EXPECT_TRUE(is_done(vacuum().get()));
+  EXPECT_THAT(given(), IsEmpty());
+}
+
+TEST_F(VacuumOrdersTest, WhenACompactionFailsAllCleanUp) {
+  orders.set_ratio("10.0.0.1:18080", 1);
+  orders.set_ratio("10.0.0.2:18080", 1);
+  orders.fail_step("10.0.0.2:18080", "compact", Error(Code::no_space, "full"));
+  EXPECT_TRUE(is_done(vacuum().get()));
+  const auto all = given();
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_THAT(std::vector(all.begin() + 2, all.end()), UnorderedElementsAre("clean up 1", "clean up 2"));
+  EXPECT_TRUE(takes_writes());
+}
+
+TEST_F(VacuumOrdersTest, WhoFailsToCommitCleansUp) {
+  orders.set_ratio("10.0.0.1:18080", 1);
+  orders.set_ratio("10.0.0.2:18080", 1);
+  orders.fail_step("10.0.0.2:18080", "commit", Error(Code::io, "disk on fire"));
+  EXPECT_TRUE(is_done(vacuum().get()));
+  EXPECT_EQ(given().back(), "clean up 2");
+  EXPECT_EQ(given().size(), 5u);
+  EXPECT_TRUE(takes_writes());
+}
+
+TEST_F(VacuumOrdersTest, AVolumeGetsNoFilesWhileItIsCommitted) {
+  orders.set_ratio("10.0.0.1:18080", 1);
+  EXPECT_TRUE(takes_writes());
+  orders.hold();
+  auto answer = vacuum();
+  ASSERT_TRUE(eventually([&] { return given().size() == 1; }));
+  EXPECT_TRUE(takes_writes());  // ours take files while they compact
+  EXPECT_TRUE(is_done(vacuum().get()));  // one run at a time, others return at once
+  orders.answer_held();
+  ASSERT_TRUE(eventually([&] { return given().size() == 2; }));
+  EXPECT_FALSE(takes_writes());
+  orders.release();
+  EXPECT_TRUE(is_done(answer.get()));
+  EXPECT_TRUE(takes_writes());
+}
+
+TEST_F(VacuumOrdersTest, OnlyTheLeaderOrders) {
+  orders.set_ratio("10.0.0.1:18080", 1);
+  group.lead(1);
+  const auto answer = vacuum().get();
+  ASSERT_FALSE(is_done(answer));
+  EXPECT_EQ(std::get<Refusal>(answer).kind, Refusal::Kind::not_leader);
+  EXPECT_THAT(given(), IsEmpty());
+}
+
+TEST_F(VacuumOrdersTest, ALeaderThatLosesItsPlaceOrdersNothingMore) {
+  orders.set_ratio("10.0.0.1:18080", 1);
+  orders.hold();
+  auto answer = vacuum();
+  ASSERT_TRUE(eventually([&] { return given().size() == 1; }));
+  group.lead(1);
+  const auto refused = answer.get();
+  ASSERT_FALSE(is_done(refused));
+  EXPECT_EQ(std::get<Refusal>(refused).kind, Refusal::Kind::not_leader);
+  orders.release();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_THAT(given(), ElementsAre("compact 1"));
+}
+
+class VacuumPassTest : public VacuumOrdersTest {
+ protected:
+  VacuumPassTest() : VacuumOrdersTest(options(15min)) { orders.set_ratio("10.0.0.1:18080", 1); }
+  void minute() {
+    for (int i = 0; i < 60 * 4; ++i) {
+      clock.advance(250ms);
+      for (int n = 1; n <= 2; ++n) {
+        topology::Report report;
+        report.process = Uuid{500, static_cast<std::uint64_t>(n)};
+        report.pulse = 250ms;
+        (void)sessions[static_cast<std::size_t>(n) - 1]->on_report(report);
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  }
+};
+
+TEST_F(VacuumPassTest, TheLeaderBeginsByItselfUnlessItIsDisabled) {
+  minute();
+  minute();
+  ASSERT_TRUE(eventually([&] { return given().size() == 2; }));
+  const auto set = [&](bool disabled, bool by_plugin) {
+    std::promise<void> done;
+    master->disable_vacuum(disabled, by_plugin, [&](const OrRefusal<Done>&) { done.set_value(); });
+    done.get_future().get();
+  };
+  set(true, false);
+  set(true, true);
+  set(false, false);
+  for (int i = 0; i < 20; ++i) minute();
+  EXPECT_EQ(given().size(), 2u);
+  EXPECT_TRUE(is_done(vacuum().get()));  // who asks for one gets it
+  EXPECT_EQ(given().size(), 4u);
+  set(false, true);
+  for (int i = 0; i < 17; ++i) minute();
+  EXPECT_GE(given().size(), 6u);
+}
+
+}  // namespace
+}  // namespace holdfast::master
