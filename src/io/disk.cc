@@ -27,6 +27,8 @@ Result<std::string> Disk::read_file(const std::string& path, std::uint64_t size_
   return content;
 }
 
+Status Disk::set_modified(const std::string&, WallTime) { return {}; }
+
 Status Disk::replace_file(const std::string& path, std::string_view content) {
   const std::string temporary = path + ".tmp";
   {

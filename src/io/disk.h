@@ -105,6 +105,9 @@ class Disk {
   virtual Status remove(const std::string& path) = 0;       // a file or an empty folder
   virtual Status rename(const std::string& from, const std::string& to) = 0;  // replaces `to`, all or nothing
 
+  // Sets the time of its last change, for a copy that is to look like what it was made of. Simulated disks keep no times.
+  virtual Status set_modified(const std::string& path, WallTime time);
+
   // Makes the names in `folder` durable.
   virtual Status sync_dir(const std::string& folder) = 0;
 

@@ -196,6 +196,15 @@ Status SystemDisk::rename(const std::string& from, const std::string& to) {
   return {};
 }
 
+Status SystemDisk::set_modified(const std::string& path, WallTime time) {
+  const auto since = time.time_since_epoch();
+  const auto whole = std::chrono::floor<std::chrono::seconds>(since);
+  const timespec to{.tv_sec = whole.count(), .tv_nsec = (since - whole).count()};
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, to};
+  if (::utimensat(AT_FDCWD, path.c_str(), times, 0) < 0) return errno_error(errno, "set the time of " + path);
+  return {};
+}
+
 Status SystemDisk::sync_dir(const std::string& folder) {
   const int fd = uninterrupted([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) return errno_error(errno, "open " + folder);

@@ -13,6 +13,7 @@ class SystemDisk final : public Disk {
   Status make_folder(const std::string& path) override;
   Status remove(const std::string& path) override;
   Status rename(const std::string& from, const std::string& to) override;
+  Status set_modified(const std::string& path, WallTime time) override;
   Status sync_dir(const std::string& folder) override;
   Result<Space> space(const std::string& path) override;
   Result<std::unique_ptr<FolderLock>> lock(const std::string& path) override;
