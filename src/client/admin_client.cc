@@ -175,6 +175,25 @@ Result<std::vector<std::string>> AdminClient::collections() {
   return names;
 }
 
+Status AdminClient::mark_volume(const VolumeMark& mark) {
+  master_pb::VolumeMarkReadonlyRequest request;
+  request.set_ip(api::utf8(mark.ip));
+  request.set_port(mark.port);
+  request.set_volume_id(mark.volume.value());
+  request.set_collection(api::utf8(mark.collection));
+  request.set_replica_placement(mark.replica_placement);
+  request.set_version(mark.version);
+  request.set_ttl(mark.ttl);
+  request.set_disk_type(api::utf8(mark.disk_type));
+  request.set_is_readonly(mark.is_read_only);
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::VolumeMarkReadonlyResponse response;
+        return stub.rpc->VolumeMarkReadonly(context, request, &response);
+      },
+      /*again=*/true);
+}
+
 Status AdminClient::volume_list(master_pb::VolumeListResponse* response) {
   return at_leader(
       [&](Stub& stub, grpc::ClientContext* context) {

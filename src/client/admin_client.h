@@ -47,6 +47,19 @@ struct ClusterNode {
   std::string rack;
 };
 
+// What a volume server tells the leader of one of its volumes, as upstream's masters want it.
+struct VolumeMark {
+  std::string ip;  // of the volume server, as it reports itself
+  std::uint16_t port = 0;
+  VolumeId volume;
+  std::string collection;
+  std::uint32_t replica_placement = 0;  // as one byte
+  std::uint32_t version = 3;
+  std::uint32_t ttl = 0;  // as on the wire
+  std::string disk_type;
+  bool is_read_only = false;
+};
+
 class AdminClient {
  public:
   // `masters` outlives this. No call takes much longer than `patience`, elections included.
@@ -64,6 +77,7 @@ class AdminClient {
   // `type`: "filer", "broker", "s3". Of the leader.
   Result<std::vector<ClusterNode>> cluster_nodes(const std::string& type);
   Result<std::vector<std::string>> collections();
+  Status mark_volume(const VolumeMark& mark);
   // All that the leader knows of data centers, racks, servers and volumes.
   Status volume_list(master_pb::VolumeListResponse* response);
 

@@ -10,8 +10,11 @@
 
 #include "api/convert.h"
 #include "api/volume_server.grpc.pb.h"
+#include "front/grpc/fence.h"
 #include "front/grpc/status.h"
+#include "front/grpc/volume_copy_calls.h"
 #include "front/grpc/volume_vacuum_calls.h"
+#include "service/volume/upkeep.h"
 #include "service/volume/volume_service.h"
 
 namespace holdfast::front {
@@ -104,7 +107,9 @@ class Batch final : public std::enable_shared_from_this<Batch> {
 class VolumeServerService final : public pb::VolumeServer::CallbackService {
  public:
   VolumeServerService(VolumeServiceOptions options, volume::VolumeService& service)
-      : options_(std::move(options)), service_(service) {}
+      : options_(std::move(options)),
+        service_(service),
+        copy_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }) {}
 
   // ---- orders of masters
 
@@ -139,20 +144,6 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
                                        pb::DeleteCollectionResponse*) override {
     return order(context, request, [this, request](const volume::OrderFence& fence) {
       return service_.delete_collection(request->collection(), fence);
-    });
-  }
-
-  ServerUnaryReactor* VolumeMarkReadonly(CallbackServerContext* context, const pb::VolumeMarkReadonlyRequest* request,
-                                         pb::VolumeMarkReadonlyResponse*) override {
-    return order(context, request, [this, request](const volume::OrderFence& fence) {
-      return service_.mark_read_only(VolumeId(request->volume_id()), request->persist(), fence);
-    });
-  }
-
-  ServerUnaryReactor* VolumeMarkWritable(CallbackServerContext* context, const pb::VolumeMarkWritableRequest* request,
-                                         pb::VolumeMarkWritableResponse*) override {
-    return order(context, request, [this, request](const volume::OrderFence& fence) {
-      return service_.mark_writable(VolumeId(request->volume_id()), fence);
     });
   }
 
@@ -252,19 +243,16 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
         status->set_error(api::utf8(disk.error));
       }
       response->mutable_memory_status();
-      response->mutable_state();
+      pb::VolumeServerState* state = response->mutable_state();
+      if (auto* upkeep = service_.upkeep()) {
+        state->set_maintenance(upkeep->maintenance().state().maintenance);
+        state->set_version(upkeep->maintenance().state().version);
+      }
       response->set_version(options_.version);
       response->set_data_center(api::utf8(options_.data_center));
       response->set_rack(api::utf8(options_.rack));
       return {};
     });
-  }
-
-  // Maintenance mode is not built yet, so it is never on.
-  ServerUnaryReactor* GetState(CallbackServerContext* context, const pb::GetStateRequest*,
-                               pb::GetStateResponse* response) override {
-    response->mutable_state();
-    return answered(context, grpc::Status::OK);
   }
 
   ServerUnaryReactor* Ping(CallbackServerContext* context, const pb::PingRequest* request,
@@ -299,19 +287,50 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
     return vacuum_cleanup(context, refuse(context), service_.vacuum(), request);
   }
 
+  // ---- copies, moves, looks inside (volume_copy_calls.h)
+
+#define HOLDFAST_COPY_CALL(rpc)                                                                                     \
+  ServerUnaryReactor* rpc(CallbackServerContext* context, const pb::rpc##Request* request, pb::rpc##Response* response) \
+      override {                                                                                                    \
+    return copy_calls_.rpc(context, request, response);                                                             \
+  }
+  HOLDFAST_COPY_CALL(VolumeMarkReadonly)
+  HOLDFAST_COPY_CALL(VolumeMarkWritable)
+  HOLDFAST_COPY_CALL(VolumeConfigure)
+  HOLDFAST_COPY_CALL(VolumeConsolidateIndex)
+  HOLDFAST_COPY_CALL(GetState)
+  HOLDFAST_COPY_CALL(SetState)
+  HOLDFAST_COPY_CALL(ReadNeedleBlob)
+  HOLDFAST_COPY_CALL(ReadNeedleMeta)
+  HOLDFAST_COPY_CALL(WriteNeedleBlob)
+  HOLDFAST_COPY_CALL(VolumeNeedleStatus)
+  HOLDFAST_COPY_CALL(VolumeTailReceiver)
+  HOLDFAST_COPY_CALL(ScrubVolume)
+#undef HOLDFAST_COPY_CALL
+
+#define HOLDFAST_COPY_CALL(rpc)                                                                                 \
+  grpc::ServerWriteReactor<pb::rpc##Response>* rpc(CallbackServerContext* context, const pb::rpc##Request* request) \
+      override {                                                                                                \
+    return copy_calls_.rpc(context, request);                                                                   \
+  }
+  HOLDFAST_COPY_CALL(CopyFile)
+  HOLDFAST_COPY_CALL(VolumeCopy)
+  HOLDFAST_COPY_CALL(VolumeIncrementalCopy)
+  HOLDFAST_COPY_CALL(VolumeTailSender)
+  HOLDFAST_COPY_CALL(ReadAllNeedles)
+#undef HOLDFAST_COPY_CALL
+
+  grpc::ServerReadReactor<pb::ReceiveFileRequest>* ReceiveFile(CallbackServerContext* context,
+                                                               pb::ReceiveFileResponse* response) override {
+    return copy_calls_.ReceiveFile(context, response);
+  }
+
   // ---- what later issues bring
 
 #define HOLDFAST_LATER(rpc)                                                                                  \
   ServerUnaryReactor* rpc(CallbackServerContext* context, const pb::rpc##Request*, pb::rpc##Response*) override { \
     return answered(context, not_yet(#rpc));                                                                 \
   }
-  HOLDFAST_LATER(VolumeConsolidateIndex)
-  HOLDFAST_LATER(VolumeConfigure)
-  HOLDFAST_LATER(SetState)
-  HOLDFAST_LATER(ReadNeedleBlob)
-  HOLDFAST_LATER(ReadNeedleMeta)
-  HOLDFAST_LATER(WriteNeedleBlob)
-  HOLDFAST_LATER(VolumeTailReceiver)
   HOLDFAST_LATER(VolumeEcShardsGenerate)
   HOLDFAST_LATER(VolumeEcShardsRebuild)
   HOLDFAST_LATER(VolumeEcShardsCopy)
@@ -322,35 +341,18 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   HOLDFAST_LATER(VolumeEcShardsToVolume)
   HOLDFAST_LATER(VolumeEcShardsInfo)
   HOLDFAST_LATER(FetchAndWriteNeedle)
-  HOLDFAST_LATER(ScrubVolume)
   HOLDFAST_LATER(ScrubEcVolume)
-  HOLDFAST_LATER(VolumeNeedleStatus)
 #undef HOLDFAST_LATER
 
 #define HOLDFAST_LATER(rpc, Answer)                                                                    \
   grpc::ServerWriteReactor<pb::Answer>* rpc(CallbackServerContext*, const pb::rpc##Request*) override { \
     return new RefusedStream<pb::Answer>(not_yet(#rpc));                                               \
   }
-  HOLDFAST_LATER(VolumeIncrementalCopy, VolumeIncrementalCopyResponse)
-  HOLDFAST_LATER(VolumeCopy, VolumeCopyResponse)
-  HOLDFAST_LATER(CopyFile, CopyFileResponse)
-  HOLDFAST_LATER(ReadAllNeedles, ReadAllNeedlesResponse)
-  HOLDFAST_LATER(VolumeTailSender, VolumeTailSenderResponse)
   HOLDFAST_LATER(VolumeEcShardRead, VolumeEcShardReadResponse)
   HOLDFAST_LATER(VolumeTierMoveDatToRemote, VolumeTierMoveDatToRemoteResponse)
   HOLDFAST_LATER(VolumeTierMoveDatFromRemote, VolumeTierMoveDatFromRemoteResponse)
   HOLDFAST_LATER(Query, QueriedStripe)
 #undef HOLDFAST_LATER
-
-  grpc::ServerReadReactor<pb::ReceiveFileRequest>* ReceiveFile(CallbackServerContext*,
-                                                               pb::ReceiveFileResponse*) override {
-    class Refused final : public grpc::ServerReadReactor<pb::ReceiveFileRequest> {
-     public:
-      Refused() { Finish(not_yet("ReceiveFile")); }
-      void OnDone() override { delete this; }
-    };
-    return new Refused;
-  }
 
  private:
   static ServerUnaryReactor* answered(CallbackServerContext* context, const grpc::Status& status) {
@@ -380,13 +382,9 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   template <typename Request, typename Work>
   ServerUnaryReactor* order(CallbackServerContext* context, const Request* request, Work work) {
     if (const auto refused = refuse(context)) return answered(context, *refused);
-    volume::OrderFence fence;
-    if (request->has_fence()) {
-      auto read = api::read(request->fence());
-      if (!read) return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, read.error().what()));
-      fence = *read;
-    }
-    return on_pool(context, [work = std::move(work), fence] { return work(fence); });
+    const auto fence = fence_of(*request);
+    if (!fence) return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, fence.error().what()));
+    return on_pool(context, [work = std::move(work), fence = *fence] { return work(fence); });
   }
 
   template <typename Fill>
@@ -404,6 +402,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
 
   const VolumeServiceOptions options_;
   volume::VolumeService& service_;
+  VolumeCopyCalls copy_calls_;
 };
 
 }  // namespace

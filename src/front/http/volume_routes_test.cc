@@ -56,7 +56,9 @@ class Elsewhere : public volume::VolumeService {
   Status allocate(const volume::AllocateRequest& request, const volume::OrderFence& fence) override { return real_.allocate(request, fence); }
   Status delete_volume(VolumeId id, bool only_empty, const volume::OrderFence& fence) override { return real_.delete_volume(id, only_empty, fence); }
   Status delete_collection(const std::string& collection, const volume::OrderFence& fence) override { return real_.delete_collection(collection, fence); }
-  Status mark_read_only(VolumeId id, bool persist, const volume::OrderFence& fence) override { return real_.mark_read_only(id, persist, fence); }
+  Status mark_read_only(VolumeId id, bool persist, bool can_delete, const volume::OrderFence& fence) override {
+    return real_.mark_read_only(id, persist, can_delete, fence);
+  }
   Status mark_writable(VolumeId id, const volume::OrderFence& fence) override { return real_.mark_writable(id, fence); }
   Status mount(VolumeId id, const volume::OrderFence& fence) override { return real_.mount(id, fence); }
   Status unmount(VolumeId id, const volume::OrderFence& fence) override { return real_.unmount(id, fence); }
@@ -605,7 +607,7 @@ TEST_F(VolumeRoutesTest, SaysWhenNobodyHoldsAVolumeInsteadOfASilent201) {
 
 TEST_F(VolumeRoutesTest, DoesNotWriteToAReadOnlyVolume) {
   server_.put("/1,01637037d6", "x", {{"Content-Type", "a/b"}});
-  ASSERT_TRUE(server_.real->mark_read_only(VolumeId(1), false, std::nullopt).ok());
+  ASSERT_TRUE(server_.real->mark_read_only(VolumeId(1), false, false, std::nullopt).ok());
   auto answer = server_.put("/1,02637037d6", "x");
   EXPECT_EQ(answer.status, 500);
   EXPECT_EQ(answer.body, "{\"error\":\"failed to write to local disk: volume 1 is read only\"}");

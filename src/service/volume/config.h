@@ -45,6 +45,7 @@ struct VolumeConfig {
   std::uint64_t file_bytes_max = std::uint64_t{256} << 20;  // -fileSizeLimitMB; the front refuses beyond it
   Duration pre_stop = 10s;   // -preStopSeconds: between the last heartbeat and the stop
   std::uint64_t compaction_bytes_per_second = 0;  // -compactionMBps: of each vacuum; 0: no bound
+  std::uint64_t maintenance_bytes_per_second = 0;  // -maintenanceMBps: of copies and scrubs; 0: no bound
   int disk_threads = 4;      // for what may block: reads beyond the page cache, synced writes
 };
 

@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "client/admin_client.h"
 #include "client/http_pool.h"
 #include "client/master_client.h"
 #include "core/volume/needle.h"
@@ -15,6 +16,7 @@
 #include "service/volume/locator.h"
 #include "service/volume/replicator.h"
 #include "service/volume/reporter.h"
+#include "service/volume/upkeep.h"
 #include "service/volume/vacuumer.h"
 #include "storage/volume/store.h"
 
@@ -23,6 +25,7 @@ namespace {
 
 constexpr Duration kTendEvery = 5s;             // space, ages, vanished files
 constexpr Duration kLookupPatience = 5s;        // a write that needs its siblings' names waits for a master this long
+constexpr Duration kMarkPatience = 2s;          // a leader hears of a mark within this, or by the next report
 constexpr Duration kGoodbyePatience = 500ms;
 
 // Counts what is on its way to siblings and masters, whose answers come back to the server: it must not go before.
@@ -137,6 +140,13 @@ class Server final : public VolumeServer {
                                  }});
     vacuumer_ = std::make_unique<Vacuumer>(world_.clock, *store_, *fences_, config_.compaction_bytes_per_second,
                                            [this] { reporter_->changed(); });
+    upkeep_ = std::make_unique<Upkeep>(
+        *store_, world_.disk, world_.clock,
+        Upkeep::Options{.receiver = {.self = self(),
+                                     .bytes_per_second = config_.maintenance_bytes_per_second,
+                                     .changed = [this] { reporter_->changed(); }},
+                        .scrub_bytes_per_second = config_.maintenance_bytes_per_second,
+                        .admit = [this](const OrderFence& fence, VolumeId id) { return fences_->admit(fence, id); }});
     tender_ = std::thread([this] { tend(); });
     return {};
   }
@@ -187,6 +197,7 @@ class Server final : public VolumeServer {
   // --- writing ---
 
   void write(WriteRequest request, Done<Written> done) override {
+    if (auto may = upkeep_->maintenance().check(); !may) return done(may.error());
     auto volume = store_->find(request.id.volume);
     if (request.last_modified == 0) {
       request.last_modified = static_cast<std::uint64_t>(
@@ -212,6 +223,7 @@ class Server final : public VolumeServer {
   }
 
   void remove(RemoveRequest request, Done<Removed> done) override {
+    if (auto may = upkeep_->maintenance().check(); !may) return done(may.error());
     const auto volume = store_->find(request.id.volume);
     if (!volume) return done(Error(Code::not_found, "volume " + text(request.id.volume) + " not found"));
     const bool alone = request.is_replica || request.skip_cookie_check || volume->replica_placement().copies() <= 1;
@@ -267,8 +279,9 @@ class Server final : public VolumeServer {
     if (!volume) return Error(Code::not_found, "not found volume id " + text(id));
     VolumeFileStatus out;
     out.info = volume->info();
-    out.dat_bytes = volume->dat_bytes();
+    // The index's first: so the .dat told of holds every record that the .idx told of points at.
     out.idx_bytes = volume->idx_bytes();
+    out.dat_bytes = volume->dat_bytes();
     out.last_append_at_ns = volume->last_append_at_ns();
     const auto modified = [&](const std::string& path) -> std::uint64_t {
       const auto info = world_.disk.info(path);
@@ -287,7 +300,7 @@ class Server final : public VolumeServer {
   // --- orders ---
 
   Status allocate(const AllocateRequest& request, const OrderFence& fence) override {
-    if (auto admitted = fences_->admit(fence, request.id); !admitted) return admitted;
+    if (auto admitted = upkeep_->admit(fence, request.id); !admitted) return admitted;
     if (request.version < 1 || request.version > 3) {
       return Error(Code::invalid, "unsupported needle version " + std::to_string(request.version));
     }
@@ -305,7 +318,7 @@ class Server final : public VolumeServer {
   }
 
   Status delete_volume(VolumeId id, bool only_empty, const OrderFence& fence) override {
-    if (auto admitted = fences_->admit(fence, id); !admitted) return admitted;
+    if (auto admitted = upkeep_->admit(fence, id); !admitted) return admitted;
     if (auto removed = store_->remove(id, only_empty); !removed) return removed.error();
     LOG_INFO("volume {}: deleted by order", text(id));
     reporter_->changed();
@@ -313,6 +326,7 @@ class Server final : public VolumeServer {
   }
 
   Status delete_collection(const std::string& collection, const OrderFence& fence) override {
+    if (auto may = upkeep_->maintenance().check(); !may) return may;
     if (auto admitted = fences_->admit(fence, std::nullopt); !admitted) return admitted;
     // Each volume by itself: an order that was overtaken deletes nothing that was made after it was given.
     const auto removed = store_->remove_collection(collection, [&](VolumeId id) {
@@ -325,20 +339,24 @@ class Server final : public VolumeServer {
     return {};
   }
 
-  Status mark_read_only(VolumeId id, bool persist, const OrderFence& fence) override {
-    if (auto admitted = fences_->admit(fence, id); !admitted) return admitted;
+  Status mark_read_only(VolumeId id, bool persist, bool can_delete, const OrderFence& fence) override {
+    if (auto admitted = upkeep_->admit(fence, id); !admitted) return admitted;
     const auto volume = store_->find(id);
-    if (!volume) return Error(Code::not_found, "volume " + text(id) + " not found");
-    auto marked = volume->mark_read_only(persist);
+    if (!volume) return Error(Code::not_found, "not found volume id " + text(id));
+    // Before, so that no more writes come; and after, since a report may have left in between.
+    const bool told = tell_mark(*volume, true);
+    auto marked = volume->mark_read_only(persist, can_delete);
+    if (told) tell_mark(*volume, true);
     reporter_->changed();
     return marked;
   }
 
   Status mark_writable(VolumeId id, const OrderFence& fence) override {
-    if (auto admitted = fences_->admit(fence, id); !admitted) return admitted;
+    if (auto admitted = upkeep_->admit(fence, id); !admitted) return admitted;
     const auto volume = store_->find(id);
-    if (!volume) return Error(Code::not_found, "volume " + text(id) + " not found");
+    if (!volume) return Error(Code::not_found, "not found volume id " + text(id));
     auto marked = volume->mark_writable();
+    if (marked) tell_mark(*volume, false);
     reporter_->changed();
     return marked;
   }
@@ -358,6 +376,7 @@ class Server final : public VolumeServer {
   }
 
   VacuumService* vacuum() override { return vacuumer_.get(); }
+  Upkeep* upkeep() override { return upkeep_.get(); }
 
   ClusterId cluster() const override { return fences_->state().cluster_id; }
 
@@ -368,6 +387,24 @@ class Server final : public VolumeServer {
   }
 
  private:
+  // A master that cannot be told is told by the reports.
+  bool tell_mark(const Volume& volume, bool is_read_only) {
+    const auto info = volume.info();
+    client::AdminClient admin(*master_client_, kMarkPatience);
+    const auto told = admin.mark_volume({.ip = config_.ip,
+                                         .port = config_.port,
+                                         .volume = info.id,
+                                         .collection = info.collection,
+                                         .replica_placement = info.replica_placement.byte(),
+                                         .version = info.version,
+                                         .ttl = info.ttl.wire(),
+                                         .disk_type = info.disk_type,
+                                         .is_read_only = is_read_only});
+    if (!told) LOG_WARNING("volume {}: the leading master was not told that it is {}: {}", text(info.id),
+                           is_read_only ? "read-only" : "writable", told.error().what());
+    return told.ok();
+  }
+
   static Result<Written> written(const Result<Put::Outcome>& outcome) {
     if (!outcome) return outcome.error().at("failed to write to local disk");
     return Written{.unchanged = outcome->unchanged, .etag = outcome->crc, .size = outcome->size};
@@ -532,6 +569,7 @@ class Server final : public VolumeServer {
   std::unique_ptr<Replicator> replicator_;
   std::unique_ptr<Reporter> reporter_;
   std::unique_ptr<Vacuumer> vacuumer_;
+  std::unique_ptr<Upkeep> upkeep_;
 
   UnderWay under_way_;
   std::atomic<bool> healthy_{true};

@@ -124,6 +124,8 @@ struct VolumeFileStatus {
   std::uint64_t last_append_at_ns = 0;
 };
 
+class Upkeep;
+
 class VolumeService {
  public:
   template <typename T>
@@ -160,13 +162,17 @@ class VolumeService {
   virtual Status allocate(const AllocateRequest& request, const OrderFence& fence) = 0;
   virtual Status delete_volume(VolumeId id, bool only_empty, const OrderFence& fence) = 0;
   virtual Status delete_collection(const std::string& collection, const OrderFence& fence) = 0;
-  virtual Status mark_read_only(VolumeId id, bool persist, const OrderFence& fence) = 0;
+  // Both also tell the leading master, since one of upstream's would hear of it late; it may take seconds while none leads.
+  virtual Status mark_read_only(VolumeId id, bool persist, bool can_delete, const OrderFence& fence) = 0;
   virtual Status mark_writable(VolumeId id, const OrderFence& fence) = 0;
   virtual Status mount(VolumeId id, const OrderFence& fence) = 0;
   virtual Status unmount(VolumeId id, const OrderFence& fence) = 0;  // of an unknown volume: fine
 
   // Vacuum of volumes; null when it is none's to give.
   virtual VacuumService* vacuum() { return nullptr; }
+
+  // For those who move and mend volumes (upkeep.h); null where there is none.
+  virtual Upkeep* upkeep() { return nullptr; }
 
   // Stops reporting to the masters; healthz turns 503 (VolumeServerLeave).
   virtual void leave() = 0;

@@ -125,7 +125,7 @@ Status Compaction::make_files() {
   next.superblock_ = volume_->superblock_;
   next.superblock_.compact_revision++;  // wraps
   next.superblock_.extra_bytes = 0;
-  next.replica_placement_ = volume_->replica_placement_;
+  next.replica_placement_ = volume_->replica_placement_.load();
   next.settings_are_ours_ = volume_->settings_are_ours_;
   if (options_.preallocate_bytes > 0) {
     const auto taken = next.dat_->allocate(0, options_.preallocate_bytes, true);

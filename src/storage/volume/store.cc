@@ -45,6 +45,7 @@ Result<std::unique_ptr<Store>> Store::open(const Surroundings& around, io::Rando
   }
   store->ec_ = std::make_unique<ec::EcStore>(around, std::move(ec_folders));
   for (const auto& folder : store->folders_) {
+    if (auto removed = store->remove_half_copies(*folder); !removed) return removed.error();
     if (auto finished = store->finish_vacuums(*folder); !finished) return finished.error();
   }
   store->ec_->sweep();
@@ -193,8 +194,10 @@ std::optional<VolumePlace> Store::place_of(const Folder& folder, std::string_vie
 bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string>& names) const {
   const auto base = place.base_name();
   if (has(names, base + ".note")) {
-    LOG_WARNING("volume {}: not loaded: a copy of it was under way when the server ended ({}.note); copy it again or "
-                "remove its files", text(place.id), base);
+    if (!copies_.contains(place.id)) {
+      LOG_WARNING("volume {}: not loaded: {}.note beside it says that it is not whole; it goes at the next start",
+                  text(place.id), base);
+    }
     return true;
   }
   if (!has(names, base + ".dat")) {
@@ -306,20 +309,25 @@ std::uint32_t Store::volumes_in(std::uint32_t disk_id) const {
 
 // --- changes ---
 
+std::uint32_t Store::free_slots(const Folder& folder) const {
+  auto count = volumes_in(folder.disk_id);
+  for (const auto& [id, disk] : copies_) count += disk == folder.disk_id;
+  Guard guard(space_mutex_);
+  const auto max = folder.status.low_space ? 0 : folder.status.volumes_max;
+  return max <= count ? 0 : max - count;
+}
+
 Result<std::shared_ptr<Volume>> Store::allocate(const Allocation& allocation) {
   if (auto named = check_collection_name(allocation.collection); !named) return named.error();
   Guard changes(changes_mutex_);
-  if (find(allocation.id)) {
+  if (find(allocation.id) || copies_.contains(allocation.id)) {
     return Error(Code::already_exists, "Volume Id " + text(allocation.id) + " already exists!");
   }
   const Folder* best = nullptr;
   std::uint32_t best_free = 0;
   for (const auto& folder : folders_) {
     if (folder->options.disk_type != allocation.disk_type) continue;
-    const auto count = volumes_in(folder->disk_id);
-    Guard guard(space_mutex_);
-    const auto max = folder->status.low_space ? 0 : folder->status.volumes_max;
-    const auto free = max <= count ? 0 : max - count;
+    const auto free = free_slots(*folder);
     if (free > best_free) {
       best = folder.get();
       best_free = free;

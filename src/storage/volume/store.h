@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +49,9 @@ struct FolderStatus {
   bool low_space = false;
   std::string error;  // why the space could not be read, "" otherwise
 };
+
+// Files are named by these two: nothing of them may lead to another folder.
+Status check_file_name(const std::string& collection, const std::string& extension);
 
 class Store {
  public:
@@ -90,6 +94,34 @@ class Store {
   // Loads what has appeared in the folders since (SIGHUP); how many.
   std::size_t load_new();
 
+  // --- copies from other servers (store_copies.cc) --- A copy lies under its final names beside a `.note`, which says
+  // that it is not whole: such files are no volume, and after a crash they go (spec/volume-format 1).
+  struct Incoming {
+    VolumeId id;
+    std::string collection;
+    std::string disk_type;
+    std::uint64_t bytes = 0;  // of all its files
+  };
+  // Finds a folder with a slot and room, deletes an own volume of that id, and writes the marker. busy: another copy of
+  // it is under way here; no_space: "no space left for disk type ...".
+  Result<VolumePlace> begin_copy(const Incoming& incoming);
+  // The files are whole, synced and checked: opens them, takes the marker away and serves the volume. After an error
+  // none of it is left.
+  Result<std::shared_ptr<Volume>> end_copy(const VolumePlace& place);
+  // Removes what there is of it.
+  void drop_copy(const VolumePlace& place);
+
+  // The path of <collection>_<id><ext> in any folder, for files that are no part of a loaded volume.
+  std::optional<std::string> find_file(const std::string& collection, VolumeId id, const std::string& extension) const;
+
+  // The folder for a file of an erasure-coded volume: that of `disk_id`, or for 0 the one where others of its files lie,
+  // else of that disk type and with the most room.
+  Result<std::string> shard_folder(const std::string& collection, VolumeId id, const std::string& extension,
+                                   std::uint32_t disk_id, const std::string& disk_type) const;
+
+  // Where the files of one server as a whole lie: state.pb.
+  const std::string& state_folder() const { return folders_[0]->options.index_path; }
+
   // Measures the space, marks volumes writable or not by it, recomputes slots where volumes_max is 0, deletes volumes
   // whose ttl is over. Call every few seconds; may wait for the disk. Answers the volumes it deleted. A limit of 0 is
   // an unknown one: then no volume is deleted.
@@ -129,6 +161,8 @@ class Store {
   Status finish_vacuums(const Folder& folder);
   Status finish_vacuum(const Folder& folder, const std::string& base);
   bool is_marked_elsewhere(const Folder& folder, const std::string& base);
+  Status remove_half_copies(const Folder& folder);
+  Status remove_copied(const VolumePlace& place);
   std::vector<VolumePlace> places_in(const Folder& folder);
   std::size_t load(const std::vector<VolumePlace>& places);
   bool is_for_later(const VolumePlace& place, const std::vector<std::string>& names) const;
@@ -137,6 +171,7 @@ class Store {
   bool insert(std::shared_ptr<Volume> volume);
   std::shared_ptr<Volume> take_out(VolumeId id);
   Shard& shard(VolumeId id) const { return shards_[id.value() % kShards]; }
+  std::uint32_t free_slots(const Folder& folder) const;
   std::uint32_t volumes_in(std::uint32_t disk_id) const;
   std::uint32_t slots(const Folder& folder, std::uint32_t volumes, std::uint64_t free_bytes) const;
   void measure(Folder& folder, const std::vector<std::shared_ptr<Volume>>& volumes);
@@ -149,6 +184,7 @@ class Store {
 
   mutable std::array<Shard, kShards> shards_;
 
+  std::map<VolumeId, std::uint32_t> copies_;  // under way, with their disk; guarded by changes_mutex_
   Mutex changes_mutex_;  // held while volumes are made, loaded or removed: one at a time; across I/O
   mutable Mutex space_mutex_;  // leaf
   std::atomic<std::uint64_t> volume_size_limit_{30000_MiB};

@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t kTailBytesMax = 1 + 256 + 256 + 5 + 2 + 65537 + 4 + 8 + 8;
 constexpr std::size_t kFrontBytes = kHeaderBytes + 4;  // with the data's length
 
+std::uint64_t aligned(std::uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
 Error not_found() { return Error(Code::not_found, "not found"); }
 
 }  // namespace
@@ -211,6 +213,18 @@ void Volume::note_read_error(const Error& error, NeedleId key) {
   }
 }
 
+// --- for copies ---
+
+Result<std::size_t> Volume::read_dat(std::uint64_t offset, std::span<std::uint8_t> out) const {
+  return dat_->read(offset, out);
+}
+
+Result<std::size_t> Volume::read_idx(std::uint64_t offset, std::span<std::uint8_t> out) const {
+  return idx_->read(offset, out);
+}
+
+std::uint64_t Volume::first_needle() const { return aligned(superblock_.first_needle()); }
+
 // --- state ---
 
 VolumeInfo Volume::info() const {
@@ -219,7 +233,7 @@ VolumeInfo Volume::info() const {
   out.collection = place_.collection;
   out.disk_type = place_.disk_type;
   out.disk_id = place_.disk_id;
-  out.replica_placement = replica_placement_;
+  out.replica_placement = replica_placement();
   out.ttl = superblock_.ttl;
   out.version = static_cast<std::uint32_t>(superblock_.version);
   out.compact_revision = superblock_.compact_revision;
@@ -283,16 +297,35 @@ Status Volume::save_settings() {
   return around_.disk.replace_file(place_.vif(), json);
 }
 
-Status Volume::mark_read_only(bool persist) {
+Status Volume::mark_read_only(bool persist, bool can_delete) {
   Guard marks(marks_mutex_);
-  if (const auto next = successor()) return next->mark_read_only(persist);
+  if (const auto next = successor()) return next->mark_read_only(persist, can_delete);
+  may_delete_when_marked_ = can_delete;
   marked_read_only_ = true;
   if (!persist) return {};
   {
     Guard guard(settings_mutex_);
     settings_.read_only = true;
+    settings_.read_only_can_delete = can_delete;
   }
   return save_settings();
+}
+
+Status Volume::set_replica_placement(ReplicaPlacement placement) {
+  Guard marks(marks_mutex_);
+  if (const auto next = successor()) return next->set_replica_placement(placement);
+  std::string before;
+  {
+    Guard guard(settings_mutex_);
+    before = std::exchange(settings_.replication, text(placement));
+  }
+  if (auto saved = save_settings(); !saved) {
+    Guard guard(settings_mutex_);
+    settings_.replication = before;
+    return saved;
+  }
+  replica_placement_ = placement.byte();
+  return {};
 }
 
 Status Volume::mark_writable() {

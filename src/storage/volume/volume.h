@@ -76,6 +76,7 @@ struct Put {
   std::shared_ptr<const Spool> spool;  // instead of needle.data
   bool fsync = false;
   bool inherit_cookie = false;  // a cookie of 0 takes the old needle's
+  bool check_cookie = true;     // false: another cookie than the old needle's takes its place (copies of needles)
 
   struct Outcome {
     bool unchanged = false;  // the same cookie and bytes were live already: nothing was appended
@@ -130,6 +131,13 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Result<Found> read(NeedleId key, Cookie cookie, ReadOptions options);  // may wait for the disk
   std::optional<Slot> find(NeedleId key) const;
 
+  // --- for copies --- All may wait for the disk. What lies before dat_bytes() and idx_bytes() never changes while this
+  // object lives, also when the files lose their names. A count is short only where the file ends.
+  Result<std::size_t> read_dat(std::uint64_t offset, std::span<std::uint8_t> out) const;
+  Result<std::size_t> read_idx(std::uint64_t offset, std::span<std::uint8_t> out) const;
+  std::uint64_t first_needle() const;  // where the first record lies
+  std::uint16_t compact_revision() const { return superblock_.compact_revision; }
+
   // --- writing --- `may_block`: the caller's thread may wait for the disk. `done` may be called before these return.
   void put(Put put, bool may_block);
   void remove(Remove remove, bool may_block);
@@ -138,7 +146,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   VolumeId id() const { return place_.id; }
   const VolumePlace& place() const { return place_; }
   Version version() const { return superblock_.version; }
-  ReplicaPlacement replica_placement() const { return replica_placement_; }
+  ReplicaPlacement replica_placement() const { return ReplicaPlacement::from_byte(replica_placement_); }
   Ttl ttl() const { return superblock_.ttl; }
   VolumeInfo info() const;
   std::uint64_t dat_bytes() const { return dat_end_.load(std::memory_order_relaxed); }
@@ -150,10 +158,11 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // --- marks ---
   bool is_read_only() const { return !read_only_reason().empty(); }
   std::string read_only_reason() const;  // "" when writable
-  Status mark_read_only(bool persist);
+  Status mark_read_only(bool persist, bool can_delete = false);  // can_delete: deletions go on
   Status mark_writable();  // clears the mark, also in the .vif, and what an I/O error left behind
   // Its shards are about to be made: the .vif names them from the next time it is written.
   void note_encoding(const EcShardConfig& config, std::uint64_t dat_bytes);
+  Status set_replica_placement(ReplicaPlacement placement);  // in the .vif, which overrides the superblock
   void set_low_space(bool low) { low_space_.store(low, std::memory_order_relaxed); }
   bool is_quarantined() const { return io_errors_.load(std::memory_order_relaxed) >= kIoErrorsMax; }
 
@@ -243,7 +252,6 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::unique_ptr<io::File> dat_;
   std::unique_ptr<io::File> idx_;
   Superblock superblock_;
-  ReplicaPlacement replica_placement_;  // the .vif's, else the superblock's
   bool settings_are_ours_ = true;       // false: the .vif does not parse and is left alone
 
   mutable Mutex map_mutex_;  // leaf; held for one call of the map
@@ -267,6 +275,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::atomic<std::uint64_t> idx_end_{0};
   std::atomic<std::uint64_t> last_append_at_ns_{0};
   std::atomic<std::int64_t> modified_at_second_{0};
+  std::atomic<std::uint8_t> replica_placement_{0};  // the .vif's, else the superblock's; as one byte
   std::atomic<std::int64_t> slow_until_ns_{INT64_MIN};  // on the clock's now()
 
   // Why writes are refused; any of them is enough.

@@ -47,7 +47,7 @@ Result<std::shared_ptr<Volume>> Volume::create(const Surroundings& around, const
   volume->superblock_ = {.version = creation.version,
                          .replica_placement = creation.replica_placement,
                          .ttl = creation.ttl};
-  volume->replica_placement_ = creation.replica_placement;
+  volume->replica_placement_ = creation.replica_placement.byte();
   const auto superblock = volume->superblock_.encode();
   if (auto written = volume->dat_->write(0, bytes_of(superblock)); !written) return failed(written.error());
   if (creation.preallocate_bytes > 0) {
@@ -161,13 +161,13 @@ Status VolumeLoader::read_superblock() {
   const auto superblock = Superblock::parse(BytesView(bytes, *got));
   if (!superblock) return superblock.error();
   volume_->superblock_ = *superblock;
-  volume_->replica_placement_ = superblock->replica_placement;
+  volume_->replica_placement_ = superblock->replica_placement.byte();
   bool write_settings = false;
   {
     Guard guard(volume_->settings_mutex_);
     auto& settings = volume_->settings_;
     if (!settings.replication.empty()) {
-      if (const auto placement = ReplicaPlacement::parse(settings.replication)) volume_->replica_placement_ = *placement;
+      if (const auto placement = ReplicaPlacement::parse(settings.replication)) volume_->replica_placement_ = placement->byte();
     }
     write_settings = settings.version == 0 && volume_->settings_are_ours_ && may_mend();
     settings.version = static_cast<std::uint32_t>(superblock->version);

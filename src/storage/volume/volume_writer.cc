@@ -159,6 +159,7 @@ void Volume::hand_over(const std::shared_ptr<Volume>& successor) {
     Guard marks(marks_mutex_);
     successor->marked_read_only_ = marked_read_only_.load();
     successor->may_delete_when_marked_ = may_delete_when_marked_.load();
+    successor->replica_placement_ = replica_placement_.load();
     successor->low_space_ = low_space_.load();
     {
       Guard settings(settings_mutex_);
@@ -230,10 +231,10 @@ bool Volume::prepare_put(Operation& operation, Put& put, Batch& batch) {
     if (!cookie) return answer(cookie.error().at("volume " + text(id())));
     if (*cookie) {
       if (put.inherit_cookie && needle.cookie == Cookie(0)) needle.cookie = **cookie;
-      if (**cookie != needle.cookie) {
+      if (put.check_cookie && **cookie != needle.cookie) {
         return answer(Error(Code::already_exists, "mismatching cookie " + hex_number(needle.cookie.value())));
       }
-      const auto unchanged = is_unchanged(put, *old, operation.crc);
+      const auto unchanged = **cookie == needle.cookie ? is_unchanged(put, *old, operation.crc) : Result<bool>(false);
       if (unchanged.ok() && *unchanged) {
         operation.outcome = {.unchanged = true, .crc = operation.crc, .size = old->size};
         operation.finish();
