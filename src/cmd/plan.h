@@ -71,6 +71,8 @@ struct VolumePlan {
   api::TlsFiles tls;    // of the gRPC server
   bool witness = true;  // may vote beside an even number of masters
   std::string cluster_secret;  // the masters', for that; "": none
+  std::uint64_t upload_bytes_max = 0;  // of uploads under way; 0: no bound
+  Duration upload_patience = std::chrono::seconds(60);
   std::string read_mode = "proxy";  // what is no known mode is proxy
   Duration idle_timeout = 30s;
 };

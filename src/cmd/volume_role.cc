@@ -74,6 +74,8 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   routes.read_mode = front::read_mode_of(in.plan.read_mode);
   routes.public_port = in.plan.public_port;
   routes.file_bytes_max = in.plan.config.file_bytes_max;
+  routes.upload_bytes_max = in.plan.upload_bytes_max;
+  routes.upload_patience = in.plan.upload_patience;
   in.routes = std::make_unique<front::VolumeRoutes>(front::VolumeRoutes::Parts{.service = *in.server,
                                                                                .pool = world.pool,
                                                                                .loops = world.loops,

@@ -390,14 +390,17 @@ TEST(VolumeCopy, WhatAKilledServerHadOfOneIsGoneAtItsNextStart) {
   Node target;
   target.stop();
   auto& disk = io::posix::system_disk();
+  const std::string note = "holdfast: a copy of this volume is under way\n";
   for (const auto* ext : {".dat", ".idx", ".vif", ".note"}) {
-    ASSERT_TRUE(disk.replace_file(target.folder + "/pics_7" + ext, "half").ok());
+    ASSERT_TRUE(disk.replace_file(target.folder + "/pics_7" + ext, ext == std::string(".note") ? note : "half").ok());
+    ASSERT_TRUE(disk.replace_file(target.folder + "/9" + ext, "of another program").ok());
   }
-  ASSERT_TRUE(disk.replace_file(target.folder + "/8.note", "x").ok());
+  ASSERT_TRUE(disk.replace_file(target.folder + "/8.note", note).ok());
   ASSERT_TRUE(disk.replace_file(target.folder + "/8.vif", "of an erasure-coded volume").ok());
   ASSERT_TRUE(disk.replace_file(target.folder + "/8.ecx", "").ok());
   target.start();
   for (const auto* ext : {".dat", ".idx", ".vif", ".note"}) EXPECT_FALSE(target.has(std::string("pics_7") + ext)) << ext;
+  for (const auto* ext : {".dat", ".idx", ".vif", ".note"}) EXPECT_TRUE(target.has(std::string("9") + ext)) << ext;
   EXPECT_TRUE(target.has("8.vif"));
   EXPECT_FALSE(target.has("8.note"));
 }

@@ -13,7 +13,10 @@
 #include "front/grpc/fence.h"
 #include "front/grpc/status.h"
 #include "front/grpc/volume_copy_calls.h"
+#include "front/grpc/volume_copy_calls.h"
 #include "front/grpc/volume_vacuum_calls.h"
+#include "io/posix/memory.h"
+#include "service/volume/upkeep.h"
 #include "service/volume/upkeep.h"
 #include "service/volume/volume_service.h"
 
@@ -242,7 +245,14 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
         status->set_percent_used(static_cast<float>(disk.percent_used));
         status->set_error(api::utf8(disk.error));
       }
-      response->mutable_memory_status();
+      const auto memory = io::posix::memory_use();
+      pb::MemStatus* told = response->mutable_memory_status();
+      told->set_all(memory.total);
+      told->set_free(memory.free);
+      told->set_used(memory.total - std::min(memory.total, memory.free));
+      told->set_self(memory.self);
+      told->set_heap(memory.self - std::min(memory.self, memory.stack));
+      told->set_stack(memory.stack);
       pb::VolumeServerState* state = response->mutable_state();
       if (auto* upkeep = service_.upkeep()) {
         state->set_maintenance(upkeep->maintenance().state().maintenance);

@@ -399,6 +399,8 @@ TEST(VolumeServerService, TellsOfItsDisks) {
   ASSERT_TRUE(node.stub->VolumeServerStatus(&context, {}, &response).ok());
   EXPECT_EQ(response.version(), "30GB 4.44");
   EXPECT_EQ(response.disk_statuses(0).dir(), "/data");
+  EXPECT_GT(response.memory_status().all(), response.memory_status().self());
+  EXPECT_GT(response.memory_status().self(), 1u << 20);
   EXPECT_TRUE(response.has_state());
 }
 

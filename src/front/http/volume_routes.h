@@ -36,6 +36,8 @@ class VolumeRoutes : public http::Handler {
     ReadMode read_mode = ReadMode::proxy;
     std::uint16_t public_port = 0;  // requests that come in on this port may only read; 0: there is none
     std::uint64_t file_bytes_max = 256_MiB;  // -fileSizeLimitMB
+    std::uint64_t upload_bytes_max = 0;     // of uploads under way, copies of siblings aside; 0: no bound
+    Duration upload_patience = 60s;         // how long one waits for room before it is refused with 429
     std::string version = "30GB 4.44 ";     // "Version" of /status, and the end of the Server header
     bool has_page = true;                   // /ui/index.html; off when writes are guarded and access.ui is not set
   };

@@ -13,6 +13,7 @@
 #include "base/task.h"
 #include "front/http/answers.h"
 #include "front/http/byte_range.h"
+#include "front/http/inflight_limit.h"
 #include "front/http/metrics.h"
 #include "front/http/out_buffer.h"
 #include "front/http/volume_metrics.h"
@@ -141,6 +142,7 @@ struct VolumeRoutes::Inside : http::Observer {
   const WhiteList& white_list;
   metrics::Registry& registry;
   const Options options;
+  InflightLimit uploads;
   const std::string server_line;  // "Server: ..", of every answer but static files
   ContentTypes types;
   const Instant started_at;

@@ -713,6 +713,32 @@ TEST(VolumeRoutes, RefuseFilesAboveTheLimit) {
   EXPECT_EQ(server.put("/1,04637037d6?type=replicate", bytes(1001)).status, 201);
 }
 
+TEST(VolumeRoutes, UploadsBeyondTheLimitWaitForRoomOrAreRefused) {
+  Server server({.upload_bytes_max = 1000, .upload_patience = 300ms});
+  EXPECT_EQ(server.put("/1,01637037d6", bytes(5000)).status, 201);  // alone even a larger one is taken
+  Client slow(server.port);
+  slow.send("PUT /1,02637037d6 HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n");
+  std::this_thread::sleep_for(50ms);
+  const auto refused = server.put("/1,03637037d6", "x");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.body, "{\"error\":\"reject because inflight upload data 1001 > 1000, and wait timeout\"}");
+  EXPECT_EQ(server.put("/1,04637037d6?type=replicate", "x").status, 201);
+  EXPECT_EQ(server.get("/1,01637037d6").status, 200);
+  Client waiting(server.port);
+  waiting.send("PUT /1,05637037d6 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx");
+  std::this_thread::sleep_for(50ms);
+  slow.send(bytes(1001));
+  EXPECT_EQ(Server::read(slow).status, 201);
+  EXPECT_EQ(Server::read(waiting).status, 201);
+  // A client that goes away in the middle gives its room back.
+  {
+    Client gone(server.port);
+    gone.send("PUT /1,06637037d6 HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\nhalf");
+    std::this_thread::sleep_for(50ms);
+  }
+  EXPECT_EQ(server.put("/1,07637037d6", "x").status, 201);
+}
+
 // Whatever the limit, and for copies too: a needle's size field holds no more.
 TEST(VolumeRoutes, RefuseFilesThatNoRecordHolds) {
   Server server({.file_bytes_max = UINT64_MAX});

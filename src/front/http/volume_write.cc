@@ -85,6 +85,16 @@ void VolumeRoutes::Inside::write(Exchange& exchange) {
 
 Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   const auto& request = exchange.request();
+  // Held until the answer has gone out. Copies of siblings pass: their first holder has counted them.
+  std::optional<InflightLimit::Pass> pass;
+  if (uploads.is_on() && Params(request.query).get("type") != "replicate") {
+    pass.emplace(co_await uploads.enter(exchange.loop(), request.body_bytes.value_or(0)));
+    if (!*pass) {
+      answer_error(exchange, 429, "reject because inflight upload data " + std::to_string(uploads.bytes()) + " > " +
+                                      std::to_string(uploads.bytes_max()) + ", and wait timeout");
+      co_return;
+    }
+  }
   if (const auto error = query_error(request.query)) {
     answer_error(exchange, 400, *error);
     co_return;

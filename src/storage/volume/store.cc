@@ -195,8 +195,8 @@ bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string
   const auto base = place.base_name();
   if (has(names, base + ".note")) {
     if (!copies_.contains(place.id)) {
-      LOG_WARNING("volume {}: not loaded: {}.note beside it says that it is not whole; it goes at the next start",
-                  text(place.id), base);
+      LOG_WARNING("volume {}: not loaded: a copy of it was under way when the server ended ({}.note); copy it again or "
+                  "remove its files", text(place.id), base);
     }
     return true;
   }

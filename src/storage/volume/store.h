@@ -95,7 +95,7 @@ class Store {
   std::size_t load_new();
 
   // --- copies from other servers (store_copies.cc) --- A copy lies under its final names beside a `.note`, which says
-  // that it is not whole: such files are no volume, and after a crash they go (spec/volume-format 1).
+  // that it is not whole: such files are no volume, and after a crash they go.
   struct Incoming {
     VolumeId id;
     std::string collection;

@@ -10,6 +10,7 @@ namespace holdfast::volume {
 namespace {
 
 constexpr const char* kNote = ".note";
+constexpr std::string_view kNoteText = "holdfast: a copy of this volume is under way\n";
 
 std::string note_of(const VolumePlace& place) { return io::join(place.data_folder, place.base_name() + kNote); }
 
@@ -65,7 +66,7 @@ Result<VolumePlace> Store::begin_copy(const Incoming& incoming) {
       return Error(Code::already_exists, path + " is there and not loaded: mount or remove it first");
     }
   }
-  if (auto marked = around_.disk.replace_file(note_of(place), "a copy of this volume is under way\n"); !marked) {
+  if (auto marked = around_.disk.replace_file(note_of(place), kNoteText); !marked) {
     return marked.error();
   }
   copies_[place.id] = place.disk_id;
@@ -120,7 +121,8 @@ Status Store::remove_copied(const VolumePlace& place) {
   return worst;
 }
 
-// spec/volume-format 8, row 5: what a copy left when the process died halfway.
+// spec/volume-format 8, row 5: what a copy of ours left when the process died halfway; its source is whole. Files beside a
+// marker that somebody else wrote may be all there is: they are not loaded, and stay.
 Status Store::remove_half_copies(const Folder& folder) {
   const auto names = around_.disk.list(folder.options.path);
   if (!names) return names.error();
@@ -129,6 +131,8 @@ Status Store::remove_half_copies(const Folder& folder) {
     const auto base = name.substr(0, name.size() - std::string_view(kNote).size());
     auto place = place_of(folder, base);
     if (!place || place->base_name() != base) continue;
+    const auto note = around_.disk.read_file(note_of(*place), 4_KiB);
+    if (!note || *note != kNoteText) continue;
     LOG_WARNING("volume {}: a copy of it was under way when the server ended: what there is of it is removed", text(place->id));
     place->index_folder = folder.options.index_path;
     if (auto removed = remove_copied(*place); !removed) return removed;
