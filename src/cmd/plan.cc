@@ -523,12 +523,14 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   const auto limit_mb = flags.integer("fileSizeLimitMB");
   if (limit_mb < 0) return fatal(fmt::format("-{} is negative", flags.full_name("fileSizeLimitMB")));
   config.file_bytes_max = static_cast<std::uint64_t>(limit_mb) << 20;
-  for (const auto* name : {"maintenanceMBps", "concurrentUploadLimitMB"}) {
+  for (const auto* name : {"maintenanceMBps", "concurrentUploadLimitMB", "concurrentDownloadLimitMB"}) {
     if (flags.integer(name) < 0) return fatal(fmt::format("-{} is negative", flags.full_name(name)));
   }
   config.maintenance_bytes_per_second = static_cast<std::uint64_t>(flags.integer("maintenanceMBps")) << 20;
   plan.upload_bytes_max = static_cast<std::uint64_t>(flags.integer("concurrentUploadLimitMB")) << 20;
   plan.upload_patience = std::max(flags.duration("inflightUploadDataTimeout"), Duration(0));
+  plan.download_bytes_max = static_cast<std::uint64_t>(flags.integer("concurrentDownloadLimitMB")) << 20;
+  plan.download_patience = std::max(flags.duration("inflightDownloadDataTimeout"), Duration(0));
   config.pre_stop = std::chrono::seconds(std::clamp<std::int64_t>(flags.integer("preStopSeconds"), 0, 3600));
 
   if (const auto& folder = flags.string("metalogger"); !folder.empty()) {

@@ -72,7 +72,9 @@ struct VolumePlan {
   bool witness = true;  // may vote beside an even number of masters
   std::string cluster_secret;  // the masters', for that; "": none
   std::uint64_t upload_bytes_max = 0;  // of uploads under way; 0: no bound
-  Duration upload_patience = std::chrono::seconds(60);
+  Duration upload_patience = 60s;
+  std::uint64_t download_bytes_max = 0;
+  Duration download_patience = 60s;
   std::string read_mode = "proxy";  // what is no known mode is proxy
   Duration idle_timeout = 30s;
 };

@@ -76,6 +76,8 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   routes.file_bytes_max = in.plan.config.file_bytes_max;
   routes.upload_bytes_max = in.plan.upload_bytes_max;
   routes.upload_patience = in.plan.upload_patience;
+  routes.download_bytes_max = in.plan.download_bytes_max;
+  routes.download_patience = in.plan.download_patience;
   in.routes = std::make_unique<front::VolumeRoutes>(front::VolumeRoutes::Parts{.service = *in.server,
                                                                                .pool = world.pool,
                                                                                .loops = world.loops,

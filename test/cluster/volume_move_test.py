@@ -146,9 +146,9 @@ def a_killed_copy_leaves_nothing_half():
         chance = random.Random(11)
         whole = broken = 0
         for turn in range(ROUNDS):
-            # One second long, killed within one and a half: some come through.
+            # A fraction of a second long, killed within one and a half: some come through.
             copy = rpc_process(target, "VolumeCopy", {"volume_id": volume, "source_data_node": source,
-                                                      "io_byte_per_second": size})
+                                                      "io_byte_per_second": 3 * size})
             time.sleep(chance.random() * 1.5)
             victim = cluster.volume_processes[to if turn % 3 else at]
             victim.kill()

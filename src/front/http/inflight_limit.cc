@@ -85,4 +85,12 @@ Async<InflightLimit::Pass> InflightLimit::enter(io::EventLoop& loop, std::uint64
   co_return Pass(room_, bytes);
 }
 
+InflightLimit::Pass InflightLimit::take(std::uint64_t bytes) {
+  {
+    const Guard guard(room_->mutex);
+    room_->under_way += bytes;
+  }
+  return Pass(room_, bytes);
+}
+
 }  // namespace holdfast::front

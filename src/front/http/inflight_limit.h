@@ -1,5 +1,5 @@
 // InflightLimit: holds back requests while those under way hold more bytes than there is room for (spec/weed-cluster
-// 3.5: -concurrentUploadLimitMB). One is let in as long as those before it are within the bound, however large it is
+// 3.3, 3.5: -concurrentUploadLimitMB, -concurrentDownloadLimitMB). One is let in as long as those before it are within the bound, however large it is
 // itself, so that a request larger than the bound is served too, alone.
 //
 // Waiting costs no thread. Whoever waits goes on in the order of coming, or hears after `patience` that it may not.
@@ -24,6 +24,7 @@ class InflightLimit {
   InflightLimit(std::uint64_t bytes_max, Duration patience);
 
   bool is_on() const { return bytes_max_ > 0; }
+  bool is_full() const { return is_on() && bytes() > bytes_max_; }  // who comes now waits
   std::uint64_t bytes_max() const { return bytes_max_; }
   std::uint64_t bytes() const;  // of what is under way
 
@@ -46,6 +47,9 @@ class InflightLimit {
 
   // For a request of `bytes`, on its loop.
   Async<Pass> enter(io::EventLoop& loop, std::uint64_t bytes);
+
+  // For one that has waited before its size was known: counts it, whatever else is under way.
+  Pass take(std::uint64_t bytes);
 
  private:
   const std::uint64_t bytes_max_;

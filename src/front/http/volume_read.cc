@@ -133,6 +133,12 @@ void VolumeRoutes::Inside::read(Exchange& exchange) {
   volume::ReadOptions read_options;
   read_options.read_deleted = asked.param("readDeleted") == "true";
 
+  if (downloads.is_full() && service.has_volume(*volume)) {
+    auto kept = std::make_unique<Asked>(exchange.request());
+    kept->id = asked.id;
+    read_when_room(exchange, std::move(kept), read_options);
+    return;
+  }
   volume::Found found;
   auto& buffer = buffers[exchange.loop().number()].buffer;
   switch (service.read_now(asked.id, read_options, buffer, found)) {
@@ -155,6 +161,19 @@ void VolumeRoutes::Inside::read(Exchange& exchange) {
       answer_nothing(exchange, 500);
       return;
   }
+}
+
+Task VolumeRoutes::Inside::read_when_room(Exchange& exchange, std::unique_ptr<Asked> asked,
+                                          volume::ReadOptions read_options) {
+  {
+    const auto pass = co_await downloads.enter(exchange.loop(), 0);
+    if (!pass) {
+      answer_error(exchange, 429, "reject because inflight download data " + std::to_string(downloads.bytes()) + " > " +
+                                      std::to_string(downloads.bytes_max()) + ", and wait timeout");
+      co_return;
+    }
+  }
+  read_slowly(exchange, std::move(asked), read_options);
 }
 
 Task VolumeRoutes::Inside::read_slowly(Exchange& exchange, std::unique_ptr<Asked> asked,
@@ -236,6 +255,7 @@ void VolumeRoutes::Inside::answer_found(Exchange& exchange, Asked& asked, volume
   if (found.body) {
     auto kept = std::make_unique<Asked>(exchange.request());
     kept->id = asked.id;
+    if (downloads.is_on() && !asked.is_head) kept->pass.emplace(downloads.take(found.body->size()));
     answer_large(exchange, std::move(kept), std::move(found));
     return;
   }

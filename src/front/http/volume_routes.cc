@@ -134,6 +134,7 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
       registry(parts.metrics),
       options(std::move(options)),
       uploads(this->options.upload_bytes_max, this->options.upload_patience),
+      downloads(this->options.download_bytes_max, this->options.download_patience),
       server_line([this] {
         auto text = "Server: SeaweedFS Volume " + this->options.version;
         while (text.ends_with(' ')) text.pop_back();

@@ -38,6 +38,8 @@ class VolumeRoutes : public http::Handler {
     std::uint64_t file_bytes_max = 256_MiB;  // -fileSizeLimitMB
     std::uint64_t upload_bytes_max = 0;     // of uploads under way, copies of siblings aside; 0: no bound
     Duration upload_patience = 60s;         // how long one waits for room before it is refused with 429
+    std::uint64_t download_bytes_max = 0;   // of large files on their way out; 0: no bound
+    Duration download_patience = 60s;
     std::string version = "30GB 4.44 ";     // "Version" of /status, and the end of the Server header
     bool has_page = true;                   // /ui/index.html; off when writes are guarded and access.ui is not set
   };

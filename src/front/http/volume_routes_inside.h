@@ -69,6 +69,7 @@ struct Asked {
   std::string_view if_none_match;
   std::string_view range;
   bool takes_gzip = false;
+  std::optional<InflightLimit::Pass> pass;  // of a large file, until it has gone out
 
   std::string_view param(std::string_view name) const { return params ? params->get(name) : std::string_view(); }
 };
@@ -101,6 +102,7 @@ struct VolumeRoutes::Inside : http::Observer {
 
   // --- volume_read.cc
   void read(http::Exchange& exchange);
+  Task read_when_room(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::ReadOptions options);
   Task read_slowly(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::ReadOptions options);
   // `found` may point into a shared buffer: used up before this returns, or copied.
   void answer_found(http::Exchange& exchange, Asked& asked, volume::Found& found);
@@ -143,6 +145,7 @@ struct VolumeRoutes::Inside : http::Observer {
   metrics::Registry& registry;
   const Options options;
   InflightLimit uploads;
+  InflightLimit downloads;
   const std::string server_line;  // "Server: ..", of every answer but static files
   ContentTypes types;
   const Instant started_at;

@@ -739,6 +739,25 @@ TEST(VolumeRoutes, UploadsBeyondTheLimitWaitForRoomOrAreRefused) {
   EXPECT_EQ(server.put("/1,07637037d6", "x").status, 201);
 }
 
+TEST(VolumeRoutes, ReadsBeyondTheLimitWaitForRoomOrAreRefused) {
+  Server server({.download_bytes_max = 1000, .download_patience = 300ms});
+  const auto large = bytes(30'000'000);
+  ASSERT_EQ(server.put("/1,01637037d6", large).status, 201);
+  ASSERT_EQ(server.put("/1,02637037d6", "small").status, 201);
+  EXPECT_EQ(server.get("/1,01637037d6").body.size(), large.size());  // alone even a larger one goes out
+  Client slow(server.port);
+  slow.send("GET /1,01637037d6 HTTP/1.1\r\nHost: x\r\n\r\n");
+  slow.read_head();
+  const auto refused = server.get("/1,02637037d6");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_THAT(refused.body, HasSubstr("inflight download data 30000000 > 1000"));
+  Client waiting(server.port);
+  waiting.send("GET /1,02637037d6 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  std::this_thread::sleep_for(50ms);
+  slow.read_to_size(large.size());
+  EXPECT_EQ(Server::read(waiting).status, 200);
+}
+
 // Whatever the limit, and for copies too: a needle's size field holds no more.
 TEST(VolumeRoutes, RefuseFilesThatNoRecordHolds) {
   Server server({.file_bytes_max = UINT64_MAX});
