@@ -1,6 +1,6 @@
 // Pacer: holds work to so many bytes a second, so that copying leaves room for reads and writes.
 //
-// Counts from the first bytes on and does not save up: what was not used for more than a second is gone. One thread.
+// Counts from the first bytes on and does not save up: what was not used for more than a tenth of a second is gone. One thread.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ class Pacer {
   }
 
  private:
-  static constexpr Duration kSavedMax = std::chrono::seconds(1);
+  static constexpr Duration kSavedMax = std::chrono::milliseconds(100);
 
   io::Clock& clock_;
   const std::uint64_t bytes_per_second_;
