@@ -13,10 +13,8 @@
 #include "front/grpc/fence.h"
 #include "front/grpc/status.h"
 #include "front/grpc/volume_copy_calls.h"
-#include "front/grpc/volume_copy_calls.h"
 #include "front/grpc/volume_vacuum_calls.h"
 #include "io/posix/memory.h"
-#include "service/volume/upkeep.h"
 #include "service/volume/upkeep.h"
 #include "service/volume/volume_service.h"
 
