@@ -51,4 +51,22 @@ bool unbase64(std::string_view text, std::string& out) {
   return true;
 }
 
+std::string base64url(std::string_view bytes) {
+  std::string out = base64(bytes);
+  while (out.ends_with('=')) out.pop_back();
+  for (char& c : out) c = c == '+' ? '-' : c == '/' ? '_' : c;
+  return out;
+}
+
+bool unbase64url(std::string_view text, std::string& out) {
+  out.clear();
+  std::string padded(text);
+  for (char& c : padded) {
+    if (c == '+' || c == '/' || c == '=') return false;  // of the other alphabet
+    c = c == '-' ? '+' : c == '_' ? '/' : c;
+  }
+  padded.append((4 - padded.size() % 4) % 4, '=');
+  return unbase64(padded, out);
+}
+
 }  // namespace holdfast

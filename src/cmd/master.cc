@@ -10,7 +10,7 @@ int run_master(const Call& call) {
   plan.runtime.guardian = start_guardian(plan.guardian);
   World world(master_loops());
   auto role = or_fatal(MasterRole::start(std::move(plan), world), "Master startup error: ");
-  const auto signal = serve_until_stopped(call, [&](const std::string& list) { role->reload(list); });
+  const auto signal = serve_until_stopped(call, [&](const Reread& news) { role->reload(news); });
   LOG_INFO("{}: stopping", signal);
   role->stop();
   return 0;

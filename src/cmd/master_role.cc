@@ -61,6 +61,7 @@ struct MasterRole::Inside {
 
   const MasterPlan plan;
   front::WhiteList white_list;
+  api::JwtKeys jwt;
   std::unique_ptr<master::VolumeOrders> orders;
   std::unique_ptr<master::Master> master;
   std::unique_ptr<master::ChangeFeed> feed;
@@ -96,6 +97,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   std::unique_ptr<MasterRole> role(new MasterRole(std::make_unique<Inside>(std::move(plan))));
   Inside& in = *role->inside_;
   const auto& listen = in.plan.listen;
+  put(in.plan.jwt, in.jwt);
   if (const auto set = in.white_list.set(in.plan.white_list); !set) return set.error().at("-whiteList");
 
   in.orders = master::make_remote_orders();
@@ -145,6 +147,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
                                      [&in]() -> std::shared_ptr<const master::WatchReport> {
                                        return in.is_open ? in.runtime->watch_report() : nullptr;
                                      },
+                                 .jwt = &in.jwt,
                                  .metaloggers = [&in] { return in.backups->metaloggers(); }},
       routes);
   in.http = std::make_unique<http::Server>(
@@ -196,6 +199,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   service.metrics_interval_seconds = in.plan.metrics_push_seconds;
   service.leader_wait = in.plan.options.leader_wait;
   service.read_only = in.plan.runtime.read_only;
+  service.jwt = &in.jwt;
   service.allows = [&in](std::string_view ip) { return in.white_list.allows(ip); };
   front::GrpcServer::Options grpc_options;
   grpc_options.hosts = grpc_hosts(listen);
@@ -276,8 +280,9 @@ void MasterRole::stop() {
   if (in.grpc) in.grpc->stop();
 }
 
-void MasterRole::reload(const std::string& white_list) {
-  if (const auto set = inside_->white_list.set(white_list); !set) {
+void MasterRole::reload(const Reread& news) {
+  put(news.jwt, inside_->jwt);
+  if (const auto set = inside_->white_list.set(news.white_list); !set) {
     LOG_ERROR("white list: {}; the one before stays", set.error().what());
   }
 }

@@ -35,7 +35,7 @@ class MasterRole {
   void stop();
 
   // SIGHUP: the white list of the newly read settings.
-  void reload(const std::string& white_list);
+  void reload(const Reread& news);
 
  private:
   struct Inside;

@@ -35,7 +35,7 @@ int run_metalogger(const Call& call) {
   auto logger = or_fatal(metalogger::Metalogger::open(options, world.disk, world.clock, world.random));
   logger->start();
   LOG_INFO("metalogger keeps copies in {}", options.folder);
-  const auto signal = serve_until_stopped(call, [](const std::string&) {});
+  const auto signal = serve_until_stopped(call, [](const Reread&) {});
   LOG_INFO("{}: stopping", signal);
   logger->stop();
   return 0;

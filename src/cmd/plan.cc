@@ -302,12 +302,22 @@ Result<SettingsFiles> load_settings(const std::string& config_dir, const Environ
   if (!volume) return volume.error();
 
   // What protects a cluster must not be believed in when it is not there.
-  for (const char* key : {"jwt.signing.key", "jwt.signing.read.key", "https.master.key", "https.volume.key"}) {
+  for (const char* key : {"https.master.key", "https.volume.key"}) {
     if (!security->string(key).empty()) {
       LOG_WARNING("security.toml sets {}, which this build does not honour yet: requests are not checked by it", key);
     }
   }
   return SettingsFiles{std::move(*security), std::move(*master), std::move(*volume)};
+}
+
+JwtPlan plan_jwt(const Settings& security) {
+  return {.write = {security.string("jwt.signing.key"), security.integer("jwt.signing.expires_after_seconds", 10)},
+          .read = {security.string("jwt.signing.read.key"), security.integer("jwt.signing.read.expires_after_seconds", 60)}};
+}
+
+void put(const JwtPlan& plan, api::JwtKeys& keys) {
+  keys.write.set(plan.write);
+  keys.read.set(plan.read);
 }
 
 Result<std::string> cluster_secret(const std::string& file, const SettingsFiles& settings) {
@@ -451,6 +461,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   if (!secret) return secret.error();
   plan.runtime.cluster_secret = std::move(*secret);
   plan.white_list = white_list(flags, settings);
+  plan.jwt = plan_jwt(settings.security);
   plan.disable_http = flags.boolean("disableHttp");
   if (flags.is_declared("idleTimeout")) plan.idle_timeout = idle_timeout(flags);  // `server` has one for both
   plan.metrics_push_address = flags.string("metrics.address");
@@ -546,6 +557,8 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   if (!tls) return tls.error();
   plan.tls = std::move(*tls);
   plan.white_list = white_list(flags, settings);
+  plan.jwt = plan_jwt(settings.security);
+  plan.has_page = settings.security.boolean("access.ui", false);
   plan.read_mode = flags.string("readMode");
   if (plan.read_mode != "local" && plan.read_mode != "proxy" && plan.read_mode != "redirect") {
     LOG_WARNING("-{} {} is none of local, proxy, redirect: taken as proxy", flags.full_name("readMode"), plan.read_mode);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/jwt.h"
 #include "api/tls.h"
 #include "cmd/flags.h"
 #include "cmd/settings.h"
@@ -45,11 +46,26 @@ struct ListenPlan {
 // The hosts for gRPC: the address, and loopback when that is wanted as well and free. Empty: all.
 std::vector<std::string> grpc_hosts(const ListenPlan& listen);
 
+// What security.toml says of tokens (spec/weed-cluster 3.11); read again at SIGHUP.
+struct JwtPlan {
+  api::JwtSettings write;
+  api::JwtSettings read;
+};
+JwtPlan plan_jwt(const Settings& security);
+void put(const JwtPlan& plan, api::JwtKeys& keys);
+
+// What SIGHUP brings to a role that runs.
+struct Reread {
+  std::string white_list;
+  JwtPlan jwt;
+};
+
 struct MasterPlan {
   master::RuntimeConfig runtime;
   master::Options options;
   ListenPlan listen;
   std::string white_list;  // comma-separated; -whiteList and guard.white_list together
+  JwtPlan jwt;
   bool witness = true;  // a volume server is to vote beside an even number of masters
   api::TlsFiles tls;  // of the gRPC server
   std::string admin_token;  // admin.token of security.toml; "": none
@@ -67,6 +83,8 @@ struct VolumePlan {
   ListenPlan listen;
   std::uint16_t public_port = 0;  // 0: none of its own
   std::string white_list;
+  JwtPlan jwt;
+  bool has_page = false;  // access.ui: /ui/index.html even while writes need a token
   std::optional<metalogger::Options> metalogger;  // carried along
   api::TlsFiles tls;    // of the gRPC server
   bool witness = true;  // may vote beside an even number of masters

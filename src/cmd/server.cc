@@ -58,9 +58,9 @@ int run_server(const Call& call) {
     volume = or_fatal(VolumeRole::start(std::move(*volume_plan), world, process), "Volume server fail to serve: ");
   }
 
-  const auto signal = serve_until_stopped(call, [&](const std::string& list) {
-    if (master) master->reload(list);
-    if (volume) volume->reload(list);
+  const auto signal = serve_until_stopped(call, [&](const Reread& news) {
+    if (master) master->reload(news);
+    if (volume) volume->reload(news);
   });
   LOG_INFO("{}: stopping", signal);
   // Leadership goes at once; the volume server's farewell may take seconds, in which the master still follows.

@@ -19,7 +19,7 @@ void announce(const Call& call, const std::string& command) {
   LOG_INFO("{} {} {}, feature level {}, process {}", call.program, command, version_text(), feature_level(), ::getpid());
 }
 
-std::string serve_until_stopped(const Call& call, const std::function<void(const std::string& white_list)>& reload) {
+std::string serve_until_stopped(const Call& call, const std::function<void(const Reread&)>& reload) {
   return wait_for_stop([&] {
     const auto security = Settings::load("security", call.globals.string("config_dir"), process_environment);
     if (!security) {
@@ -29,8 +29,8 @@ std::string serve_until_stopped(const Call& call, const std::function<void(const
     std::string list = call.flags.string("whiteList");
     const std::string more = security->string("guard.white_list");
     if (!list.empty() && !more.empty()) list += ",";
-    reload(list + more);
-    LOG_INFO("SIGHUP: read the white list again");
+    reload({.white_list = list + more, .jwt = plan_jwt(*security)});
+    LOG_INFO("SIGHUP: read the white list and the keys of tokens again");
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "cmd/plan.h"
 #include "cmd/command.h"
 #include "cmd/settings.h"
 
@@ -28,6 +29,6 @@ void announce(const Call& call, const std::string& command);
 
 // Waits for a signal to stop and answers its name. SIGHUP reads security.toml again and gives
 // the white list, together with the one of -whiteList, to `reload`.
-std::string serve_until_stopped(const Call& call, const std::function<void(const std::string& white_list)>& reload);
+std::string serve_until_stopped(const Call& call, const std::function<void(const Reread&)>& reload);
 
 }  // namespace holdfast::cmd

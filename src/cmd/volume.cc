@@ -9,7 +9,7 @@ int run_volume(const Call& call) {
   auto plan = or_fatal(plan_volume(FlagView(call.flags, ""), settings));
   World world(volume_loops());
   auto role = or_fatal(VolumeRole::start(std::move(plan), world, new_process_id(world)), "Volume server fail to serve: ");
-  const auto signal = serve_until_stopped(call, [&](const std::string& list) { role->reload(list); });
+  const auto signal = serve_until_stopped(call, [&](const Reread& news) { role->reload(news); });
   LOG_INFO("{}: stopping", signal);
   role->stop();
   return 0;

@@ -28,6 +28,7 @@ struct VolumeRole::Inside {
 
   const VolumePlan plan;
   front::WhiteList white_list;
+  api::JwtKeys jwt;
   std::unique_ptr<volume::VolumeServer> server;
   std::unique_ptr<front::VolumeRoutes> routes;
   std::unique_ptr<http::Server> http;
@@ -59,6 +60,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   std::unique_ptr<VolumeRole> role(new VolumeRole(std::make_unique<Inside>(std::move(plan))));
   Inside& in = *role->inside_;
   const auto& listen = in.plan.listen;
+  put(in.plan.jwt, in.jwt);
   if (const auto set = in.white_list.set(in.plan.white_list); !set) return set.error().at("-whiteList");
 
   auto server = volume::VolumeServer::open(in.plan.config, {.disk = world.disk,
@@ -73,6 +75,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   front::VolumeRoutes::Options routes;
   routes.read_mode = front::read_mode_of(in.plan.read_mode);
   routes.public_port = in.plan.public_port;
+  routes.has_page = in.plan.has_page;
   routes.file_bytes_max = in.plan.config.file_bytes_max;
   routes.upload_bytes_max = in.plan.upload_bytes_max;
   routes.upload_patience = in.plan.upload_patience;
@@ -82,7 +85,8 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
                                                                                .pool = world.pool,
                                                                                .loops = world.loops,
                                                                                .clock = world.clock,
-                                                                               .white_list = in.white_list},
+                                                                               .white_list = in.white_list,
+                                                                               .jwt = &in.jwt},
                                                     routes);
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,
@@ -156,11 +160,12 @@ std::string VolumeRole::describe() const {
   return out;
 }
 
-void VolumeRole::reload(const std::string& white_list) {
+void VolumeRole::reload(const Reread& news) {
+  put(news.jwt, inside_->jwt);
   if (const auto loaded = inside_->server->load_new_volumes(); loaded > 0) {
     LOG_INFO("{} volumes whose files have appeared are loaded", loaded);
   }
-  if (const auto set = inside_->white_list.set(white_list); !set) {
+  if (const auto set = inside_->white_list.set(news.white_list); !set) {
     LOG_ERROR("white list: {}; the one before stays", set.error().what());
   }
 }

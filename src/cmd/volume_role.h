@@ -28,7 +28,7 @@ class VolumeRole {
   void stop();
 
   // SIGHUP: the white list of the newly read settings; volumes whose files have appeared are loaded.
-  void reload(const std::string& white_list);
+  void reload(const Reread& news);
 
  private:
   struct Inside;

@@ -60,7 +60,7 @@ class ChunkserverServing final : public Serving {
     } else if (*disks != disks_) {
       LOG_WARNING("reload: {} has changed, which only a restart takes", path);
     }
-    role_->reload(plan_.white_list);
+    role_->reload({.white_list = plan_.white_list, .jwt = plan_.jwt});
   }
   void stop() override { role_->stop(); }
 

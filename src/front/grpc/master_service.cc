@@ -4,9 +4,11 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <chrono>
+#include <ctime>
 #include <utility>
 
 #include "api/convert.h"
+#include "api/jwt.h"
 #include "api/master.grpc.pb.h"
 #include "front/grpc/cluster_nodes.h"
 #include "front/grpc/heartbeat_call.h"
@@ -65,8 +67,14 @@ void fill(const master::Location& place, master_pb::Location* message) {
   message->set_data_center(api::utf8(place.data_center));
 }
 
-void fill(const master::AssignAnswer& answer, master_pb::AssignResponse* message) {
+// A token to write this file with; "" when none is needed.
+std::string token_for(const api::JwtKeys* keys, std::string_view fid) {
+  return keys == nullptr ? "" : keys->write.sign(fid, std::time(nullptr));
+}
+
+void fill(const master::AssignAnswer& answer, const api::JwtKeys* keys, master_pb::AssignResponse* message) {
   message->set_fid(text(answer.fid));
+  message->set_auth(token_for(keys, message->fid()));
   message->set_count(answer.count);
   const auto& places = answer.locations->places;
   fill(places.front(), message->mutable_location());
@@ -82,14 +90,14 @@ grpc::Status read_only_status(master::Master& master) {
 // One assign, here or at the leader. `message` and `response` live until `done`.
 class Assigner {
  public:
-  Assigner(master::Master& master, master::PassOn& pass_on, bool read_only)
-      : master_(master), pass_on_(pass_on), read_only_(read_only) {}
+  Assigner(master::Master& master, master::PassOn& pass_on, const MasterServiceOptions& options)
+      : master_(master), pass_on_(pass_on), read_only_(options.read_only), jwt_(options.jwt) {}
 
   template <typename Done>
   void assign(const master_pb::AssignRequest* message, master_pb::AssignResponse* response, Done done) {
     if (read_only_) return done(read_only_status(master_));
     if (const auto answer = master_.try_assign(read(*message))) {
-      fill(*answer, response);
+      fill(*answer, jwt_, response);
       return done(grpc::Status::OK);
     }
     const auto leader = master_.leader();
@@ -105,9 +113,9 @@ class Assigner {
  private:
   template <typename Done>
   void assign_here(const master_pb::AssignRequest* message, master_pb::AssignResponse* response, Done done) {
-    master_.assign(read(*message), [response, done](const master::OrRefusal<master::AssignAnswer>& answer) {
+    master_.assign(read(*message), [this, response, done](const master::OrRefusal<master::AssignAnswer>& answer) {
       if (const auto* refusal = std::get_if<master::Refusal>(&answer)) return done(grpc_status(*refusal));
-      fill(std::get<master::AssignAnswer>(answer), response);
+      fill(std::get<master::AssignAnswer>(answer), jwt_, response);
       done(grpc::Status::OK);
     });
   }
@@ -115,6 +123,7 @@ class Assigner {
   master::Master& master_;
   master::PassOn& pass_on_;
   const bool read_only_;
+  const api::JwtKeys* const jwt_;
 };
 
 // Answers come one per request and in order, so the next request is read when the last one is answered.
@@ -177,7 +186,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
         master_(master),
         runtime_(runtime),
         pass_on_(master, options_.leader_wait),
-        assigner_(master, pass_on_, options_.read_only) {}
+        assigner_(master, pass_on_, options_) {}
 
   void stop_early() override { pass_on_.stop(); }
 
@@ -541,6 +550,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
       }
       any_found = true;
       for (const auto& place : found.locations->places) fill(place, one->add_locations());
+      if (bare.size() < asked.size()) one->set_auth(token_for(options_.jwt, asked));
     }
     if (any_warming && !any_found) {
       return grpc::Status(StatusCode::UNAVAILABLE, "master is warming up, topology is still loading");

@@ -13,6 +13,10 @@
 
 #include "base/time.h"
 
+namespace holdfast::api {
+struct JwtKeys;
+}
+
 namespace grpc {
 class Service;
 }
@@ -31,6 +35,8 @@ struct MasterServiceOptions {
   std::uint32_t metrics_interval_seconds = 0;
   bool read_only = false;  // what changes anything is refused instead of passed on to the leader
   Duration leader_wait = std::chrono::seconds(2);  // for a leader to pass a request on to
+
+  const api::JwtKeys* jwt = nullptr;  // tokens for the file ids that are given out and looked up; outlives the service
 
   // Who may change the cluster's members; the peer's IP as text. Empty: everyone.
   std::function<bool(std::string_view peer_ip)> allows;

@@ -77,8 +77,9 @@ client::HttpRequest passed_on(const http::Request& request, std::string method, 
   return out;
 }
 
-void MasterRoutes::Inside::relay(Exchange& exchange, const client::HttpAnswer& answer) {
+void MasterRoutes::Inside::relay(Exchange& exchange, const client::HttpAnswer& answer, std::string_view token) {
   auto& head = exchange.head(answer.status);
+  if (!token.empty()) head.add("Authorization", "Bearer " + std::string(token));
   for (const auto& [name, value] : answer.headers) {
     if (!is_hop_header(name)) head.add(name, value);
   }
@@ -102,7 +103,7 @@ void MasterRoutes::Inside::answer_assign(Exchange& exchange, const master::Assig
   thread_local std::string body;
   body.clear();
   append_assign(body, answer, wants_pretty(exchange.request().query));
-  json(exchange, 200, body);
+  json(exchange, 200, body, parts.jwt == nullptr ? std::string() : write_token(text(answer.fid)));
 }
 
 // What the leader does: here, or passed on to it.

@@ -87,8 +87,15 @@ void MasterRoutes::Inside::lookup(Exchange& exchange, const Params& params) {
   }
   const std::string_view collection = params.get("collection");
   const auto found = parts.master.lookup(*volume, collection);
-  if (found.locations || !is_worth_a_search(exchange, found)) return answer_lookup(exchange, given, found);
-  lookup_wider(exchange, *volume, std::string(given), std::string(collection));
+  auto token = lookup_token(params);
+  if (found.locations || !is_worth_a_search(exchange, found)) return answer_lookup(exchange, given, found, token);
+  lookup_wider(exchange, *volume, std::string(given), std::string(collection), std::move(token));
+}
+
+std::string MasterRoutes::Inside::lookup_token(const Params& params) const {
+  const auto file_id = params.get("fileId");
+  if (file_id.find(',') == std::string_view::npos) return {};
+  return token_for(params.get("read") == "yes" ? &api::JwtKeys::read : &api::JwtKeys::write, file_id);
 }
 
 // The leader, or a volume server yet to report, may know more.
@@ -111,7 +118,8 @@ void MasterRoutes::Inside::search(Exchange& exchange, VolumeId volume, const std
   forward.ask(loop, std::move(request), [search](auto answer) { search->leaders(std::move(answer)); });
 }
 
-Task MasterRoutes::Inside::lookup_wider(Exchange& exchange, VolumeId volume, std::string given, std::string collection) {
+Task MasterRoutes::Inside::lookup_wider(Exchange& exchange, VolumeId volume, std::string given, std::string collection,
+                                        std::string token) {
   const auto& request = exchange.request();
   // Parameters may have come in a form.
   auto question = passed_on(request, request.method_text == "HEAD" ? "HEAD" : "GET", "");
@@ -121,19 +129,20 @@ Task MasterRoutes::Inside::lookup_wider(Exchange& exchange, VolumeId volume, std
   const auto ask = [&](auto done) { search(exchange, volume, collection, question, done); };
   const auto found = co_await awaited<Found>(exchange.loop(), ask);
   if (const auto* answer = std::get_if<client::HttpAnswer>(&found)) {
-    relay(exchange, *answer);
+    relay(exchange, *answer, answer->status == 200 ? std::string_view(token) : std::string_view());
   } else {
-    answer_lookup(exchange, given, std::get<master::LookupAnswer>(found));
+    answer_lookup(exchange, given, std::get<master::LookupAnswer>(found), token);
   }
 }
 
-void MasterRoutes::Inside::answer_lookup(Exchange& exchange, std::string_view given, const master::LookupAnswer& found) {
+void MasterRoutes::Inside::answer_lookup(Exchange& exchange, std::string_view given, const master::LookupAnswer& found,
+                                         std::string_view token) {
   const bool pretty = wants_pretty(exchange.request().query);
   thread_local std::string body;
   body.clear();
   if (found.locations) {
     append_lookup(body, given, *found.locations, pretty);
-    return json(exchange, 200, body);
+    return json(exchange, 200, body, token);
   }
   if (found.warming_up) {
     append_lookup_error(body, given, "service warming up, please retry", pretty);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <vector>
 
 #include "base/strconv.h"
@@ -113,15 +114,23 @@ MasterRoutes::Inside::Inside(Parts p, Options o)
         append_master_metrics(out, {cluster_status(), parts.master.topology_status(false), forward.leader_changes(),
                                     options.version, parts.clock.wall(), watch_report()});
       })),
-      submit({p.master, p.pool, p.clock, forward, options.submit_bytes_max}) {}
+      submit({p.master, p.pool, p.clock, forward, options.submit_bytes_max,
+              [this](std::string_view fid) { return write_token(fid); }}) {}
 
 // ---- answers
-void MasterRoutes::Inside::json(Exchange& exchange, int status, std::string_view body) {
-  exchange.head(status)
-      .add("Content-Type", "application/json")
-      .add("X-Content-Type-Options", "nosniff")
-      .add("X-Amz-Request-Id", RequestId(parts.clock));
+void MasterRoutes::Inside::json(Exchange& exchange, int status, std::string_view body, std::string_view token) {
+  auto& head = exchange.head(status)
+                   .add("Content-Type", "application/json")
+                   .add("X-Content-Type-Options", "nosniff")
+                   .add("X-Amz-Request-Id", RequestId(parts.clock));
+  if (!token.empty()) head.add("Authorization", "Bearer " + std::string(token));
   exchange.finish(body);
+}
+
+std::string MasterRoutes::Inside::token_for(const api::JwtKey api::JwtKeys::*key, std::string_view fid) const {
+  if (parts.jwt == nullptr || !(parts.jwt->*key).is_set()) return {};
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(parts.clock.wall().time_since_epoch()).count();
+  return (parts.jwt->*key).sign(fid, now);
 }
 
 // Without a request id, as upstream's cluster routes.

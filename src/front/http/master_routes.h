@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 
+#include "api/jwt.h"
 #include "client/http_pool.h"
 #include "front/http/leader_forward.h"
 #include "front/http/metrics.h"
@@ -65,6 +66,8 @@ class MasterRoutes : public http::Handler {
     std::function<void(const MemberChange&, std::function<void(Status)>)> change_members = {};
     // MasterRuntime::watch_report; empty: nothing is watched.
     std::function<std::shared_ptr<const master::WatchReport>()> watch_report = {};
+    // Tokens for the file ids that are given out and looked up; null: none.
+    const api::JwtKeys* jwt = nullptr;
     // BackupSource::metaloggers. Empty: none are known.
     std::function<std::vector<master::MetaloggerStatus>()> metaloggers = {};
   };

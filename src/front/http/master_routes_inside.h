@@ -60,14 +60,20 @@ struct MasterRoutes::Inside : http::Observer {
   }
 
   // ---- answers
-  void json(http::Exchange& exchange, int status, std::string_view body);
+  // `token`: shown as an Authorization header unless empty.
+  void json(http::Exchange& exchange, int status, std::string_view body, std::string_view token = {});
+  // "" when none are given out.
+  std::string write_token(std::string_view fid) const { return token_for(&api::JwtKeys::write, fid); }
+  std::string token_for(const api::JwtKey api::JwtKeys::*key, std::string_view fid) const;
+  // What a lookup of this `fileId` is answered with, beside the places.
+  std::string lookup_token(const Params& params) const;
   void plain_json(http::Exchange& exchange, std::string_view body);  // 200, and no request id: the cluster routes
   void refuse(http::Exchange& exchange, const master::Refusal& refusal);
   // -readOnly: whether the request was refused for it.
   bool refused_read_only(http::Exchange& exchange, Route route);
   void with_request_id(http::Exchange& exchange, int status);
   // What another master said, as it said it.
-  void relay(http::Exchange& exchange, const client::HttpAnswer& answer);
+  void relay(http::Exchange& exchange, const client::HttpAnswer& answer, std::string_view token = {});
 
   // ---- what every master answers (master_routes.cc)
   void page(http::Exchange& exchange);
@@ -123,9 +129,10 @@ struct MasterRoutes::Inside : http::Observer {
   bool is_worth_a_search(const http::Exchange& exchange, const master::LookupAnswer& found) const;
   void search(http::Exchange& exchange, VolumeId volume, const std::string& collection, client::HttpRequest request,
               std::function<void(Found)> done);
-  Task lookup_wider(http::Exchange& exchange, VolumeId volume, std::string given, std::string collection);
+  Task lookup_wider(http::Exchange& exchange, VolumeId volume, std::string given, std::string collection, std::string token);
   Task redirect_wider(http::Exchange& exchange, VolumeId volume, std::string path, std::string collection);
-  void answer_lookup(http::Exchange& exchange, std::string_view given, const master::LookupAnswer& found);
+  void answer_lookup(http::Exchange& exchange, std::string_view given, const master::LookupAnswer& found,
+                     std::string_view token);
   void answer_redirect(http::Exchange& exchange, std::string_view path, const master::LookupAnswer& found);
   void answer_assign(http::Exchange& exchange, const master::AssignAnswer& answer);
 

@@ -222,9 +222,12 @@ Task Submit::run(Exchange& exchange) {
   upload.method = "POST";
   upload.authority = assigned.url;
   upload.target = "/" + assigned.fid + query_of(params, {"ttl"});
+  const auto token = parts_.token(assigned.fid);
   for (const auto& header : request.headers) {
-    if (is_passed_header(header.name)) upload.headers.emplace_back(header.name, header.value);
+    const bool replaced = !token.empty() && io::http1::same_name(header.name, "Authorization");
+    if (is_passed_header(header.name) && !replaced) upload.headers.emplace_back(header.name, header.value);
   }
+  if (!token.empty()) upload.headers.emplace_back("Authorization", "Bearer " + token);
   auto call = parts_.pool.open(loop, std::move(upload), request.body_bytes);
   std::uint64_t bytes = 0;
   bool refused_early = false;

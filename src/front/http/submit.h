@@ -5,6 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
 
 #include "base/task.h"
 #include "client/http_pool.h"
@@ -23,6 +26,8 @@ class Submit {
     io::Clock& clock;
     LeaderForward& forward;
     std::uint64_t bytes_max;
+    // A token to store this file id with; "" when none is needed.
+    std::function<std::string(std::string_view fid)> token;
   };
   explicit Submit(Parts parts) : parts_(parts) {}
 

@@ -119,6 +119,7 @@ Asked::Asked(const http::Request& request) : is_head(request.method == Method::h
 
 void VolumeRoutes::Inside::read(Exchange& exchange) {
   Asked asked(exchange.request());
+  if (needs_token(&api::JwtKeys::read) && !is_authorized(exchange, jwt->read, asked.path)) return;
   const auto volume = parse_volume_id(asked.path.volume);
   if (!volume) {
     answer_nothing(exchange, 400);

@@ -132,6 +132,7 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
       clock(parts.clock),
       white_list(parts.white_list),
       registry(parts.metrics),
+      jwt(parts.jwt),
       options(std::move(options)),
       uploads(this->options.upload_bytes_max, this->options.upload_patience),
       downloads(this->options.download_bytes_max, this->options.download_patience),
@@ -223,7 +224,7 @@ void VolumeRoutes::Inside::serve(Exchange& exchange) {
       answer_health(exchange);
       return;
     }
-    if (path == "/ui/index.html" && options.has_page) {
+    if (path == "/ui/index.html" && (options.has_page || !needs_token(&api::JwtKeys::write))) {
       kind(VolumeKind::page);
       answer_page(exchange);
       return;

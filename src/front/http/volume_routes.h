@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "api/jwt.h"
 #include "base/metrics.h"
 #include "client/http_pool.h"
 #include "front/http/server.h"
@@ -41,7 +42,7 @@ class VolumeRoutes : public http::Handler {
     std::uint64_t download_bytes_max = 0;   // of large files on their way out; 0: no bound
     Duration download_patience = 60s;
     std::string version = "30GB 4.44 ";     // "Version" of /status, and the end of the Server header
-    bool has_page = true;                   // /ui/index.html; off when writes are guarded and access.ui is not set
+    bool has_page = true;                   // access.ui: /ui/index.html even while writes need a token
   };
 
   // All references outlive this; the server that uses it is stopped before it goes.
@@ -52,6 +53,7 @@ class VolumeRoutes : public http::Handler {
     io::Clock& clock;
     const WhiteList& white_list;
     metrics::Registry& metrics = metrics::process();
+    const api::JwtKeys* jwt = nullptr;  // null: no request needs a token
   };
 
   VolumeRoutes(Parts parts, Options options);

@@ -129,6 +129,11 @@ struct VolumeRoutes::Inside : http::Observer {
   Task remove(http::Exchange& exchange);
   bool is_allowed(http::Exchange& exchange);  // by the white list; else 401 was sent
 
+  // --- volume_tokens.cc
+  // Whether the request carries a token of `key` for this file, or needs none; else 401 was sent.
+  bool is_authorized(http::Exchange& exchange, const api::JwtKey& key, const VolumePath& path);
+  bool needs_token(const api::JwtKey api::JwtKeys::*key) const { return jwt != nullptr && (jwt->*key).is_set(); }
+
   // --- volume_admin.cc
   void answer_health(http::Exchange& exchange);
   Task answer_status(http::Exchange& exchange);
@@ -143,6 +148,7 @@ struct VolumeRoutes::Inside : http::Observer {
   io::Clock& clock;
   const WhiteList& white_list;
   metrics::Registry& registry;
+  const api::JwtKeys* const jwt;
   const Options options;
   InflightLimit uploads;
   InflightLimit downloads;
@@ -159,6 +165,12 @@ struct VolumeRoutes::Inside : http::Observer {
   RequestMetrics requests;
   VolumeMetrics volume_metrics;
 };
+
+// The token a request carries (spec/weed-cluster 3.11): the first of query, Authorization header and cookie that has one.
+std::string token_of(const http::Request& request);
+
+// What siblings are shown: the token as an Authorization header, whichever way it came; else the header as it is.
+std::string authorization_to_pass_on(const http::Request& request);
 
 // 60 random hex digits.
 std::string random_boundary();

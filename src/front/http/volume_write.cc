@@ -106,6 +106,7 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
     answer_error(exchange, 400, volume.error().what());
     co_return;
   }
+  if (needs_token(&api::JwtKeys::write) && !is_authorized(exchange, jwt->write, parse_volume_path(decoded))) co_return;
   if (params.get("cm") == "true") {
     answer_error(exchange, 501, "chunk manifests are not supported by this version: upload the file in one piece");
     co_return;
@@ -155,6 +156,9 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   const auto pairs = pairs_of(request);
   volume::WriteRequest out;
   out.id = {*volume, key->key, key->cookie};
+  const auto path = parse_volume_path(decoded);
+  const auto fid_text = std::string(path.volume) + "," + std::string(path.fid);
+  if (needs_token(&api::JwtKeys::write)) out.fid_text = fid_text;
   out.data = body.data();
   out.spool = body.spool();
   out.compressed = body.is_compressed();
@@ -166,7 +170,8 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   out.ttl_text = params.get("ttl");
   out.fsync = params.get("fsync") == "true";
   out.is_replica = is_replica;
-  out.authorization = request.header("Authorization");
+  const auto authorization = authorization_to_pass_on(request);
+  out.authorization = authorization;
   out.request_id = request_id;
   for (const auto& header : request.headers) {
     if (is_pair(header.name)) out.pair_headers.emplace_back(header.name, header.value);
@@ -208,6 +213,7 @@ Task VolumeRoutes::Inside::remove(Exchange& exchange) {
     answer_error(exchange, 400, key.error().what());
     co_return;
   }
+  if (needs_token(&api::JwtKeys::write) && !is_authorized(exchange, jwt->write, asked.path)) co_return;
   std::string size_json;
   const auto sized = [&](std::int64_t size) -> const std::string& {
     size_json.clear();
@@ -221,8 +227,11 @@ Task VolumeRoutes::Inside::remove(Exchange& exchange) {
   }
   volume::RemoveRequest out;
   out.id = {*volume, key->key, key->cookie};
+  const auto fid_text = std::string(asked.path.volume) + "," + std::string(asked.path.fid);
+  if (needs_token(&api::JwtKeys::write)) out.fid_text = fid_text;
   out.is_replica = asked.param("type") == "replicate";
-  out.authorization = request.header("Authorization");
+  const auto authorization = authorization_to_pass_on(request);
+  out.authorization = authorization;
 
   if (!out.is_replica) {
     // Deleting a manifest alone would leave its chunks behind for ever.

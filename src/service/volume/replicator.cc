@@ -94,6 +94,11 @@ std::string remove_trouble(const std::string& url, const Result<client::HttpAnsw
   return answer->body.empty() ? fmt::format("status {}", answer->status) : answer->body;
 }
 
+template <typename Request>
+std::string path_of(const Request& request) {
+  return "/" + (request.fid_text.empty() ? text(request.id) : std::string(request.fid_text));
+}
+
 std::uint64_t data_bytes(const WriteRequest& request) {
   return request.spool ? request.spool->size() : request.data.size();
 }
@@ -125,7 +130,7 @@ struct Replicator::Gathered {
 client::HttpRequest Replicator::write_request(const WriteRequest& request, const std::string& server, Form& form) {
   client::HttpRequest out;
   out.authority = server;
-  out.target = fmt::format("/{}?{}{}ts={}&ttl={}&type=replicate", text(request.id),
+  out.target = fmt::format("{}?{}{}ts={}&ttl={}&type=replicate", path_of(request),
                            request.chunk_manifest ? "cm=true&" : "", request.fsync ? "fsync=true&" : "",
                            request.last_modified, query_escaped(request.ttl_text));
   out.connect_timeout = kConnectMax;
@@ -239,7 +244,7 @@ void Replicator::remove(const RemoveRequest& request, const std::vector<std::str
     client::HttpRequest http;
     http.method = "DELETE";
     http.authority = server;
-    http.target = "/" + text(request.id) + "?type=replicate";
+    http.target = path_of(request) + "?type=replicate";
     http.connect_timeout = kConnectMax;
     http.silence_timeout = kSilenceMax;
     http.may_repeat = true;  // deleting what is deleted changes nothing

@@ -40,6 +40,8 @@ class VacuumService;
 
 struct WriteRequest {
   FileId id;  // with the _N suffix already added to the key
+  // "vid,fid" as the client wrote it, for siblings: its token is for this text. "": as the id is written.
+  std::string_view fid_text;
 
   // The data as it is to be stored: one of the two.
   BytesView data;
@@ -73,6 +75,7 @@ struct Written {
 
 struct RemoveRequest {
   FileId id;
+  std::string_view fid_text;  // as that of a write
   bool is_replica = false;
   bool skip_cookie_check = false;  // BatchDelete
   std::string_view authorization;
