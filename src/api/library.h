@@ -13,6 +13,6 @@ void prepare_library();
 
 // The window of a stream. The library can measure what a connection takes, with a ping for each bunch of data; reports
 // of some bytes every 250 ms would cost twice the awakenings so, and a snapshot or a volume fits well into this.
-constexpr int kStreamWindowBytes = 4 << 20;
+constexpr int kStreamWindowBytes = 16 << 20;
 
 }  // namespace holdfast::api

@@ -33,6 +33,10 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
   Reported answer;
   Server* server = find_by_session(session);
   bool new_stream = false;
+  if (given_up_.contains(session)) {
+    answer.displaced = true;
+    return answer;
+  }
   if (server == nullptr) {
     if (report.ip.empty() || report.port == 0) {
       answer.ignored = true;
@@ -232,6 +236,7 @@ void Topology::update_liveness(Server& server) {
 void Topology::session_ended(SessionId session, Instant now) {
   Server* server = find_by_session(session);
   sessions_.erase(session);
+  given_up_.erase(session);
   if (server == nullptr || server->session != session) return;  // a newer stream has taken over
   server->session.reset();
   update_liveness(*server);
@@ -272,7 +277,19 @@ Instant Topology::sweep(Instant now) {
       ++silences_;
       refresh_volumes(*server);
     }
-    if (!server->silent) next = std::min(next, server->heard + server->pulse * options_.missed_pulses_max);
+    if (!server->silent) {
+      next = std::min(next, server->heard + server->pulse * options_.missed_pulses_max);
+      continue;
+    }
+    if (!server->process) continue;  // upstream's: while its stream is open it is there
+    const Instant give_up =
+        server->heard + std::max(options_.silent_stream_max, server->pulse * options_.missed_pulses_max);
+    if (now >= give_up) {
+      given_up_.insert(*server->session);
+      gone.push_back(id);
+    } else {
+      next = std::min(next, give_up);
+    }
   }
   for (const std::string& id : gone) forget(id, now);
   return next;

@@ -58,13 +58,17 @@ class Topology {
     int missed_pulses_max = 3;
     Duration foreign_pulse = 5s;    // of volume servers that do not say theirs: upstream's
     Duration forget_after = 5s;     // since the last report of a server whose stream has ended
+    // A server of ours whose stream is open but silent for so long is gone with its machine: it is forgotten as if the
+    // stream had ended, and told to open another one should it speak there again. Upstream's are gone when their stream
+    // ends and not before (spec/weed-grpc 5.1).
+    Duration silent_stream_max = 15s;
     Duration allocated_kept = 10s;  // a volume just made stays, even if a report that was under way lacks it
   };
 
   // What to tell the server.
   struct Reported {
     bool ignored = false;                       // nothing says who it is
-    bool displaced = false;                     // the server has opened a newer stream: end this one
+    bool displaced = false;                     // a newer stream has taken over, or this one was given up: end it
     bool resend_full = false;                   // not known here, and this was not a full report
     bool folders_pending = false;               // some folder is not adopted yet
     std::vector<std::string> duplicated_uuids;  // folders that another live server holds: end the stream
@@ -277,6 +281,7 @@ class Topology {
   std::map<LayoutKey, LayoutInfo> layout_infos_;
   std::map<std::string, std::unique_ptr<Server>> servers_;  // by id
   std::unordered_map<SessionId, Server*> sessions_;
+  std::unordered_set<SessionId> given_up_;                  // open streams that were silent for too long
   std::map<std::string, Server*, std::less<>> by_url_;
   std::unordered_map<std::string, Server*> folders_;        // uuid text -> who holds it
   std::unordered_map<VolumeId, Volume> volumes_;

@@ -287,6 +287,26 @@ TEST_F(TopologyTest, AServerThatLeavesIsNotWrittenToAndForgottenWithItsStream) {
   EXPECT_EQ(topology.index().find(VolumeId(1)), nullptr);
 }
 
+TEST_F(TopologyTest, AServerWhoseMachineVanishedIsForgottenThoughItsStreamStaysOpen) {
+  say(1, report(1, {volume(1)}));
+  Report foreign = report(2, {volume(2)});
+  foreign.process.reset();
+  foreign.pulse.reset();
+  say(2, foreign);
+  topology.sweep(now += 14s);
+  EXPECT_NE(topology.index().find(VolumeId(1)), nullptr);
+  topology.sweep(now += 1s);
+  EXPECT_EQ(topology.index().find(VolumeId(1)), nullptr);
+  EXPECT_NE(topology.index().find(VolumeId(2)), nullptr);  // upstream's lives as long as its stream
+
+  // It was only frozen: what it says on the old stream ends that one, and a new one begins with everything.
+  EXPECT_TRUE(say(1, Report{.pulse = 250ms}).displaced);
+  EXPECT_TRUE(say(1, report(1, {volume(1)})).displaced);
+  topology.session_ended(SessionId(1), now);
+  EXPECT_FALSE(say(3, report(1, {volume(1)})).displaced);
+  EXPECT_TRUE(writable(1));
+}
+
 TEST_F(TopologyTest, SlotsAreCountedByDiskTypeWithEcShardsAndReservations) {
   Report r = report(1, {volume(1)});
   r.max_volume_counts["ssd"] = 4;
@@ -373,7 +393,7 @@ class Model {
     }
     topology_.sweep(now_);
     for (auto& [id, s] : servers_) {
-      if (s.session == 0 && now_ - s.heard >= 5s) s.volumes.clear(), s.known = false;
+      if (now_ - s.heard >= (s.session == 0 ? 5s : 15s)) s.volumes.clear(), s.known = false, s.session = 0;
     }
     check();
   }

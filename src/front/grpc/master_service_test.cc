@@ -1,6 +1,7 @@
 #include "front/grpc/master_service.h"
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +11,8 @@
 
 #include "api/convert.h"
 #include "api/master.grpc.pb.h"
+#include "api/reflection.grpc.pb.h"
+#include "api/reflection_v1alpha.grpc.pb.h"
 #include "api/volume_server.grpc.pb.h"
 #include "front/grpc/test_fakes.h"
 
@@ -967,6 +970,62 @@ TEST(MasterService, ListsTheMembersOfTheRaftGroup) {
   EXPECT_EQ(response.cluster_servers(0).suffrage(), "Voter");
   EXPECT_EQ(response.cluster_servers(1).suffrage(), "Nonvoter");
   EXPECT_EQ(response.cluster_servers(1).address(), "127.0.0.1:19334");
+}
+
+// ---- reflection
+
+template <typename Reflection, typename Request, typename Response>
+std::vector<Response> reflect(Node& node, const std::vector<Request>& requests) {
+  const auto stub = Reflection::NewStub(dial(*node.server));
+  grpc::ClientContext context;
+  const auto stream = stub->ServerReflectionInfo(&context);
+  std::vector<Response> answers;
+  for (const Request& request : requests) {
+    EXPECT_TRUE(stream->Write(request));
+    EXPECT_TRUE(stream->Read(&answers.emplace_back()));
+  }
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  return answers;
+}
+
+TEST(Reflection, TellsWhatIsServedUnderBothItsNames) {
+  namespace v1 = grpc::reflection::v1;
+  namespace v1alpha = grpc::reflection::v1alpha;
+  Node node;
+  std::vector<v1::ServerReflectionRequest> requests(5);
+  requests[0].set_list_services("*");
+  requests[1].set_file_containing_symbol("master_pb.Seaweed");
+  requests[2].set_file_by_filename("api/volume_server.proto");
+  requests[3].set_file_containing_symbol("nobody.Knows");
+  const auto answers = reflect<v1::ServerReflection, v1::ServerReflectionRequest, v1::ServerReflectionResponse>(
+      node, requests);
+  std::set<std::string> names;
+  for (const auto& service : answers[0].list_services_response().service()) names.insert(service.name());
+  EXPECT_EQ(names, (std::set<std::string>{"master_pb.Seaweed", "grpc.reflection.v1.ServerReflection",
+                                          "grpc.reflection.v1alpha.ServerReflection"}));
+  // The file that was asked for, then what it needs: a client can build the whole from one answer.
+  const auto& files = answers[1].file_descriptor_response().file_descriptor_proto();
+  ASSERT_EQ(files.size(), 2);
+  google::protobuf::DescriptorPool pool;
+  for (auto it = files.rbegin(); it != files.rend(); ++it) {
+    google::protobuf::FileDescriptorProto file;
+    ASSERT_TRUE(file.ParseFromString(*it));
+    ASSERT_NE(pool.BuildFile(file), nullptr);
+  }
+  EXPECT_NE(pool.FindMethodByName("master_pb.Seaweed.KeepConnected"), nullptr);
+  EXPECT_EQ(answers[2].file_descriptor_response().file_descriptor_proto_size(), 1);
+  EXPECT_EQ(answers[3].error_response().error_code(), StatusCode::NOT_FOUND);
+  EXPECT_EQ(answers[4].error_response().error_code(), StatusCode::INVALID_ARGUMENT);
+
+  v1alpha::ServerReflectionRequest old;
+  old.set_list_services("*");
+  EXPECT_EQ((reflect<v1alpha::ServerReflection, v1alpha::ServerReflectionRequest, v1alpha::ServerReflectionResponse>(
+                 node, {old}))
+                .at(0)
+                .list_services_response()
+                .service_size(),
+            3);
 }
 
 TEST(MasterService, PingsItselfAndKnownServersButNobodyElse) {

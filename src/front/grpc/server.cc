@@ -8,6 +8,7 @@
 
 #include "api/library.h"
 #include "api/tls.h"
+#include "front/grpc/reflection_service.h"
 #include "model/address.h"
 
 namespace holdfast::front {
@@ -18,8 +19,9 @@ constexpr int kMessageBytesMax = 1 << 30;
 constexpr int kMetadataBytesMax = 8 << 20;
 constexpr int kStreamsMax = 1000;            // of one connection
 constexpr int kClientPingMsMin = 5'000;      // upstream's clients ping every 20 s; more is no offence down to this
-constexpr int kOwnPingMs = 10'000;           // finds peers that vanished: 10 s + 5 s
-constexpr int kOwnPingTimeoutMs = 5'000;
+// As upstream's. What must know sooner that a peer is gone has reports or beats of its own.
+constexpr int kOwnPingMs = 60'000;
+constexpr int kOwnPingTimeoutMs = 20'000;
 
 void configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
@@ -79,6 +81,9 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(Options options) {
   for (std::size_t i = 0; i < places.size(); ++i) {
     builder.AddListeningPort(places[i], credentials, &ports[i]);
   }
+  std::vector<std::string> names;
+  for (const auto& service : options.services) names.push_back(name_of(*service));
+  for (auto& service : make_reflection_services(names)) options.services.push_back(std::move(service));
   for (const auto& service : options.services) builder.RegisterService(service.get());
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   for (std::size_t i = 0; i < places.size(); ++i) {

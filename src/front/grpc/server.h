@@ -1,8 +1,9 @@
 // GrpcServer: the one gRPC server of a process' role, on its gRPC port, with all services of that role.
 //
 // It speaks HTTP/2, in plaintext or under mutual TLS, and is as patient with clients as upstream's (spec/weed-grpc 1): their keepalive pings
-// come every 20 s also without calls, messages go up to 1 GiB. A peer that vanished is found by pings of our own in
-// about 15 s. The port is bound exclusively: a second process is refused instead of sharing it unseen.
+// come every 20 s also without calls, messages go up to 1 GiB. A peer that vanished is found by pings of our own within
+// 80 s; who must know sooner listens for reports or beats. The port is bound exclusively: a
+// second process is refused instead of sharing it unseen. What is served can be asked of the server (reflection).
 //
 // Services use gRPC's callback interface, so the number of threads does not grow with the number of calls.
 #pragma once
