@@ -43,11 +43,20 @@ master_pb::KeepConnectedResponse message_of(const ClusterNode& node, bool is_add
   return message;
 }
 
+master_pb::KeepConnectedResponse message_of(const LockRing& ring) {
+  master_pb::KeepConnectedResponse message;
+  auto* update = message.mutable_lock_ring_update();
+  update->set_filer_group(ring.group);
+  for (const std::string& server : ring.servers) update->add_servers(server);
+  update->set_version(ring.version);
+  return message;
+}
+
 class KeepConnectedCall final
     : public ServerStream<master_pb::KeepConnectedRequest, master_pb::KeepConnectedResponse> {
  public:
-  KeepConnectedCall(master::Master& master, ClusterNodes& nodes, std::string peer)
-      : ServerStream(kMessagesMax), master_(master), nodes_(nodes), peer_(std::move(peer)) {}
+  KeepConnectedCall(master::Master& master, ClusterNodes& nodes, LockRings& rings, std::string peer)
+      : ServerStream(kMessagesMax), master_(master), nodes_(nodes), rings_(rings), peer_(std::move(peer)) {}
 
  protected:
   // Only the first message counts; clients send no other.
@@ -80,17 +89,15 @@ class KeepConnectedCall final
 
   void over() override {
     std::unique_ptr<master::Subscription> subscription;
-    std::uint64_t watch = 0;
+    Watches watches;
     {
       const Guard guard(mutex_);
       over_ = true;
       subscription = std::move(subscription_);
-      watch = std::exchange(watch_, 0);
+      watches = std::exchange(watches_, {});
     }
     subscription.reset();
-    if (watch == 0) return;
-    nodes_.unwatch(watch);
-    if (ClusterNodes::is_node_type(node_.type)) nodes_.leave(node_);
+    leave(watches);
   }
 
  private:
@@ -130,21 +137,39 @@ class KeepConnectedCall final
     begin_nodes();
   }
 
+  struct Watches {
+    std::uint64_t nodes = 0;  // 0: never begun
+    std::uint64_t rings = 0;  // only of filers and S3 gateways
+  };
+
   void begin_nodes() {
     if (ClusterNodes::is_node_type(node_.type)) nodes_.join(node_);
+    if (node_.type == "filer") rings_.changed(node_.group);
     const std::weak_ptr<ServerStream> weak = weak_from_this();
-    const std::uint64_t watch = nodes_.watch(node_.group, [weak](const ClusterNode& node, bool is_added) {
+    Watches watches;
+    watches.nodes = nodes_.watch(node_.group, [weak](const ClusterNode& node, bool is_added) {
       if (const auto self = weak.lock()) self->post(message_of(node, is_added));
     });
+    if (node_.type == "filer" || node_.type == "s3") {
+      watches.rings = rings_.watch(node_.group, [weak](const LockRing& ring) {
+        if (const auto self = weak.lock()) self->post(message_of(ring));
+      });
+    }
     bool late = false;
     {
       const Guard guard(mutex_);
       late = over_;
-      if (!late) watch_ = watch;
+      if (!late) watches_ = watches;
     }
-    if (!late) return;
-    nodes_.unwatch(watch);
+    if (late) leave(watches);
+  }
+
+  void leave(const Watches& watches) {
+    if (watches.nodes == 0) return;
+    nodes_.unwatch(watches.nodes);
+    if (watches.rings != 0) rings_.unwatch(watches.rings);
     if (ClusterNodes::is_node_type(node_.type)) nodes_.leave(node_);
+    if (node_.type == "filer") rings_.changed(node_.group);
   }
 
   void changed(const master::LocationChange& change, const std::string& self_hint) {
@@ -176,6 +201,7 @@ class KeepConnectedCall final
 
   master::Master& master_;
   ClusterNodes& nodes_;
+  LockRings& rings_;
   const std::string peer_;
 
   // Of the first message; constant after it.
@@ -187,7 +213,7 @@ class KeepConnectedCall final
   bool initial_sent_ HOLDFAST_GUARDED_BY(mutex_) = false;
   std::vector<master::LocationChange> early_ HOLDFAST_GUARDED_BY(mutex_);  // changes before the picture was sent
   std::unique_ptr<master::Subscription> subscription_ HOLDFAST_GUARDED_BY(mutex_);
-  std::uint64_t watch_ HOLDFAST_GUARDED_BY(mutex_) = 0;
+  Watches watches_ HOLDFAST_GUARDED_BY(mutex_);
 };
 
 }  // namespace
@@ -201,8 +227,8 @@ std::string hint_of(const master::Leader& leader) {
 }
 
 grpc::ServerBidiReactor<master_pb::KeepConnectedRequest, master_pb::KeepConnectedResponse>* keep_connected(
-    master::Master& master, ClusterNodes& nodes, grpc::CallbackServerContext* context) {
-  return KeepConnectedCall::run(std::make_shared<KeepConnectedCall>(master, nodes, context->peer()));
+    master::Master& master, ClusterNodes& nodes, LockRings& rings, grpc::CallbackServerContext* context) {
+  return KeepConnectedCall::run(std::make_shared<KeepConnectedCall>(master, nodes, rings, context->peer()));
 }
 
 }  // namespace holdfast::front

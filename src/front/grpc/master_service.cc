@@ -10,6 +10,7 @@
 #include "api/convert.h"
 #include "api/jwt.h"
 #include "api/master.grpc.pb.h"
+#include "front/grpc/admin_lock_calls.h"
 #include "front/grpc/cluster_nodes.h"
 #include "front/grpc/heartbeat_call.h"
 #include "front/grpc/keep_connected_call.h"
@@ -57,6 +58,7 @@ master::AssignRequest read(const master_pb::AssignRequest& message) {
   request.writable_volume_count = message.writable_volume_count();
   request.data_size = message.expected_data_size();
   request.memory_map_max_size_mb = message.memory_map_max_size_mb();
+  request.known_data_center_only = true;
   return request;
 }
 
@@ -186,7 +188,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
         master_(master),
         runtime_(runtime),
         pass_on_(master, options_.leader_wait),
-        assigner_(master, pass_on_, options_) {}
+        assigner_(master, pass_on_, options_),
+        admin_locks_(master) {}
 
   void stop_early() override { pass_on_.stop(); }
 
@@ -199,7 +202,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
 
   grpc::ServerBidiReactor<master_pb::KeepConnectedRequest, master_pb::KeepConnectedResponse>* KeepConnected(
       CallbackServerContext* context) override {
-    return keep_connected(master_, nodes_, context);
+    return keep_connected(master_, nodes_, rings_, context);
   }
 
   grpc::ServerBidiReactor<master_pb::AssignRequest, master_pb::AssignResponse>* StreamAssign(
@@ -345,15 +348,10 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
 
   ServerUnaryReactor* Statistics(CallbackServerContext* context, const master_pb::StatisticsRequest* request,
                                  master_pb::StatisticsResponse* response) override {
-    const auto info = master_.collection_info(request->collection());
-    if (const auto* status = std::get_if<master::CollectionStatus>(&info)) {
-      response->set_total_size(status->total_size);
-      response->set_used_size(status->used_size);
-      response->set_file_count(status->file_count);
-      response->set_logical_total_size(status->total_size);
-      response->set_logical_used_size(status->used_size);
-    }
-    return answered(context);  // of a collection that is not there: nothing used
+    const Status filled =
+        fill_statistics(master_.topology_status(true), *request, options_.default_replication,
+                        master_.cluster_status().volume_size_limit, response);
+    return answered(context, filled ? grpc::Status::OK : grpc::Status(StatusCode::UNKNOWN, filled.error().what()));
   }
 
   ServerUnaryReactor* CollectionList(CallbackServerContext* context, const master_pb::CollectionListRequest* request,
@@ -507,17 +505,30 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                                    master_pb::EnableVacuumResponse*) override {
     return disable_vacuum(context, false, request->by_plugin());
   }
-  ServerUnaryReactor* LeaseAdminToken(CallbackServerContext* context, const master_pb::LeaseAdminTokenRequest*,
-                                      master_pb::LeaseAdminTokenResponse*) override {
-    return answered(context, not_yet("The admin lock (LeaseAdminToken)"));
+
+  // ---- the admin lock
+
+  ServerUnaryReactor* LeaseAdminToken(CallbackServerContext* context, const master_pb::LeaseAdminTokenRequest* request,
+                                      master_pb::LeaseAdminTokenResponse* response) override {
+    if (options_.read_only) return answered(context, read_only_status(master_));
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    admin_locks_.lease(request, response, reactor);
+    return reactor;
   }
-  ServerUnaryReactor* ReleaseAdminToken(CallbackServerContext* context, const master_pb::ReleaseAdminTokenRequest*,
+  ServerUnaryReactor* ReleaseAdminToken(CallbackServerContext* context,
+                                        const master_pb::ReleaseAdminTokenRequest* request,
                                         master_pb::ReleaseAdminTokenResponse*) override {
-    return answered(context, not_yet("The admin lock (ReleaseAdminToken)"));
+    if (options_.read_only) return answered(context, read_only_status(master_));
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    admin_locks_.release(request, reactor);
+    return reactor;
   }
-  ServerUnaryReactor* GetAdminLockStatus(CallbackServerContext* context, const master_pb::GetAdminLockStatusRequest*,
-                                         master_pb::GetAdminLockStatusResponse*) override {
-    return answered(context, not_yet("The admin lock (GetAdminLockStatus)"));
+  ServerUnaryReactor* GetAdminLockStatus(CallbackServerContext* context,
+                                         const master_pb::GetAdminLockStatusRequest* request,
+                                         master_pb::GetAdminLockStatusResponse* response) override {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    admin_locks_.status(request, response, reactor);
+    return reactor;
   }
 
  private:
@@ -671,8 +682,14 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   master::Master& master_;
   master::MasterRuntime* const runtime_;
   ClusterNodes nodes_;
+  LockRings rings_{[this](const std::string& group) {
+    std::vector<std::string> filers;
+    for (const ClusterNode& node : nodes_.list("filer", group, 0)) filers.push_back(node.address);
+    return filers;
+  }};
   master::PassOn pass_on_;
   Assigner assigner_;
+  AdminLockCalls admin_locks_;
 };
 
 }  // namespace

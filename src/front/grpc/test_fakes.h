@@ -70,8 +70,33 @@ inline master::LocationsPtr places_of(VolumeId volume, const std::vector<std::st
   return locations;
 }
 
+// The key-value space of one master alone.
+class FakeSpace final : public master::KeyValues {
+ public:
+  void when_open(std::function<void(std::optional<master::Refusal>)> done) override { done(std::nullopt); }
+  void write(kv::Command command, std::function<void(master::OrRefusal<kv::Answer>)> done) override {
+    const std::lock_guard guard(mutex_);
+    done(space_.apply(command));
+  }
+  void get(std::string key, bool, std::function<void(master::OrRefusal<master::KvRecord>)> done) override {
+    master::KvRecord record;
+    {
+      const std::lock_guard guard(mutex_);
+      if (const kv::Item* item = space_.find(key)) record.item = *item;
+    }
+    done(std::move(record));
+  }
+  void list(kv::ListRequest, bool, std::function<void(master::OrRefusal<master::KvList>)>) override { std::abort(); }
+  void watch(master::KvWatch, std::function<void(master::OrRefusal<kv::Changes>)>) override { std::abort(); }
+
+ private:
+  std::mutex mutex_;
+  kv::Space space_;
+};
+
 class FakeMaster final : public master::Master {
  public:
+  FakeSpace space;
   using Answer = master::OrRefusal<master::AssignAnswer>;
 
   // ---- what a test sets and reads
@@ -103,7 +128,7 @@ class FakeMaster final : public master::Master {
   }
 
   // ---- master::Master
-  master::KeyValues& key_values() override { std::abort(); }  // spoken over HTTP only
+  master::KeyValues& key_values() override { return space; }
   topology::StateMachine& state_machine() override { std::abort(); }
   void start(master::Consensus&, master::VolumeOrders&) override {}
   void stop() override {}

@@ -126,6 +126,53 @@ std::vector<master_pb::VolumeListStreamResponse> pieces(const master::TopologySt
   return all;
 }
 
+Status fill_statistics(const master::TopologyStatus& status, const master_pb::StatisticsRequest& request,
+                       const std::string& default_replication, std::uint64_t volume_size_limit,
+                       master_pb::StatisticsResponse* message) {
+  const std::string& replication = request.replication().empty() ? default_replication : request.replication();
+  const auto placement = ReplicaPlacement::parse(replication);
+  if (!placement) return placement.error();
+  const auto ttl = Ttl::parse(request.ttl());
+  if (!ttl) return ttl.error();
+  const std::string disk_type = topology::canonical_disk_type(request.disk_type());
+  const bool any_disk = request.disk_type().empty();
+
+  std::uint64_t slots = 0;
+  for (const auto& data_center : status.data_centers) {
+    for (const auto& rack : data_center.racks) {
+      for (const auto& server : rack.servers) {
+        for (const auto& [type, disk] : server.disks) {
+          if (any_disk || type == disk_type) slots += static_cast<std::uint64_t>(std::max<std::int64_t>(disk.max, 0));
+        }
+      }
+    }
+  }
+  struct Fullest {
+    std::uint64_t size = 0;
+    std::uint64_t files = 0;
+  };
+  std::map<VolumeId, Fullest> volumes;
+  std::uint64_t physical = 0;
+  each_volume(status, {}, [&](const auto&, const auto&, const auto&, const VolumeInfo& volume) {
+    if (volume.collection != request.collection()) return;
+    if (!request.replication().empty() && volume.replica_placement != *placement) return;
+    if (!request.ttl().empty() && volume.ttl != *ttl) return;
+    if (!any_disk && volume.disk_type != disk_type) return;
+    physical += volume.size;
+    Fullest& fullest = volumes[volume.id];
+    fullest.size = std::max(fullest.size, volume.size);
+    fullest.files = std::max(fullest.files, volume.file_count - std::min(volume.file_count, volume.delete_count));
+  });
+  message->set_total_size(slots * volume_size_limit);
+  message->set_logical_total_size(message->total_size() / static_cast<std::uint64_t>(placement->copies()));
+  message->set_used_size(physical);
+  for (const auto& [id, fullest] : volumes) {
+    message->set_logical_used_size(message->logical_used_size() + fullest.size);
+    message->set_file_count(message->file_count() + fullest.files);
+  }
+  return {};
+}
+
 void fill_collections(const master::TopologyStatus& status, master_pb::CollectionStatisticsResponse* message) {
   struct Sums {
     std::map<VolumeId, VolumeInfo> volumes;  // of the replicas of one volume the fullest

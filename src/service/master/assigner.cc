@@ -251,10 +251,11 @@ std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::share
   }
   if (waiting->growing) return std::nullopt;
 
-  bool has_servers = false, has_room = false;
+  bool has_servers = false, has_room = false, has_data_center = true;
   std::uint64_t room = 0;
   shared_.with_topology([&](topology::Topology& topology) {
     has_servers = topology.has_servers();
+    has_data_center = selection.data_center.empty() || topology.has_data_center(selection.data_center);
     room = topology.room_version();
     for (const auto& server : topology.growth_servers(selection.layout.disk_type)) has_room |= server.free > 0;
   });
@@ -271,12 +272,10 @@ std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::share
   } else if (failure) {
     return growth_refusal(selection, *failure);
   }
-  if (!has_room) {
-    if (!has_servers && !selection.data_center.empty()) {
-      return Refusal{Refusal::Kind::bad_request, "data center " + selection.data_center + " not found in topology"};
-    }
-    return no_room(selection);
+  if (!has_data_center && (!has_servers || waiting->request.known_data_center_only) && (!has_room || !is_settling(now))) {
+    return Refusal{Refusal::Kind::bad_request, "data center " + selection.data_center + " not found in topology"};
   }
+  if (!has_room) return no_room(selection);
   if (shared_.options.growth_disabled) return std::nullopt;
   if (waiting->growths == 0 && is_gathering(room, now)) return std::nullopt;
   if (waiting->growths >= kGrowthsPerAssignMax) return growth_goes_on(selection, "");

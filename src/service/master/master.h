@@ -58,6 +58,9 @@ struct AssignRequest {
   std::uint64_t data_size = 0;              // expected bytes per file; 0: 1 MiB
   std::int64_t preallocate = 0;
   std::uint32_t memory_map_max_size_mb = 0;
+  // A data center that no server is in is refused at once (bad_request), as gRPC clients expect: filers ask again without
+  // it. Otherwise it is `volume growth in progress`, HTTP's answer.
+  bool known_data_center_only = false;
 };
 
 struct AssignAnswer {

@@ -326,6 +326,23 @@ TEST(Master, ACodeThatTheServersCannotSatisfyIsRefusedWithTheReason) {
   EXPECT_THAT(refusal.text, HasSubstr("Only has 0 racks with more than 2 free data nodes, not enough for 1."));
 }
 
+TEST(Master, AnUnknownDataCenterIsRefusedAtOnceToWhoAsksForThat) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign());
+  cluster.clock.advance(4s);
+  cluster.pulse(1);
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.master().cluster_status().servers_silent == 0; }));
+  AssignRequest request;
+  request.data_center = "dc9";
+  EXPECT_EQ(refusal_of(cluster.assign(request)).kind, Refusal::Kind::busy);
+  request.known_data_center_only = true;
+  const Refusal refusal = refusal_of(cluster.assign(request));
+  EXPECT_EQ(refusal.kind, Refusal::Kind::bad_request);
+  EXPECT_EQ(refusal.text, "data center dc9 not found in topology");
+}
+
 TEST(Master, AVolumeThatLacksACopyIsDeletedAgain) {
   Cluster cluster;
   cluster.group.lead(0);
