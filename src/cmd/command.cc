@@ -77,11 +77,11 @@ constexpr Command kCommands[] = {
      "  2^40 file keys are skipped, so that no id is given twice. Old masters that come back are told to stop. The files\n"
      "  of before are kept beside. Refused while the master runs, and when a majority can be reached.",
      declare_recover, run_recover},
-    {"scaffold", "scaffold -config=[mfsmaster|mfschunkserver|mfsmetalogger|mfshdd] [-output=<folder>]",
+    {"scaffold", "scaffold -config=[master|mfsmaster|mfschunkserver|mfsmetalogger|mfshdd] [-output=<folder>]",
      "print commented samples of settings",
      "Prints a sample of a settings file of mfsmaster, mfschunkserver or mfsmetalogger: every option with its default, its\n"
-     "  meaning and its range, all of them commented out. With -output it is written to <folder>/<config>.cfg, unless that\n"
-     "  file exists.",
+     "  meaning and its range, all of them commented out; or master.toml, with the defaults in force. With -output it is\n"
+     "  written to <folder>/<config>.cfg or .toml, unless that file exists.",
      declare_scaffold, run_scaffold, ""},
     {"server", "server -dir=<folder> -master.peers=<host:port>,<host:port>,<host:port>",
      "start a master and a volume server in one process",

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "cmd/tables.h"
+#include "cmd/toml_samples.h"
 
 namespace holdfast::cmd {
 namespace {
@@ -150,6 +151,25 @@ TEST_F(Plans, SettingsLieUnderFlags) {
   EXPECT_EQ(plan->options.copy_1, 3u);
   EXPECT_EQ(plan->options.crowded_threshold, 0.5);
   EXPECT_EQ(plan->white_list, "::1,10.0.0.1");
+}
+
+TEST_F(Plans, TheSampleOfMasterTomlParsesAndChangesNothing) {
+  const auto before = master({});
+  auto sample = Settings::parse(toml_sample("master"), nullptr);
+  ASSERT_TRUE(sample.ok()) << sample.error().what();
+  EXPECT_EQ(sample->integer("master.volume_growth.copy_2", 0), 6);  // it is read at all
+  settings_.master = *sample;
+  const auto plan = master({});
+  ASSERT_TRUE(plan.ok()) << fault(plan);
+  EXPECT_EQ(plan->options.leader_wait, before->options.leader_wait);
+  EXPECT_EQ(plan->options.copy_1, before->options.copy_1);
+  EXPECT_EQ(plan->options.copy_3, before->options.copy_3);
+  EXPECT_EQ(plan->options.copy_other, before->options.copy_other);
+  EXPECT_EQ(plan->options.crowded_threshold, before->options.crowded_threshold);
+  EXPECT_EQ(plan->options.growth_disabled, before->options.growth_disabled);
+  EXPECT_EQ(plan->options.replication_as_minimum, before->options.replication_as_minimum);
+  EXPECT_EQ(plan->runtime.folder, before->runtime.folder);
+  EXPECT_EQ(toml_sample("nobody"), "");
 }
 
 TEST_F(Plans, HowLongRequestsWaitForALeaderIsASetting) {

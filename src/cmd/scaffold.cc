@@ -6,6 +6,7 @@
 #include "cmd/command.h"
 #include "cmd/mfs/config.h"
 #include "cmd/paths.h"
+#include "cmd/toml_samples.h"
 
 namespace holdfast::cmd {
 namespace {
@@ -21,9 +22,11 @@ std::string sample(const std::string& name) {
 
 int run_scaffold(const Call& call) {
   const auto& name = call.flags.string("config");
-  const auto text = sample(name);
+  const auto toml = toml_sample(name);
+  const auto text = toml.empty() ? sample(name) : toml;
   if (text.empty()) {
-    std::fprintf(stderr, "there is no sample of \"%s\": -config is one of mfsmaster, mfschunkserver, mfsmetalogger, mfshdd\n",
+    std::fprintf(stderr,
+                 "there is no sample of \"%s\": -config is one of master, mfsmaster, mfschunkserver, mfsmetalogger, mfshdd\n",
                  name.c_str());
     return kFailed;
   }
@@ -33,7 +36,7 @@ int run_scaffold(const Call& call) {
     std::fflush(stdout);
     return 0;
   }
-  const auto path = fmt::format("{}/{}.cfg", folder, name);
+  const auto path = fmt::format("{}/{}.{}", folder, name, toml.empty() ? "cfg" : "toml");
   // A file that is there may be someone's settings.
   std::FILE* file = std::fopen(path.c_str(), "wx");
   bool is_written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();

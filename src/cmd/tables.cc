@@ -327,8 +327,8 @@ constexpr Flag kBenchmark[] = {
 };
 
 constexpr Flag kScaffold[] = {
-    {"config", string, "mfsmaster", "which sample: mfsmaster, mfschunkserver, mfsmetalogger or mfshdd"},
-    {"output", string, "", "folder to write <config>.cfg to; empty: print it"},
+    {"config", string, "mfsmaster", "which sample: master (master.toml), mfsmaster, mfschunkserver, mfsmetalogger or mfshdd"},
+    {"output", string, "", "folder to write <config>.cfg or <config>.toml to; empty: print it"},
     kOptions,
 };
 

@@ -1,0 +1,57 @@
+#include "cmd/toml_samples.h"
+
+#include <fmt/format.h>
+
+#include "service/master/master.h"
+
+namespace holdfast::cmd {
+
+namespace {
+
+std::string master_sample() {
+  const master::Options defaults;
+  return fmt::format(
+      R"(# Settings of masters beside their flags. Put this file as master.toml into one of
+#   -config_dir, ., $HOME/.seaweedfs, /usr/local/etc/seaweedfs, /etc/seaweedfs
+# (the first that is found is read, at the start). The environment wins over it:
+#   WEED_MASTER_VOLUME_GROWTH_COPY_1=1
+
+[master]
+# Where the master keeps its state; wins over -mdir.
+# mdir = "/var/lib/holdfast"
+# How long a request at any master waits for a leader before it is refused; at most 60s.
+leader_wait = "{}ms"
+
+[master.volume_growth]
+# How many volumes are made at once when none takes writes, by number of copies.
+copy_1 = {}
+copy_2 = {}
+copy_3 = {}
+copy_other = {}
+# From this part of its size limit on a volume counts as crowded; when all of a kind are, the leader makes new ones ahead.
+threshold = {}
+# No volume is made but by `volume.grow` and /vol/grow.
+disable = {}
+
+[master.replication]
+# A volume with more copies than its replication asks for takes writes too.
+treat_replication_as_minimums = {}
+
+[master.sequencer]
+# Accepted, and without effect: file keys always come from blocks that the masters have agreed on.
+# type = "raft"
+
+[master.maintenance]
+# Lines for `weed shell` that a leader runs every so many minutes. Accepted, and not run by this build.
+# scripts = ""
+# sleep_minutes = 17
+)",
+      milliseconds(defaults.leader_wait), defaults.copy_1, defaults.copy_2, defaults.copy_3, defaults.copy_other,
+      defaults.crowded_threshold, defaults.growth_disabled, defaults.replication_as_minimum);
+}
+
+}  // namespace
+
+std::string toml_sample(std::string_view name) { return name == "master" ? master_sample() : ""; }
+
+}  // namespace holdfast::cmd
