@@ -136,7 +136,8 @@ void Duties::look_after_layouts(Instant now) {
     // Soon every assign would name a volume about to be full.
     const bool crowded = count.writable > 0 && count.crowded >= count.writable;
     const bool few = pass && count.crowded > 0 && count.writable < 2ull * usual &&
-                     static_cast<double>(count.crowded + 2) > 0.9 * static_cast<double>(count.writable);
+                     static_cast<double>(count.crowded + 2) >
+                         shared_.options.crowded_threshold * static_cast<double>(count.writable);
     const bool none = pass && count.writable == 0;
     if (!crowded && !few && !none) continue;
     Selection selection;
