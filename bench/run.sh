@@ -17,5 +17,7 @@ echo "== (h) the virtual IP, and a cut of 25 s under load"
 bench/vip.py -n "$((n / 5 > 0 ? n / 5 : 1))" || [ $? -eq 77 ]
 echo "== (i) changes lost by a restore from a metalogger"
 bench/restore.py -n "$rounds"
+echo "== (j) assigns by gRPC, beside empty calls"
+bench/grpc.py --rounds "$rounds" || [ $? -eq 77 ]
 echo "== (a) failover beside etcd"
 bench/failover.py -n "$n"
