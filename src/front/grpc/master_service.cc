@@ -134,7 +134,8 @@ class StreamAssignCall final : public ServerStream<master_pb::AssignRequest, mas
   explicit StreamAssignCall(Assigner& assigner) : ServerStream(kWaitingMax), assigner_(assigner) {}
 
  protected:
-  static constexpr std::size_t kWaitingMax = 16;
+  // A client may send many before it reads: an answer counts as waiting until the library has taken it.
+  static constexpr std::size_t kWaitingMax = 10'000;
 
   bool reads_on() override { return false; }
 
