@@ -64,6 +64,34 @@ VolumeInfo read(const master_pb::VolumeInformationMessage& message) {
   return info;
 }
 
+void fill(const EcShardsInfo& info, master_pb::VolumeEcShardInformationMessage* message) {
+  message->set_id(info.id.value());
+  message->set_collection(utf8(info.collection));
+  message->set_ec_index_bits(info.bits);
+  message->set_disk_type(utf8(info.disk_type));
+  message->set_expire_at_sec(info.expire_at_sec);
+  message->set_disk_id(info.disk_id);
+  for (const auto bytes : info.shard_sizes) message->add_shard_sizes(bytes);
+  message->set_file_count(info.file_count);
+  message->set_delete_count(info.delete_count);
+  message->set_encode_ts_ns(info.encode_ts_ns);
+}
+
+EcShardsInfo read(const master_pb::VolumeEcShardInformationMessage& message) {
+  EcShardsInfo info;
+  info.id = VolumeId(message.id());
+  info.collection = message.collection();
+  info.bits = message.ec_index_bits();
+  info.disk_type = message.disk_type();
+  info.expire_at_sec = message.expire_at_sec();
+  info.disk_id = message.disk_id();
+  info.shard_sizes.assign(message.shard_sizes().begin(), message.shard_sizes().end());
+  info.file_count = message.file_count();
+  info.delete_count = message.delete_count();
+  info.encode_ts_ns = message.encode_ts_ns();
+  return info;
+}
+
 void fill(const VolumeInfo& info, master_pb::VolumeShortInformationMessage* message) {
   message->set_id(info.id.value());
   message->set_collection(utf8(info.collection));

@@ -13,6 +13,7 @@
 #include "api/master.pb.h"
 #include "base/result.h"
 #include "model/address.h"
+#include "model/ec_shards_info.h"
 #include "model/fence.h"
 #include "model/master_member.h"
 #include "model/volume_info.h"
@@ -30,6 +31,9 @@ VolumeInfo read(const master_pb::VolumeInformationMessage& message);
 // The short form in new_volumes and deleted_volumes: identity and layout only, sizes and counts are zero.
 void fill(const VolumeInfo& info, master_pb::VolumeShortInformationMessage* message);
 VolumeInfo read(const master_pb::VolumeShortInformationMessage& message);
+
+void fill(const EcShardsInfo& info, master_pb::VolumeEcShardInformationMessage* message);
+EcShardsInfo read(const master_pb::VolumeEcShardInformationMessage& message);
 
 // Code::invalid when the cluster id is no UUID.
 void fill(const Fence& fence, volume_server_pb::Fence* message);

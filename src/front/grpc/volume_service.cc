@@ -16,6 +16,7 @@
 #include "front/grpc/volume_vacuum_calls.h"
 #include "io/posix/memory.h"
 #include "service/volume/upkeep.h"
+#include "front/grpc/volume_ec_calls.h"
 #include "service/volume/volume_service.h"
 
 namespace holdfast::front {
@@ -110,7 +111,8 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   VolumeServerService(VolumeServiceOptions options, volume::VolumeService& service)
       : options_(std::move(options)),
         service_(service),
-        copy_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }) {}
+        copy_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
+        ec_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }) {}
 
   // ---- orders of masters
 
@@ -333,30 +335,43 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
     return copy_calls_.ReceiveFile(context, response);
   }
 
+  // ---- erasure-coded volumes (volume_ec_calls.h)
+
+#define HOLDFAST_EC_CALL(rpc)                                                                                       \
+  ServerUnaryReactor* rpc(CallbackServerContext* context, const pb::rpc##Request* request, pb::rpc##Response* response) \
+      override {                                                                                                    \
+    return ec_calls_.rpc(context, request, response);                                                               \
+  }
+  HOLDFAST_EC_CALL(VolumeEcShardsGenerate)
+  HOLDFAST_EC_CALL(VolumeEcShardsRebuild)
+  HOLDFAST_EC_CALL(VolumeEcShardsCopy)
+  HOLDFAST_EC_CALL(VolumeEcShardsDelete)
+  HOLDFAST_EC_CALL(VolumeEcShardsMount)
+  HOLDFAST_EC_CALL(VolumeEcShardsUnmount)
+  HOLDFAST_EC_CALL(VolumeEcBlobDelete)
+  HOLDFAST_EC_CALL(VolumeEcShardsToVolume)
+  HOLDFAST_EC_CALL(VolumeEcShardsInfo)
+  HOLDFAST_EC_CALL(ScrubEcVolume)
+#undef HOLDFAST_EC_CALL
+
+  grpc::ServerWriteReactor<pb::VolumeEcShardReadResponse>* VolumeEcShardRead(
+      CallbackServerContext* context, const pb::VolumeEcShardReadRequest* request) override {
+    return ec_calls_.VolumeEcShardRead(context, request);
+  }
+
   // ---- what later issues bring
 
 #define HOLDFAST_LATER(rpc)                                                                                  \
   ServerUnaryReactor* rpc(CallbackServerContext* context, const pb::rpc##Request*, pb::rpc##Response*) override { \
     return answered(context, not_yet(#rpc));                                                                 \
   }
-  HOLDFAST_LATER(VolumeEcShardsGenerate)
-  HOLDFAST_LATER(VolumeEcShardsRebuild)
-  HOLDFAST_LATER(VolumeEcShardsCopy)
-  HOLDFAST_LATER(VolumeEcShardsDelete)
-  HOLDFAST_LATER(VolumeEcShardsMount)
-  HOLDFAST_LATER(VolumeEcShardsUnmount)
-  HOLDFAST_LATER(VolumeEcBlobDelete)
-  HOLDFAST_LATER(VolumeEcShardsToVolume)
-  HOLDFAST_LATER(VolumeEcShardsInfo)
   HOLDFAST_LATER(FetchAndWriteNeedle)
-  HOLDFAST_LATER(ScrubEcVolume)
 #undef HOLDFAST_LATER
 
 #define HOLDFAST_LATER(rpc, Answer)                                                                    \
   grpc::ServerWriteReactor<pb::Answer>* rpc(CallbackServerContext*, const pb::rpc##Request*) override { \
     return new RefusedStream<pb::Answer>(not_yet(#rpc));                                               \
   }
-  HOLDFAST_LATER(VolumeEcShardRead, VolumeEcShardReadResponse)
   HOLDFAST_LATER(VolumeTierMoveDatToRemote, VolumeTierMoveDatToRemoteResponse)
   HOLDFAST_LATER(VolumeTierMoveDatFromRemote, VolumeTierMoveDatFromRemoteResponse)
   HOLDFAST_LATER(Query, QueriedStripe)
@@ -411,6 +426,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   const VolumeServiceOptions options_;
   volume::VolumeService& service_;
   VolumeCopyCalls copy_calls_;
+  VolumeEcCalls ec_calls_;
 };
 
 }  // namespace

@@ -451,6 +451,7 @@ void Reporter::take_stock() {
   stock_taken_ = now;
   const auto version = version_ + 1;
   if (stock.slots != stock_.slots) version_ = version;  // room is told with the next pulse
+  if (stock.ec_shards != stock_.ec_shards) note_ec_changes(stock.ec_shards, version);
   stock_ = std::move(stock);
   for (const auto& info : stock_.volumes) {
     const auto it = told_.find(info.id);
@@ -475,6 +476,38 @@ void Reporter::take_stock() {
     gone_[it->first] = it->second;
     it = told_.erase(it);
   }
+}
+
+void Reporter::note_ec_changes(const std::vector<EcShardsInfo>& now, std::uint64_t version) {
+  using Key = std::pair<VolumeId, std::uint32_t>;
+  std::map<Key, const EcShardsInfo*> before, after;
+  for (const auto& info : stock_.ec_shards) before[{info.id, info.disk_id}] = &info;
+  for (const auto& info : now) after[{info.id, info.disk_id}] = &info;
+  const auto note = [&](const auto& from, const auto& to, bool is_new) {
+    for (const auto& [key, info] : to) {
+      const auto other = from.find(key);
+      EcChange change{*info, is_new, version};
+      change.info.bits &= other == from.end() ? ~0u : ~other->second->bits;
+      if (change.info.bits == 0) continue;
+      // Sizes stand in the order of the bits, so those of the other bits are left out.
+      change.info.shard_sizes.clear();
+      std::size_t at = 0;
+      for (unsigned bit = 0; bit < 32; bit++) {
+        if ((info->bits >> bit & 1) == 0) continue;
+        if ((change.info.bits >> bit & 1) != 0 && at < info->shard_sizes.size()) {
+          change.info.shard_sizes.push_back(info->shard_sizes[at]);
+        }
+        at++;
+      }
+      ec_changes_.push_back(std::move(change));
+    }
+  };
+  note(before, after, true);
+  note(after, before, false);
+  if (ec_changes_.size() > kEcChangesMax) {
+    ec_changes_.erase(ec_changes_.begin(), ec_changes_.end() - static_cast<std::ptrdiff_t>(kEcChangesMax));
+  }
+  version_ = ec_version_ = version;
 }
 
 void Reporter::fill_head(master_pb::Heartbeat& report) const {
@@ -520,7 +553,12 @@ void Reporter::fill_full(master_pb::Heartbeat& report) const {
   }
   report.set_max_file_key(max_key.value());
   report.set_has_no_volumes(told_.empty());
-  report.set_has_no_ec_shards(true);
+  fill_ec(report);
+}
+
+void Reporter::fill_ec(master_pb::Heartbeat& report) const {
+  for (const auto& info : stock_.ec_shards) api::fill(info, report.add_ec_shards());
+  report.set_has_no_ec_shards(stock_.ec_shards.empty());
 }
 
 void Reporter::fill_masters(master_pb::Heartbeat& report, const Address& called) const {
@@ -539,6 +577,11 @@ void Reporter::fill_changes(master_pb::Heartbeat& report, const Link& link) cons
   for (const auto& [id, told] : gone_) {
     if (told.version > link.sent_version) api::fill(told.info, report.add_deleted_volumes());
   }
+  for (const auto& change : ec_changes_) {
+    if (change.version <= link.sent_version) continue;
+    api::fill(change.info, change.is_new ? report.add_new_ec_shards() : report.add_deleted_ec_shards());
+  }
+  if (ec_version_ > link.sent_version) fill_ec(report);
   report.set_max_file_key(max_key.value());
 }
 

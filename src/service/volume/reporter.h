@@ -36,6 +36,7 @@
 #include "client/heartbeat_stream.h"
 #include "io/clock.h"
 #include "io/posix/udp.h"
+#include "model/ec_shards_info.h"
 #include "model/volume_info.h"
 #include "service/volume/config.h"
 #include "service/volume/fence_keeper.h"
@@ -50,6 +51,7 @@ namespace holdfast::volume {
 // What there is to tell, at one moment.
 struct Holdings {
   std::vector<VolumeInfo> volumes;  // without quarantined and vanished ones
+  std::vector<EcShardsInfo> ec_shards;
   std::map<std::string, std::uint32_t> slots;  // by disk type
   std::map<std::string, std::uint64_t> total_bytes;
   std::map<std::string, std::uint64_t> free_bytes;
@@ -123,11 +125,13 @@ class Reporter {
   void take_terms(Link& link, const master_pb::HeartbeatResponse& response);
   bool pulse_by_datagram(Link& link, const std::string& ours, Instant now);
   void take_stock();
+  void note_ec_changes(const std::vector<EcShardsInfo>& now, std::uint64_t version);
   void fill_head(master_pb::Heartbeat& report) const;
   void fill_room(master_pb::Heartbeat& report) const;
   void fill_ours(master_pb::Heartbeat& report) const;
   void fill_full(master_pb::Heartbeat& report) const;
   void fill_masters(master_pb::Heartbeat& report, const Address& called) const;
+  void fill_ec(master_pb::Heartbeat& report) const;
   void fill_changes(master_pb::Heartbeat& report, const Link& link) const;
   void say_goodbye();
   Link* find(std::uint64_t id);
@@ -142,6 +146,15 @@ class Reporter {
   std::uint64_t last_link_ = 0;
   std::map<VolumeId, Told> told_;
   std::map<VolumeId, Told> gone_;  // versions of removals
+  // Shards that came and went, for those who want changes alone; the oldest are forgotten, since full lists flow too.
+  struct EcChange {
+    EcShardsInfo info;  // with the bits that changed
+    bool is_new = false;
+    std::uint64_t version = 0;
+  };
+  static constexpr std::size_t kEcChangesMax = 1000;
+  std::vector<EcChange> ec_changes_;
+  std::uint64_t ec_version_ = 0;  // of the last change of any of them
   std::uint64_t version_ = 0;
   Holdings stock_;
   Instant stock_taken_ = kDistantPast;

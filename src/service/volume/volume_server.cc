@@ -12,6 +12,7 @@
 #include "client/http_pool.h"
 #include "client/master_client.h"
 #include "core/volume/needle.h"
+#include "service/volume/ec_server.h"
 #include "service/volume/fence_keeper.h"
 #include "service/volume/locator.h"
 #include "service/volume/replicator.h"
@@ -147,6 +148,14 @@ class Server final : public VolumeServer {
                                      .changed = [this] { reporter_->changed(); }},
                         .scrub_bytes_per_second = config_.maintenance_bytes_per_second,
                         .admit = [this](const OrderFence& fence, VolumeId id) { return fences_->admit(fence, id); }});
+    ec_ = std::make_unique<EcServer>(EcServer::World{.disk = world_.disk,
+                                                     .clock = world_.clock,
+                                                     .random = world_.random,
+                                                     .disk_pool = disk_pool_,
+                                                     .store = *store_,
+                                                     .masters = [this] { return reporter_->masters(); },
+                                                     .self = self(),
+                                                     .changed = [this] { reporter_->changed(); }});
     tender_ = std::thread([this] { tend(); });
     return {};
   }
@@ -169,6 +178,7 @@ class Server final : public VolumeServer {
     if (tender_.joinable()) tender_.join();
     if (vacuumer_) vacuumer_->stop();
     under_way_.wait_for_none();
+    if (ec_) ec_->stop();
     reporter_.reset();
     master_client_.reset();
     if (store_) store_->close();
@@ -179,12 +189,14 @@ class Server final : public VolumeServer {
 
   ReadNow read_now(const FileId& id, ReadOptions options, ReadBuffer& buffer, Found& out) override {
     const auto volume = store_->find(id.volume);
-    if (!volume) return ReadNow::no_volume;
+    // Pieces of an encoded file may have to come from other servers.
+    if (!volume) return ec_->has(id.volume) ? ReadNow::would_block : ReadNow::no_volume;
     return volume->read_now(id.key, id.cookie, options, buffer, out);
   }
 
   void read(const FileId& id, ReadOptions options, Done<Found> done) override {
     auto volume = store_->find(id.volume);
+    if (!volume && ec_->has(id.volume)) return ec_->read(id, std::move(done));
     if (!volume) return done(Error(Code::not_found, "volume " + text(id.volume) + " not found"));
     const bool posted = disk_pool_.post([volume = std::move(volume), id, options, done] {
       done(volume->read(id.key, id.cookie, options));
@@ -192,7 +204,9 @@ class Server final : public VolumeServer {
     if (!posted) done(Error(Code::busy, "too many reads wait for the disks"));
   }
 
-  bool has_volume(VolumeId id) const override { return store_->find(id) != nullptr; }
+  bool has_volume(VolumeId id) const override { return store_->find(id) != nullptr || ec_->has(id); }
+
+  EcService* ec() override { return ec_.get(); }
 
   // --- writing ---
 
@@ -202,6 +216,10 @@ class Server final : public VolumeServer {
     if (request.last_modified == 0) {
       request.last_modified = static_cast<std::uint64_t>(
           std::chrono::duration_cast<std::chrono::seconds>(world_.clock.wall().time_since_epoch()).count());
+    }
+    if (!volume && ec_->has(request.id.volume)) {
+      return done(Error(Code::read_only, "failed to write to local disk: volume " + text(request.id.volume) +
+                                             " is read only: it is erasure-coded"));
     }
     if (!volume) return forward(std::move(request), std::move(done));
     if (request.is_replica || volume->replica_placement().copies() <= 1) {
@@ -225,6 +243,7 @@ class Server final : public VolumeServer {
   void remove(RemoveRequest request, Done<Removed> done) override {
     if (auto may = upkeep_->maintenance().check(); !may) return done(may.error());
     const auto volume = store_->find(request.id.volume);
+    if (!volume && ec_->has(request.id.volume)) return ec_->remove(request, std::move(done));
     if (!volume) return done(Error(Code::not_found, "volume " + text(request.id.volume) + " not found"));
     const bool alone = request.is_replica || request.skip_cookie_check || volume->replica_placement().copies() <= 1;
     Remove remove{.id = request.id.key,
@@ -334,7 +353,9 @@ class Server final : public VolumeServer {
       if (!admitted) LOG_WARNING("collection {}: volume {} stays: {}", collection, text(id), admitted.error().what());
       return admitted.ok();
     });
-    LOG_INFO("collection {}: {} volumes deleted by order", collection, removed.size());
+    const auto encoded = store_->ec().remove_collection(collection, [&](VolumeId id) { return fences_->admit(fence, id).ok(); });
+    LOG_INFO("collection {}: {} volumes deleted by order, {} of them erasure-coded", collection,
+             removed.size() + encoded.size(), encoded.size());
     reporter_->changed();
     return {};
   }
@@ -524,6 +545,7 @@ class Server final : public VolumeServer {
       if (volume_size_limit_ > 0 && volume->is_expired(static_cast<std::uint64_t>(now), false)) continue;
       out.volumes.push_back(volume->info());
     }
+    out.ec_shards = store_->ec().infos();
     for (const auto& folder : store_->folders()) {
       // Slots with no volume yet are slots all the same; a count of 0 would be no statement.
       out.slots[folder.disk_type] += folder.volumes_max;
@@ -543,6 +565,8 @@ class Server final : public VolumeServer {
       }
       vacuumer_->tend();
       bool news = !store_->tend(volume_size_limit_).empty();
+      const auto now = std::chrono::duration_cast<std::chrono::seconds>(world_.clock.wall().time_since_epoch()).count();
+      news = !store_->ec().tend(static_cast<std::uint64_t>(now)).empty() || news;
       std::set<VolumeId> vanished;
       for (const auto& volume : store_->volumes()) {
         if (volume->has_vanished()) vanished.insert(volume->id());
@@ -570,6 +594,7 @@ class Server final : public VolumeServer {
   std::unique_ptr<Reporter> reporter_;
   std::unique_ptr<Vacuumer> vacuumer_;
   std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<EcServer> ec_;
 
   UnderWay under_way_;
   std::atomic<bool> healthy_{true};

@@ -37,6 +37,7 @@
 namespace holdfast::volume {
 
 class VacuumService;
+class EcService;
 
 struct WriteRequest {
   FileId id;  // with the _N suffix already added to the key
@@ -176,6 +177,8 @@ class VolumeService {
 
   // For those who move and mend volumes (upkeep.h); null where there is none.
   virtual Upkeep* upkeep() { return nullptr; }
+  // Its erasure-coded volumes; null where there can be none.
+  virtual EcService* ec() { return nullptr; }
 
   // Stops reporting to the masters; healthz turns 503 (VolumeServerLeave).
   virtual void leave() = 0;

@@ -378,6 +378,29 @@ Result<Found> EcVolume::read(NeedleId key, Cookie cookie, RemoteShards* remote) 
   return found;
 }
 
+Result<std::vector<IndexRow>> EcVolume::rows(bool as_encoded) const {
+  const auto content = around_.disk.read_file(files_.index(), 64_GiB);
+  if (!content) return content.error();
+  auto rows = parse_sorted_index(bytes_of(*content));
+  if (!rows || as_encoded) return rows;
+  Guard guard(mutex_);
+  for (auto& row : *rows) {
+    if (deleted_.contains(row.key.value())) row.size = volume::kTombstoneSize;
+  }
+  return rows;
+}
+
+std::optional<Status> EcVolume::check(const IndexRow& row, bool here_only, RemoteShards* remote) const {
+  if (here_only) {
+    const auto here = bits();
+    for (const auto& piece : pieces(row)) {
+      if ((here >> piece.shard & 1) == 0) return {};
+    }
+  }
+  const auto found = read_once(row, 0, here_only ? nullptr : remote);
+  return found ? Status() : Status(found.error());
+}
+
 // --- deleting ---
 
 Status EcVolume::remove(NeedleId key) {

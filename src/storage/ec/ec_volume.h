@@ -18,28 +18,13 @@
 #include "base/mutex.h"
 #include "core/ec/codec.h"
 #include "core/ec/layout.h"
+#include "model/ec_shards_info.h"
 #include "storage/ec/ec_files.h"
 #include "storage/ec/remote_shards.h"
 #include "storage/ec/sorted_index.h"
 #include "storage/volume/reading.h"
 
 namespace holdfast::ec {
-
-// What a folder reports of a volume (VolumeEcShardInformationMessage).
-struct EcShardsInfo {
-  VolumeId id;
-  std::string collection;
-  ShardBits bits = 0;
-  std::string disk_type;
-  std::uint32_t disk_id = 0;
-  std::uint64_t expire_at_sec = 0;
-  std::vector<std::int64_t> shard_sizes;  // in the order of the bits
-  std::uint64_t file_count = 0;           // rows of the .ecx
-  std::uint64_t delete_count = 0;         // ids in the .ecj
-  std::int64_t encode_ts_ns = 0;
-
-  friend bool operator==(const EcShardsInfo&, const EcShardsInfo&) = default;
-};
 
 class EcVolume : public std::enable_shared_from_this<EcVolume> {
  public:
@@ -81,6 +66,13 @@ class EcVolume : public std::enable_shared_from_this<EcVolume> {
   // --- deleting ---
   // not_found when the index does not have it. Fine when it is deleted already.
   Status remove(NeedleId key);
+
+  // All rows of the index, those in the journal as deleted unless `as_encoded`. Code::corrupt when they are not in order.
+  Result<std::vector<volume::IndexRow>> rows(bool as_encoded = false) const;
+
+  // Whether the file of this row can be read whole and its crc is right; `here_only`: from the shards on this server,
+  // nothing when some of its pieces are elsewhere.
+  std::optional<Status> check(const volume::IndexRow& row, bool here_only, RemoteShards* remote) const;
 
   // Journal into index, in all folders.
   Status fold();

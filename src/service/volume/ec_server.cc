@@ -1,0 +1,350 @@
+#include "service/volume/ec_server.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "base/log.h"
+#include "client/volume_source.h"
+#include "service/volume/file_pull.h"
+#include "service/volume/pacer.h"
+#include "storage/ec/ec_scrub.h"
+
+namespace holdfast::volume {
+namespace {
+
+static_assert(static_cast<int>(EcService::ScrubMode::index) == static_cast<int>(ec::ScrubMode::index) &&
+              static_cast<int>(EcService::ScrubMode::full) == static_cast<int>(ec::ScrubMode::full) &&
+              static_cast<int>(EcService::ScrubMode::local) == static_cast<int>(ec::ScrubMode::local) &&
+              static_cast<int>(EcService::ScrubMode::checksums) == static_cast<int>(ec::ScrubMode::checksums));
+
+Error stopping() { return Error(Code::unavailable, "the volume server stops"); }
+
+Error missing(VolumeId id) { return Error(Code::not_found, "ec volume " + text(id) + " not found"); }
+
+}  // namespace
+
+EcServer::EcServer(World world) : world_(std::move(world)), pool_(kThreads) {}
+EcServer::~EcServer() { stop(); }
+
+void EcServer::stop() {
+  stopping_.set();
+  pool_.stop();
+}
+
+// --- other servers ---
+
+Result<client::EcClient::Holders> EcServer::holders(VolumeId id) {
+  const auto now = world_.clock.now();
+  {
+    const Guard guard(mutex_);
+    const auto it = known_.find(id);
+    if (it != known_.end() && it->second.until > now) return it->second.holders;
+  }
+  auto found = client_.lookup(world_.masters(), id);
+  if (!found) return found;
+  const Guard guard(mutex_);
+  known_[id] = Known{now + kHoldersFor, *found};
+  return found;
+}
+
+void EcServer::forget(VolumeId id) {
+  const Guard guard(mutex_);
+  known_.erase(id);
+}
+
+std::vector<Result<ec::RemoteRead>> EcServer::read(VolumeId volume, std::int64_t encode_ts_ns, NeedleId key,
+                                                   const std::vector<ec::ShardRange>& ranges) {
+  std::vector<Result<ec::RemoteRead>> out(ranges.size(), Error(Code::unavailable, "no server is known to have it"));
+  const auto known = holders(volume);
+  if (!known) {
+    for (auto& one : out) one = known.error();
+    return out;
+  }
+  bool failed = false;
+  // Each range of its first holder, then what is still missing of its second, and so on.
+  for (std::size_t turn = 0;; turn++) {
+    std::vector<client::EcClient::Read> reads;
+    std::vector<std::size_t> of;
+    for (std::size_t i = 0; i < ranges.size(); i++) {
+      if (out[i].ok()) continue;
+      const auto it = known->find(ranges[i].shard);
+      if (it == known->end()) continue;
+      std::size_t nth = 0;
+      for (const auto& holder : it->second) {
+        if (holder.url == world_.self || nth++ != turn) continue;
+        reads.push_back({holder.grpc, ranges[i].shard, ranges[i].offset, ranges[i].out});
+        of.push_back(i);
+        break;
+      }
+    }
+    if (reads.empty()) break;
+    const auto read = client_.read(volume, encode_ts_ns, key, reads);
+    for (std::size_t i = 0; i < read.size(); i++) {
+      failed = failed || !read[i].ok();
+      out[of[i]] = read[i] ? Result<ec::RemoteRead>(*read[i] ? ec::RemoteRead::filled : ec::RemoteRead::deleted)
+                           : Result<ec::RemoteRead>(read[i].error());
+    }
+  }
+  if (failed) forget(volume);
+  return out;
+}
+
+// --- of files ---
+
+void EcServer::read(const FileId& id, VolumeService::Done<Found> done) {
+  const bool posted = pool_.post([this, id, done] {
+    const auto volume = world_.store.ec().find(id.volume);
+    done(volume ? volume->read(id.key, id.cookie, this) : Result<Found>(Error(Code::not_found, "not found")));
+  });
+  if (!posted) done(stopping());
+}
+
+void EcServer::remove(const RemoveRequest& request, VolumeService::Done<Removed> done) {
+  const bool posted = pool_.post([this, request, done] { done(remove_now(request)); });
+  if (!posted) done(stopping());
+}
+
+Result<Removed> EcServer::remove_now(const RemoveRequest& request) {
+  const auto volume = world_.store.ec().find(request.id.volume);
+  if (!volume) return Error(Code::not_found, "volume " + text(request.id.volume) + " not found");
+  const auto key = request.id.key;
+  const auto row = volume->find(key);
+  if (!row && row.error().code() == Code::not_found) {
+    return Error(Code::internal, "locate in local ec volume: FindNeedleFromEcx: needle not found");
+  }
+  if (!row) return row.error();
+  if (row->size < 0) {
+    if (request.skip_cookie_check) return Removed{0};
+    return Error(Code::internal, "already deleted");
+  }
+  if (!request.skip_cookie_check) {
+    const auto found = volume->read(key, request.id.cookie, this);
+    if (!found && found.error().code() == Code::not_found) {
+      return Error(Code::internal, fmt::format("unexpected cookie {:x}", request.id.cookie.value()));
+    }
+    if (!found) return found.error();
+  }
+  const auto known = holders(volume->id());
+  // With no master to ask, or none that knows the volume, nobody else can be told: then a delete would come undone.
+  if (!known) return known.error().at("lookup of ec volume " + text(volume->id()));
+  std::set<std::string> others;
+  for (const auto& [shard, servers] : *known) {
+    for (const auto& server : servers) {
+      if (server.url != world_.self) others.insert(server.grpc);
+    }
+  }
+  const auto told = client_.delete_blob({others.begin(), others.end()}, volume->id(), volume->collection(), key, 3);
+  if (!told) {
+    forget(volume->id());
+    return Error(Code::unavailable, "ec volume " + text(volume->id()) + ": " + told.error().what());
+  }
+  if (auto removed = volume->remove(key); !removed) return removed.error();
+  changed();
+  return Removed{static_cast<std::int32_t>(std::min<std::uint64_t>(volume->record_bytes(*row), INT32_MAX))};
+}
+
+Status EcServer::delete_blob(VolumeId id, NeedleId key) {
+  const auto volume = world_.store.ec().find(id);
+  if (!volume) return missing(id);
+  if (auto removed = volume->remove(key); !removed) {
+    if (removed.error().code() != Code::not_found) return removed;
+    return Error(Code::not_found, "locate in local ec volume: FindNeedleFromEcx: needle not found");
+  }
+  changed();
+  return {};
+}
+
+Result<EcService::Piece> EcServer::read_shard(const PieceWish& wish) {
+  const auto volume = world_.store.ec().find(wish.id);
+  if (!volume) return Error(Code::not_found, "ec volume " + text(wish.id) + " not found");
+  if (wish.encode_ts_ns != 0 && volume->encode_ts_ns() != wish.encode_ts_ns) {
+    return Error(Code::stale, fmt::format("ec shard {}.{} belongs to a different encode run", text(wish.id), wish.shard));
+  }
+  Piece out{.encode_ts_ns = volume->encode_ts_ns()};
+  if (wish.key != NeedleId() && volume->is_deleted(wish.key)) {
+    out.is_deleted = true;
+    return out;
+  }
+  out.data.resize(std::min<std::uint64_t>(wish.bytes, kChunkBytes));
+  const auto got = volume->read_shard(wish.shard, wish.offset,
+                                      {reinterpret_cast<std::uint8_t*>(out.data.data()), out.data.size()});
+  if (!got) return got.error();
+  out.data.resize(*got);
+  return out;
+}
+
+// --- orders ---
+
+Status EcServer::generate(VolumeId id, const std::string& collection, std::optional<ec::Scheme> scheme) {
+  const auto volume = world_.store.find(id);
+  if (!volume) return Error(Code::not_found, "not found volume id " + text(id));
+  if (volume->place().collection != collection) {
+    return Error(Code::invalid, fmt::format("existing collection:{} unexpected input: {}", volume->place().collection,
+                                            collection));
+  }
+  if (scheme && !scheme->is_valid()) return Error(Code::invalid, "there are no " + ec::text(*scheme) + " shards");
+  return world_.store.ec().generate(*volume, scheme, world_.random.uuid(), 0);
+}
+
+Result<std::vector<ec::ShardId>> EcServer::rebuild(VolumeId id, const std::string& collection, bool ignore_checksums) {
+  auto made = world_.store.ec().rebuild(id, collection, ignore_checksums);
+  if (made) changed();
+  return made;
+}
+
+Status EcServer::remove(const Removal& removal) {
+  auto removed = world_.store.ec().remove(removal.id, removal.collection, removal.shards, removal.all, removal.encode_ts_ns);
+  changed();
+  return removed;
+}
+
+Status EcServer::mount(VolumeId id, const std::string& collection, const std::vector<ec::ShardId>& shards,
+                       bool fetch) {
+  if (id == VolumeId(0)) {
+    world_.store.ec().mount_orphans();
+    changed();
+    return {};
+  }
+  const auto all = world_.store.ec().files_of(id, collection);
+  if (fetch && !all.empty() && !all.front().has_index()) {
+    if (auto fetched = fetch_index(id, collection); !fetched) return fetched;
+  }
+  auto mounted = world_.store.ec().mount(id, collection, shards);
+  changed();
+  return mounted;
+}
+
+Status EcServer::unmount(VolumeId id, const std::vector<ec::ShardId>& shards, std::int64_t encode_ts_ns) {
+  auto unmounted = world_.store.ec().unmount(id, shards, encode_ts_ns);
+  changed();
+  return unmounted;
+}
+
+Status EcServer::to_volume(VolumeId id, const std::string& collection, bool from_staged) {
+  if (world_.store.find(id)) return Error(Code::already_exists, "volume " + text(id) + " is mounted here already");
+  return from_staged ? adopt_staged(id, collection) : world_.store.ec().to_volume(id, collection);
+}
+
+// What ReceiveFile laid down beside the volumes takes its names, the .dat last.
+Status EcServer::adopt_staged(VolumeId id, const std::string& collection) {
+  for (const auto& folder : world_.store.folders()) {
+    const auto base = io::join(folder.path, collection.empty() ? text(id) : collection + "_" + text(id));
+    if (!world_.disk.info(base + ".dat.copying").ok()) continue;
+    for (const auto* ext : {".vif", ".idx", ".dat"}) {
+      if (!world_.disk.info(base + ext + ".copying").ok()) continue;
+      if (auto named = world_.disk.rename(base + ext + ".copying", base + ext); !named) return named;
+    }
+    return world_.disk.sync_dir(folder.path);
+  }
+  return Error(Code::not_found, "volume " + text(id) + ": nothing was staged");
+}
+
+Status EcServer::copy(const Copy& copy) {
+  const auto place = world_.store.ec().place_for_copies(copy.id, copy.collection, copy.disk_id);
+  if (!place) return place.error();
+  const auto source = client::VolumeSource::at(copy.source);
+  Pacer pacer(world_.clock, copy.bytes_per_second);
+  const auto pull = [&](const std::string& extension, const std::string& path, bool ignore_missing) -> Status {
+    client::FileWish wish{.volume = copy.id,
+                          .collection = copy.collection,
+                          .extension = extension,
+                          .is_ec_volume = true,
+                          .ignore_missing = ignore_missing};
+    // Under another name until it is whole; a shard that was mounted goes on being read as it was.
+    auto copied = pull_file(*source, wish, world_.disk, path + ".copying", {pacer, stopping_, {}});
+    if (!copied) {
+      (void)world_.disk.remove(path + ".copying");
+      return copied.error().at("copy " + extension + " of ec volume " + text(copy.id) + " from " + text(copy.source));
+    }
+    if (!copied->is_there) {
+      if (ignore_missing) return {};
+      return Error(Code::not_found, "copy " + extension + " of ec volume " + text(copy.id) + ": " + text(copy.source) +
+                                        " does not have it");
+    }
+    return world_.disk.rename(path + ".copying", path);
+  };
+  for (const auto shard : copy.shards) {
+    if (shard >= ec::kShardsMax) return Error(Code::invalid, "there is no shard " + std::to_string(shard));
+    if (auto pulled = pull(fmt::format(".ec{:02}", shard), place->shard(shard), false); !pulled) return pulled;
+  }
+  if (copy.journal) {
+    if (auto pulled = pull(".ecj", place->journal(), true); !pulled) return pulled;
+  }
+  if (copy.settings) {
+    if (auto pulled = pull(".vif", place->settings(), true); !pulled) return pulled;
+  }
+  if (copy.checksums) {
+    if (auto pulled = pull(".ecsum", place->checksums(), true); !pulled) return pulled;
+  }
+  if (copy.index) {
+    if (auto pulled = pull(".ecx", place->index(), false); !pulled) return pulled;
+  }
+  return place->sync_names();
+}
+
+Status EcServer::fetch_index(VolumeId id, const std::string& collection) {
+  const auto known = holders(id);
+  if (!known) return known.error();
+  Error last = missing(id);
+  std::set<std::string> asked{world_.self};
+  for (const auto& [shard, servers] : *known) {
+    for (const auto& server : servers) {
+      if (!asked.insert(server.url).second) continue;
+      const auto colon = find_last(server.grpc, ':');
+      auto address = Address::parse(server.url);
+      if (!address || colon == std::string::npos) continue;
+      address->grpc_port = static_cast<std::uint16_t>(std::atoi(server.grpc.c_str() + colon + 1));
+      const auto copied = copy({.id = id, .collection = collection, .index = true, .journal = true, .settings = true,
+                                .checksums = true, .source = *address});
+      if (copied) return {};
+      last = copied.error();
+    }
+  }
+  return last;
+}
+
+// --- telling ---
+
+Result<EcService::Info> EcServer::info(VolumeId id) {
+  const auto volume = world_.store.ec().find(id);
+  if (!volume) return Error(Code::not_found, "VolumeEcShardsInfo: ec volume " + text(id) + " not found");
+  Info out{.collection = volume->collection(), .shards = volume->shard_sizes()};
+  const auto rows = volume->rows();
+  if (!rows) return rows.error();
+  for (const auto& row : *rows) {
+    out.files++;
+    if (row.size < 0) {
+      out.deleted++;
+    } else {
+      out.volume_bytes += static_cast<std::uint64_t>(row.size);
+    }
+  }
+  return out;
+}
+
+Result<EcService::Scrubbed> EcServer::scrub(ScrubMode mode, const std::vector<VolumeId>& ids, bool with_deleted) {
+  std::vector<std::shared_ptr<ec::EcVolume>> volumes;
+  if (ids.empty()) volumes = world_.store.ec().volumes();
+  for (const auto id : ids) {
+    auto volume = world_.store.ec().find(id);
+    if (!volume) return missing(id);
+    volumes.push_back(std::move(volume));
+  }
+  Scrubbed out;
+  for (const auto& volume : volumes) {
+    if (stopping_.is_set()) return stopping();
+    const auto result = ec::scrub(world_.disk, *volume, static_cast<ec::ScrubMode>(mode), with_deleted, this);
+    out.volumes++;
+    out.files += result.files;
+    if (result.details.empty()) continue;
+    Scrubbed::Broken broken{.id = volume->id(), .collection = volume->collection()};
+    const auto sizes = volume->shard_sizes();
+    for (const auto shard : result.broken) broken.shards[shard] = sizes.contains(shard) ? sizes.at(shard) : 0;
+    out.broken.push_back(std::move(broken));
+    out.details.insert(out.details.end(), result.details.begin(), result.details.end());
+  }
+  return out;
+}
+
+}  // namespace holdfast::volume
