@@ -4,11 +4,12 @@ set -eu
 cd "$(dirname "$0")/.."
 n=${N:-100}
 rounds=${ROUNDS:-5}
-cmake --build --preset release --target bare_loop bare_beats volume_bench >/dev/null 2>&1 || cmake --build --preset release --target bare_loop bare_beats
+cmake --build --preset release --target bare_loop bare_beats volume_bench ec_bench >/dev/null 2>&1 || cmake --build --preset release --target bare_loop bare_beats
 echo "== (b) reads, (c) writes, (e) assigns"
 bench/throughput.py --rounds "$rounds"
 echo "== (d) memory per million needles, opening a volume of a million needles"
 for b in build/release/bin/*_bench; do [ -x "$b" ] && "$b" --benchmark_min_time=0.2; done
+echo "== (j) erasure coding: see ec_encode, ec_rebuild beside bare_isal above"
 echo "== (f) start, memory, idle"
 bench/start.py --rounds "$rounds"
 echo "== (g) leases and guardians, beside etcd"

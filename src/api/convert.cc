@@ -75,6 +75,7 @@ void fill(const EcShardsInfo& info, master_pb::VolumeEcShardInformationMessage* 
   message->set_file_count(info.file_count);
   message->set_delete_count(info.delete_count);
   message->set_encode_ts_ns(info.encode_ts_ns);
+  message->set_max_file_key(info.max_key.value());
 }
 
 EcShardsInfo read(const master_pb::VolumeEcShardInformationMessage& message) {
@@ -89,6 +90,7 @@ EcShardsInfo read(const master_pb::VolumeEcShardInformationMessage& message) {
   info.file_count = message.file_count();
   info.delete_count = message.delete_count();
   info.encode_ts_ns = message.encode_ts_ns();
+  info.max_key = NeedleId(message.max_file_key());
   return info;
 }
 

@@ -19,6 +19,7 @@ struct EcShardsInfo {
   std::vector<std::int64_t> shard_sizes;  // in the order of the bits
   std::uint64_t file_count = 0;           // rows of the .ecx
   std::uint64_t delete_count = 0;         // ids in the .ecj
+  NeedleId max_key;                       // the last of the .ecx; 0: not told
   std::int64_t encode_ts_ns = 0;          // which encoding; 0: not known
 
   friend bool operator==(const EcShardsInfo&, const EcShardsInfo&) = default;

@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "base/uuid.h"
+#include "model/ec_shards_info.h"
 #include "model/ids.h"
 #include "model/volume_info.h"
 
@@ -45,7 +46,12 @@ struct Report {
   std::vector<VolumeInfo> changed;
   std::vector<VolumeInfo> added;
   std::vector<VolumeId> removed;
-  std::optional<std::uint32_t> ec_shard_count;  // of all EC volumes; empty: not told
+  // Shards of erasure-coded volumes, one entry for each disk of a volume. `ec_full`: `ec_shards` is all there is. Those
+  // added and removed carry the bits that changed.
+  bool ec_full = false;
+  std::vector<EcShardsInfo> ec_shards;
+  std::vector<EcShardsInfo> ec_added;
+  std::vector<EcShardsInfo> ec_removed;
   NeedleId max_file_key;                         // over all its volumes; 0: not told
 
   // Folders, by their vol_dir.uuid as text.

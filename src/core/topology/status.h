@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "model/ec_shards_info.h"
 #include "model/ids.h"
 #include "model/replica_placement.h"
 #include "model/ttl.h"
@@ -41,6 +42,7 @@ struct ServerStatus {
   std::uint64_t used_bytes = 0;              // sum of its volumes' sizes
   std::map<std::string, DiskStatus> disks;   // by disk type, "" is hdd
   std::vector<VolumeInfoPtr> volume_infos;   // ascending by id; only when asked for
+  std::vector<EcShardsInfo> ec_infos;        // likewise, one for each disk of a volume
 };
 struct RackStatus {
   std::string id;

@@ -1,6 +1,7 @@
 #include "core/topology/topology.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/check.h"
 #include "model/address.h"
@@ -45,7 +46,7 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
     const std::string url = host_port(report.ip, static_cast<std::uint16_t>(report.port));
     std::string id = trimmed(report.id);
     if (id.empty()) id = url;
-    if (!may_join(report.cluster_id, report.full && report.volumes.empty())) {
+    if (!may_join(report.cluster_id, report.full && report.volumes.empty() && report.ec_shards.empty())) {
       answer.refusal = "the folders of volume server " + url + " belong to cluster " + text(report.cluster_id) +
                        ", these masters are cluster " + text(registry_.cluster_id) +
                        ": start it with its own masters, or, to give its volumes to these, remove holdfast.json from "
@@ -86,6 +87,7 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
 
   if (new_stream && !report.full) answer.resend_full = server->volumes.empty();
   apply_volumes(*server, report, now);
+  apply_ec(*server, report);
   if (moved || new_stream || had_writes != server->takes_writes()) refresh_volumes(*server);
   answer.folders_pending = !server->folders_adopted;
   return answer;
@@ -160,8 +162,9 @@ bool Topology::update_place(Server& server, const Report& report) {
       server.rack == rack && server.grpc_port == grpc_port) {
     return false;
   }
-  if (!server.url.empty() && !server.volumes.empty()) {  // watchers know its volumes under the old address
+  if (!server.url.empty() && holds_any(server)) {  // watchers know its volumes under the old address
     LocationEvent event = event_of(server);
+    for (const auto& [key, info] : server.ec) event.ec_removed.push_back(key.first);
     for (const auto& [id, info] : server.volumes) event.removed.push_back(id);
     events_.push_back(std::move(event));
   }
@@ -174,8 +177,9 @@ bool Topology::update_place(Server& server, const Report& report) {
   server.rack = rack;
   server.grpc_port = grpc_port;
   by_url_[url] = &server;
-  if (!server.volumes.empty()) {
+  if (holds_any(server)) {
     LocationEvent event = event_of(server);
+    for (const auto& [key, info] : server.ec) event.ec_added.push_back(key.first);
     for (const auto& [id, info] : server.volumes) event.added.push_back(id);
     events_.push_back(std::move(event));
   }
@@ -193,7 +197,6 @@ void Topology::update_room(Server& server, const Report& report) {
     server.disks[canonical_disk_type(type)].total_bytes = bytes;
   }
   for (const auto& [type, bytes] : report.disk_free_bytes) server.disks[canonical_disk_type(type)].free_bytes = bytes;
-  if (report.ec_shard_count) server.ec_shards = *report.ec_shard_count;
 }
 
 void Topology::set_folders(Server& server, const std::vector<std::string>& texts) {
@@ -315,7 +318,7 @@ void Topology::set_registry(const RegistryState& state, Instant now) {
   registry_ = state;
   std::vector<std::string> refused;
   for (auto& [id, server] : servers_) {
-    if (!may_join(server->cluster_id, server->volumes.empty())) {
+    if (!may_join(server->cluster_id, !holds_any(*server))) {
       refused.push_back(id);
       continue;
     }
@@ -333,6 +336,7 @@ void Topology::forget(const std::string& id, Instant) {
   if (it == servers_.end()) return;
   Server& server = *it->second;
   server.liveness->set(kDistantPast);
+  set_ec(server, {});
   LocationEvent event = event_of(server);
   while (!server.volumes.empty()) {
     const VolumeId volume = server.volumes.begin()->first;
@@ -534,6 +538,7 @@ void Topology::refresh_volumes(Server& server) {
     volume.locations = nullptr;
     refresh(volume);
   }
+  for (const auto& [key, info] : server.ec) publish_ec(key.first);
 }
 
 // ---- the leader's own acts -----------------------------------------------------------------------------------------
@@ -610,7 +615,7 @@ std::vector<LocationEvent> Topology::take_events() { return std::exchange(events
 std::vector<AdoptDirs> Topology::pending_adoptions(std::size_t limit) const {
   std::vector<AdoptDirs> commands;
   for (const auto& [id, server] : servers_) {
-    if (server->folders_adopted || !server->session || !may_join(server->cluster_id, server->volumes.empty())) {
+    if (server->folders_adopted || !server->session || !may_join(server->cluster_id, !holds_any(*server))) {
       continue;
     }
     // An empty one of another cluster is done when its folders are: what it waits for is its own decision to leave that.
@@ -629,6 +634,14 @@ std::vector<AdoptDirs> Topology::pending_adoptions(std::size_t limit) const {
       command.max_volume_id = std::max(command.max_volume_id, volume);
       // A key that is taken for corrupt must not hide the largest good one.
       if (info->max_key.value() <= kAdoptedKeyMax) command.max_key = std::max(command.max_key, info->max_key);
+    }
+    for (const auto& [key, info] : server->ec) {
+      const bool is_told = server->process && info.disk_id < server->dirs.size();
+      const bool is_same = server->cluster_id == registry_.cluster_id && server->generation <= registry_.generation;
+      if (is_told && is_same && registry_.has_dir(server->dirs[info.disk_id])) continue;
+      command.has_volumes = true;
+      command.max_volume_id = std::max(command.max_volume_id, info.id);
+      if (info.max_key.value() <= kAdoptedKeyMax) command.max_key = std::max(command.max_key, info.max_key);
     }
     // As in uncovered_key().
     const bool of_lost_masters = server->cluster_id != ClusterId() && server->cluster_id != registry_.cluster_id;
@@ -667,6 +680,12 @@ VolumeId Topology::uncovered_volume_id() const {
   VolumeId largest;
   for (const VolumeId id : uncovered_) {
     if (id > registry_.max_volume_id && id.value() <= kAdoptedVolumeIdMax) largest = std::max(largest, id);
+  }
+  // An id that is erasure-coded is as taken as any other.
+  for (const auto& [id, holders] : ec_volumes_) {
+    if (id <= registry_.max_volume_id || id.value() > kAdoptedVolumeIdMax) continue;
+    const bool adopted = std::any_of(holders.begin(), holders.end(), [](const auto& h) { return h.first->folders_adopted; });
+    if (adopted) largest = std::max(largest, id);
   }
   return largest;
 }
@@ -708,7 +727,7 @@ bool Topology::has_data_center(std::string_view name) const {
 std::int64_t Topology::free_slots(const Server& server, const std::string& disk_type) const {
   const auto it = server.disks.find(disk_type);
   if (it == server.disks.end()) return 0;
-  const std::int64_t ec_slots = disk_type.empty() ? (server.ec_shards + 9) / 10 : 0;
+  const std::int64_t ec_slots = (ec_shards_on(server, disk_type) + 9) / 10;
   return it->second.max - it->second.used - it->second.reserved - ec_slots;
 }
 
@@ -738,6 +757,10 @@ std::map<std::string, std::vector<VolumeId>> Topology::collection_servers(std::s
   for (const auto& [id, server] : servers_) {
     for (const auto& [volume, info] : server->volumes) {
       if (info->collection == collection) found[id].push_back(volume);
+    }
+    // What was encoded goes with the same order, and is heard of by the server's report.
+    for (const auto& [key, info] : server->ec) {
+      if (info.collection == collection) found[id];
     }
   }
   return found;
@@ -770,7 +793,10 @@ std::optional<ServerStatus> Topology::server_status(const std::string& id, bool 
   status.url = server.url;
   status.public_url = server.public_url;
   status.grpc_port = server.grpc_port;
-  status.ec_shards = server.ec_shards;
+  for (const auto& [key, info] : server.ec) {
+    status.ec_shards += static_cast<std::uint32_t>(std::popcount(info.bits));
+    if (with_volumes) status.ec_infos.push_back(info);
+  }
   status.silent_for = now - server.heard;
   status.writable = server.takes_writes();
   status.state = !server.session            ? "disconnected"
@@ -840,13 +866,16 @@ std::vector<std::string> Topology::collections() const {
 }
 
 LocationEvent Topology::event_of(const Server& server) const {
-  return {server.url, server.public_url, server.data_center, server.grpc_port, {}, {}};
+  return {server.url, server.public_url, server.data_center, server.grpc_port, {}, {}, {}, {}};
 }
 
 std::optional<LocationEvent> Topology::location_snapshot(const std::string& id) const {
   const auto it = servers_.find(id);
-  if (it == servers_.end() || it->second->volumes.empty()) return std::nullopt;
+  if (it == servers_.end() || !holds_any(*it->second)) return std::nullopt;
   LocationEvent event = event_of(*it->second);
+  for (const auto& [key, info] : it->second->ec) {
+    if (event.ec_added.empty() || event.ec_added.back() != key.first) event.ec_added.push_back(key.first);
+  }
   for (const auto& [volume, info] : it->second->volumes) event.added.push_back(volume);
   std::sort(event.added.begin(), event.added.end());
   return event;

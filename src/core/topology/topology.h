@@ -47,6 +47,8 @@ struct LocationEvent {
   std::uint32_t grpc_port = 0;
   std::vector<VolumeId> added;
   std::vector<VolumeId> removed;
+  std::vector<VolumeId> ec_added;  // erasure-coded volumes of which it has the first shard
+  std::vector<VolumeId> ec_removed;
 };
 
 class Topology {
@@ -81,6 +83,8 @@ class Topology {
 
   const LayoutTable& layouts() const { return layouts_; }
   const LocationIndex& index() const { return index_; }
+  // Servers that hold any shard of an erasure-coded volume.
+  const LocationIndex& ec_index() const { return ec_index_; }
 
   // ---- inputs ----
   Reported report(SessionId session, const Report& report, Instant now);
@@ -175,6 +179,9 @@ class Topology {
   std::string rack_of(const std::string& server) const;
   std::vector<CollectionStatus> collection_details(std::string_view collection) const;  // one per layout
   std::vector<std::string> collections() const;
+  std::vector<std::string> ec_collections() const;  // of erasure-coded volumes, ascending
+  // Who holds which shard; empty: no such volume. Only servers that can be asked.
+  std::map<std::uint32_t, std::vector<Location>> ec_locations(VolumeId volume) const;
   // What a new watcher must hear of one server; empty if it is gone or holds nothing.
   std::optional<LocationEvent> location_snapshot(const std::string& server) const;
   std::uint64_t volume_count() const { return volumes_.size(); }
@@ -193,7 +200,7 @@ class Topology {
     std::uint32_t port = 0;
     std::uint32_t grpc_port = 0;
     std::map<std::string, Disk> disks;  // by canonical disk type
-    std::uint32_t ec_shards = 0;
+    std::map<std::pair<VolumeId, std::uint32_t>, EcShardsInfo> ec;  // by volume and disk
     std::unordered_map<VolumeId, VolumeInfoPtr> volumes;
     std::unordered_map<VolumeId, Instant> just_allocated;  // until when a report may lack them
     std::vector<std::string> dir_texts;
@@ -256,6 +263,14 @@ class Topology {
   void refresh_volumes(Server& server);
   void forget(const std::string& id, Instant now);
 
+  // ---- erasure-coded volumes (topology_ec.cc) ----
+  using EcKey = std::pair<VolumeId, std::uint32_t>;
+  static bool holds_any(const Server& server) { return !server.volumes.empty() || !server.ec.empty(); }
+  static std::uint32_t ec_shards_on(const Server& server, const std::string& disk_type);
+  void apply_ec(Server& server, const Report& report);
+  void set_ec(Server& server, std::map<EcKey, EcShardsInfo> ec);
+  void publish_ec(VolumeId id);
+
   // ---- volumes ----
   void apply_volumes(Server& server, const Report& report, Instant now);
   // Adds or replaces what the server says of the volume. Returns true if it is new on the server.
@@ -278,6 +293,8 @@ class Topology {
 
   LayoutTable layouts_;
   LocationIndex index_;
+  LocationIndex ec_index_;
+  std::map<VolumeId, std::map<Server*, std::uint32_t>> ec_volumes_;  // who holds which shards, as bits; never none
   std::map<LayoutKey, LayoutInfo> layout_infos_;
   std::map<std::string, std::unique_ptr<Server>> servers_;  // by id
   std::unordered_map<SessionId, Server*> sessions_;

@@ -310,7 +310,8 @@ TEST_F(TopologyTest, AServerWhoseMachineVanishedIsForgottenThoughItsStreamStaysO
 TEST_F(TopologyTest, SlotsAreCountedByDiskTypeWithEcShardsAndReservations) {
   Report r = report(1, {volume(1)});
   r.max_volume_counts["ssd"] = 4;
-  r.ec_shard_count = 11;
+  r.ec_full = true;
+  r.ec_shards = {{.id = VolumeId(3), .bits = 0x7ff}};
   auto on_ssd = volume(2);
   on_ssd.disk_type = "SSD";
   r.volumes.push_back(on_ssd);

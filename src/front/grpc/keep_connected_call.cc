@@ -29,6 +29,8 @@ master_pb::KeepConnectedResponse message_of(const master::LocationChange& change
   location->set_leader(api::utf8(change.leader));
   for (const VolumeId id : change.added) location->add_new_vids(id.value());
   for (const VolumeId id : change.removed) location->add_deleted_vids(id.value());
+  for (const VolumeId id : change.ec_added) location->add_new_ec_vids(id.value());
+  for (const VolumeId id : change.ec_removed) location->add_deleted_ec_vids(id.value());
   return message;
 }
 

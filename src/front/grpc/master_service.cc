@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <ctime>
+#include <set>
 #include <utility>
 
 #include "api/convert.h"
@@ -357,8 +358,11 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
 
   ServerUnaryReactor* CollectionList(CallbackServerContext* context, const master_pb::CollectionListRequest* request,
                                      master_pb::CollectionListResponse* response) override {
-    if (!request->include_normal_volumes()) return answered(context);
-    for (const std::string& name : master_.collections()) response->add_collections()->set_name(api::utf8(name));
+    std::set<std::string> names;
+    const auto add = [&](const std::vector<std::string>& some) { names.insert(some.begin(), some.end()); };
+    if (request->include_normal_volumes()) add(master_.collections());
+    if (request->include_ec_volumes()) add(master_.ec_collections());
+    for (const std::string& name : names) response->add_collections()->set_name(api::utf8(name));
     return answered(context);
   }
 
@@ -482,10 +486,25 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   // ---- what later issues bring
 
   ServerUnaryReactor* LookupEcVolume(CallbackServerContext* context, const master_pb::LookupEcVolumeRequest* request,
-                                     master_pb::LookupEcVolumeResponse*) override {
-    // True as long as no volume is erasure coded.
-    return answered(context, grpc::Status(StatusCode::UNKNOWN,
-                                          "ec volume " + std::to_string(request->volume_id()) + " not found"));
+                                     master_pb::LookupEcVolumeResponse* response) override {
+    const auto shards = master_.lookup_ec(VolumeId(request->volume_id()));
+    if (shards.empty()) {
+      return answered(context, grpc::Status(StatusCode::UNKNOWN,
+                                            "ec volume " + std::to_string(request->volume_id()) + " not found"));
+    }
+    response->set_volume_id(request->volume_id());
+    for (const auto& [shard, places] : shards) {
+      auto* locations = response->add_shard_id_locations();
+      locations->set_shard_id(shard);
+      for (const auto& place : places) {
+        auto* location = locations->add_locations();
+        location->set_url(api::utf8(place.url));
+        location->set_public_url(api::utf8(place.public_url));
+        location->set_grpc_port(place.grpc_port);
+        location->set_data_center(api::utf8(place.data_center));
+      }
+    }
+    return answered(context);
   }
   ServerUnaryReactor* VacuumVolume(CallbackServerContext* context, const master_pb::VacuumVolumeRequest* request,
                                    master_pb::VacuumVolumeResponse*) override {

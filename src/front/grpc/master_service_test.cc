@@ -478,7 +478,7 @@ TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
   EXPECT_EQ(got->process, process);
   EXPECT_EQ(got->cluster_id, cluster);
   EXPECT_EQ(got->pulse, Duration(250ms));
-  EXPECT_EQ(got->ec_shard_count, 0u);
+  EXPECT_TRUE(got->ec_full);
   ASSERT_EQ(got->added.size(), 1u);
   EXPECT_EQ(got->added[0].max_key, NeedleId(99));
   const auto hints = runtime.hints.get();
@@ -532,7 +532,7 @@ TEST(MasterService, AnUpstreamReportIsNotTakenForOneOfOurs) {
   ASSERT_TRUE(seen.wait_until([](const auto& r) { return r.has_value(); }));
   EXPECT_FALSE(seen.get()->is_ours());
   EXPECT_FALSE(seen.get()->full);
-  EXPECT_FALSE(seen.get()->ec_shard_count);
+  EXPECT_FALSE(seen.get()->ec_full);
   context.TryCancel();
   stream->Finish();
 }

@@ -1,7 +1,5 @@
 #include "front/grpc/report.h"
 
-#include <bit>
-
 #include "api/convert.h"
 
 namespace holdfast::front {
@@ -25,11 +23,10 @@ Result<topology::Report> read(const master_pb::Heartbeat& message) {
   for (const auto& volume : message.changed_volumes()) report.changed.push_back(api::read(volume));
   for (const auto& volume : message.new_volumes()) report.added.push_back(api::read(volume));
   for (const auto& volume : message.deleted_volumes()) report.removed.emplace_back(volume.id());
-  if (message.ec_shards_size() > 0 || message.has_no_ec_shards()) {
-    std::uint32_t shards = 0;
-    for (const auto& ec : message.ec_shards()) shards += static_cast<std::uint32_t>(std::popcount(ec.ec_index_bits()));
-    report.ec_shard_count = shards;
-  }
+  report.ec_full = message.ec_shards_size() > 0 || message.has_no_ec_shards();
+  for (const auto& shards : message.ec_shards()) report.ec_shards.push_back(api::read(shards));
+  for (const auto& shards : message.new_ec_shards()) report.ec_added.push_back(api::read(shards));
+  for (const auto& shards : message.deleted_ec_shards()) report.ec_removed.push_back(api::read(shards));
   report.max_file_key = NeedleId(message.max_file_key());
   report.location_uuids.assign(message.location_uuids().begin(), message.location_uuids().end());
 

@@ -13,7 +13,8 @@ namespace {
 
 constexpr int kVolumesPerMessage = 10'000;  // as upstream cuts it: a few MB each
 
-bool is_wanted(const VolumeInfo& volume, const master_pb::VolumeListRequest& request) {
+template <typename Info>  // of a volume, or of an encoded one's shards
+bool is_wanted(const Info& volume, const master_pb::VolumeListRequest& request) {
   if (request.volume_id() != 0 && volume.id.value() != request.volume_id()) return false;
   if (request.default_collection_only()) return volume.collection.empty();
   return request.collection().empty() || volume.collection == request.collection();
@@ -74,6 +75,27 @@ void each_volume(const master::TopologyStatus& status, const master_pb::VolumeLi
   }
 }
 
+void add_ec_pieces(const std::string& center, const std::string& rack, const master::ServerStatus& server,
+                   const master_pb::VolumeListRequest& request, std::vector<master_pb::VolumeListStreamResponse>& all) {
+  std::map<std::string, std::size_t> open;  // by disk type
+  for (const auto& shards : server.ec_infos) {
+    if (!is_wanted(shards, request)) continue;
+    auto [place, is_new] = open.try_emplace(shards.disk_type, all.size());
+    if (!is_new && all[place->second].ec_shard_infos_size() == kVolumesPerMessage) {
+      place->second = all.size();
+      is_new = true;
+    }
+    if (is_new) {
+      auto& piece = all.emplace_back();
+      piece.set_data_center(api::utf8(center));
+      piece.set_rack(api::utf8(rack));
+      piece.set_data_node(api::utf8(server.id));
+      piece.set_disk_type(api::utf8(shards.disk_type));
+    }
+    api::fill(shards, all[place->second].add_ec_shard_infos());
+  }
+}
+
 }  // namespace
 
 void fill(const master::TopologyStatus& status, const master_pb::VolumeListRequest& request,
@@ -93,6 +115,12 @@ void fill(const master::TopologyStatus& status, const master_pb::VolumeListReque
           auto& disk = (*disks)[api::utf8(volume->disk_type)];
           disk.set_type(api::utf8(volume->disk_type));
           api::fill(*volume, disk.add_volume_infos());
+        }
+        for (const auto& shards : server.ec_infos) {
+          if (!is_wanted(shards, request)) continue;
+          auto& disk = (*disks)[api::utf8(shards.disk_type)];
+          disk.set_type(api::utf8(shards.disk_type));
+          api::fill(shards, disk.add_ec_shard_infos());
         }
       }
     }
@@ -123,6 +151,11 @@ std::vector<master_pb::VolumeListStreamResponse> pieces(const master::TopologySt
     }
     api::fill(volume, all[place->second].add_volume_infos());
   });
+  for (const auto& center : status.data_centers) {
+    for (const auto& rack : center.racks) {
+      for (const auto& server : rack.servers) add_ec_pieces(center.id, rack.id, server, request, all);
+    }
+  }
   return all;
 }
 

@@ -68,6 +68,8 @@ class MasterImpl final : public Master {
   OrRefusal<CollectionStatus> collection_info(const std::string& collection) const override;
   std::vector<CollectionStatus> collection_details(const std::string& collection) const override;
   std::vector<std::string> collections() const override;
+  std::vector<std::string> ec_collections() const override;
+  EcLocations lookup_ec(VolumeId volume) const override;
 
   std::optional<Leader> leader() const override;
   void wait_for_leader(std::function<void(OrRefusal<Leader>)> done) override;
@@ -351,6 +353,7 @@ void MasterImpl::assign(const AssignRequest& request, std::function<void(OrRefus
 LookupAnswer MasterImpl::lookup(VolumeId volume, std::string_view collection) const {
   LookupAnswer answer;
   answer.locations = shared_.index().find(volume);
+  if (answer.locations == nullptr) answer.locations = shared_.ec_index().find(volume);
   if (answer.locations == nullptr) {
     // An id above all that were given cannot exist, unless this cluster has not met its first volumes yet.
     const auto max = shared_.registry.state()->max_volume_id;
@@ -553,6 +556,14 @@ std::vector<CollectionStatus> MasterImpl::collection_details(const std::string& 
 
 std::vector<std::string> MasterImpl::collections() const {
   return shared_.with_topology([](topology::Topology& topology) { return topology.collections(); });
+}
+
+std::vector<std::string> MasterImpl::ec_collections() const {
+  return shared_.with_topology([](topology::Topology& topology) { return topology.ec_collections(); });
+}
+
+Master::EcLocations MasterImpl::lookup_ec(VolumeId volume) const {
+  return shared_.with_topology([&](topology::Topology& topology) { return topology.ec_locations(volume); });
 }
 
 // ---- status --------------------------------------------------------------------------------------------------------

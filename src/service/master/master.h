@@ -168,6 +168,8 @@ struct LocationChange {
   std::uint32_t grpc_port = 0;
   std::vector<VolumeId> added;
   std::vector<VolumeId> removed;
+  std::vector<VolumeId> ec_added;  // erasure-coded volumes of which it has the first shard
+  std::vector<VolumeId> ec_removed;
   std::string leader;  // "host:port.grpcport"; only in the first of a subscription and when it changed
 };
 
@@ -255,6 +257,11 @@ class Master {
   virtual OrRefusal<CollectionStatus> collection_info(const std::string& collection) const = 0;
   virtual std::vector<CollectionStatus> collection_details(const std::string& collection) const = 0;  // one per layout
   virtual std::vector<std::string> collections() const = 0;  // of volumes that exist, ascending
+  virtual std::vector<std::string> ec_collections() const { return {}; }  // of erasure-coded volumes, ascending
+
+  // Which servers hold which shard of an erasure-coded volume, by this master's own picture; empty: there is none.
+  using EcLocations = std::map<std::uint32_t, std::vector<topology::Location>>;
+  virtual EcLocations lookup_ec(VolumeId) const { return {}; }
 
   // Empty while none is known. wait_for_leader answers at once when one is, else with the first one or, after
   // Options::leader_wait, with `unavailable` and what is going on.

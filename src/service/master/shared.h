@@ -85,6 +85,7 @@ struct Shared {
   // What event loops read: these lock for themselves.
   const topology::LayoutTable& layouts() const HOLDFAST_NO_ANALYSIS { return topology.layouts(); }
   const topology::LocationIndex& index() const HOLDFAST_NO_ANALYSIS { return topology.index(); }
+  const topology::LocationIndex& ec_index() const HOLDFAST_NO_ANALYSIS { return topology.ec_index(); }
 
   // Constant after construction, but for the consensus and the orders, which start() sets once.
   const Options options;

@@ -4,7 +4,8 @@ namespace holdfast::master {
 
 LocationChange change_of(topology::LocationEvent event) {
   return {std::move(event.url),   std::move(event.public_url), std::move(event.data_center), event.grpc_port,
-          std::move(event.added), std::move(event.removed),    {}};
+          std::move(event.added), std::move(event.removed),    std::move(event.ec_added),
+          std::move(event.ec_removed), {}};
 }
 
 class Subscriptions::Handle final : public Subscription {

@@ -73,6 +73,12 @@ Result<std::shared_ptr<EcVolume>> EcVolume::open(const volume::Surroundings& aro
   auto out = std::shared_ptr<EcVolume>(new EcVolume(around, files, settings));
   out->index_ = std::move(*index);
   out->file_count_ = *size / volume::kIndexRowBytes;
+  if (*size > 0) {
+    std::uint8_t last[volume::kIndexRowBytes];
+    const auto got = out->index_->read(*size - sizeof last, last);
+    if (!got) return got.error().at(name);
+    if (*got == sizeof last) out->max_key_ = volume::parse_row(last).key;
+  }
   const auto journal = around.disk.read_file(files.journal(), kJournalBytesMax);
   if (!journal && journal.error().code() != Code::not_found) return journal.error().at(name);
   if (journal.ok()) {
@@ -151,6 +157,7 @@ std::vector<EcShardsInfo> EcVolume::infos() const {
     info.expire_at_sec = expire_at_sec_;
     info.file_count = file_count_;
     info.delete_count = delete_count();
+    info.max_key = max_key_;
     info.encode_ts_ns = encode_ts_ns_;
   }
   std::vector<EcShardsInfo> out;

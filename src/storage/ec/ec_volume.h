@@ -104,6 +104,7 @@ class EcVolume : public std::enable_shared_from_this<EcVolume> {
   const volume::Version version_;
   std::shared_ptr<const io::File> index_;
   std::uint64_t file_count_ = 0;
+  NeedleId max_key_;
 
   mutable Mutex mutex_;  // leaf
   std::map<ShardId, Shard> shards_ HOLDFAST_GUARDED_BY(mutex_);
