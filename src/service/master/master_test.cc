@@ -627,15 +627,16 @@ class TwoHosts {
     cluster.group.lead(0);
     reports[0].ip = "localhost";  // as the masters are called here
     for (auto& report : reports) cluster.connect(report);
-    std::map<VolumeId, std::string> places;
-    for (int i = 0; i < 50; ++i) {
-      const AssignAnswer answer = answer_of(cluster.assign());
-      places[answer.fid.volume] = answer.locations->places[0].url;
-    }
-    for (const auto& [volume, url] : places) {
-      VolumeInfo info;
-      info.id = volume;
-      reports[url == "localhost:8080" ? 0 : 1].volumes.push_back(info);
+    // Each makes volumes of its own: where growth picks freely, one may get none.
+    for (auto& report : reports) {
+      const std::string node = report.ip + ":" + std::to_string(report.port);
+      std::set<VolumeId> volumes;
+      for (int i = 0; i < 20; ++i) volumes.insert(answer_of(cluster.assign({.data_node = node})).fid.volume);
+      for (const VolumeId volume : volumes) {
+        VolumeInfo info;
+        info.id = volume;
+        report.volumes.push_back(info);
+      }
     }
     CHECK(!reports[0].volumes.empty() && !reports[1].volumes.empty());
     for (auto& report : reports) cluster.connect(report);
