@@ -2,7 +2,8 @@
 //
 // The named files share one assign (fid, fid_1, ...); with -dir each file has its own. A file whose upload fails gets a
 // new id and is tried again, so a volume server or master that dies meanwhile costs time and not files. Bodies are
-// streamed: a large file never sits in memory.
+// streamed: a large file never sits in memory. One above -maxMB is cut into chunks, each a file with an id of its own,
+// and its own id gets a manifest that names them (client/chunk_manifest.h); when that fails they are deleted again.
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -20,11 +21,13 @@
 #include "base/log.h"
 #include "base/strconv.h"
 #include "base/task.h"
+#include "client/chunk_manifest.h"
 #include "cmd/client_tools.h"
 #include "cmd/command.h"
 #include "cmd/paths.h"
 #include "cmd/signals.h"
 #include "front/http/json.h"
+#include "model/content_type.h"
 
 namespace holdfast::cmd {
 namespace {
@@ -34,6 +37,7 @@ namespace fs = std::filesystem;
 constexpr int kTries = 3;  // of one file, each after the first with an id of its own; upstream's number
 constexpr Duration kPause = 500ms;
 constexpr std::size_t kPieceBytes = 256 << 10;
+constexpr std::uint64_t kChunksMax = client::kManifestBytesMax / 64;  // an entry takes up to some 60 bytes, and a name its own
 
 struct Sent {
   std::string file_name;
@@ -87,9 +91,75 @@ class Source {
   std::int64_t modified;
 };
 
+// What one request uploads: a part of a file, or a text.
+struct Part {
+  std::string name;
+  std::string type;   // "" for none
+  std::string query;  // "ts=..."
+  const Source* source = nullptr;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+  std::string text;  // without a source
+};
+
+// The chunks of a file whose manifest is not there yet: nobody would ever find them.
+class Loose {
+ public:
+  void use(ClientTools& tools) { tools_ = &tools; }
+
+  // Does not return once the process is about to end: no chunk is begun then.
+  void add(const std::string& fid) {
+    for (;;) {
+      {
+        const Guard guard(mutex_);
+        if (!is_ending_) return fids_.push_back(fid);
+      }
+      ::pause();
+    }
+  }
+  void end() {
+    {
+      const Guard guard(mutex_);
+      is_ending_ = true;
+    }
+    remove();
+  }
+  void keep() {
+    const Guard guard(mutex_);
+    fids_.clear();
+  }
+
+  // As far as it can be done: from any thread but a loop.
+  void remove() {
+    std::vector<std::string> fids;
+    {
+      const Guard guard(mutex_);
+      fids.swap(fids_);
+    }
+    for (const auto& fid : fids) {
+      const auto found = tools_->masters.lookup({fid});
+      if (!found || found->empty() || found->front().locations.empty()) continue;
+      client::HttpRequest request;
+      request.method = "DELETE";
+      request.authority = found->front().locations.front().url;
+      request.target = "/" + fid;
+      request.may_repeat = true;
+      if (const auto& token = found->front().auth; !token.empty()) request.headers.emplace_back("Authorization", "Bearer " + token);
+      const auto gone = tools_->http.send_and_wait(std::move(request));
+      if (!gone) LOG_V(1, "deleting {}: {}", fid, gone.error().what());
+    }
+  }
+
+ private:
+  ClientTools* tools_ = nullptr;
+  Mutex mutex_;  // leaf
+  std::vector<std::string> fids_ HOLDFAST_GUARDED_BY(mutex_);
+  bool is_ending_ HOLDFAST_GUARDED_BY(mutex_) = false;
+};
+
 class Uploader {
  public:
-  Uploader(ClientTools& tools, const FlagSet& flags) : tools_(tools), flags_(flags) {
+  Uploader(ClientTools& tools, const FlagSet& flags, Loose& loose) : tools_(tools), flags_(flags), loose_(loose) {
     wish_.replication = flags.string("replication");
     wish_.collection = flags.string("collection");
     wish_.ttl = flags.string("ttl");
@@ -116,37 +186,21 @@ class Uploader {
     Sent sent;
     sent.file_name = fs::path(path).filename().string();
     sent.fid = fid;
-    for (int attempt = 1;; ++attempt) {
-      const auto& url = flags_.boolean("usePublicUrl") && !place.location.public_url.empty()
-                            ? place.location.public_url
-                            : place.location.url;
-      sent.url = url + "/" + sent.fid;
-      sent.error.clear();
-      auto source = Source::open(path);
-      if (!source) {
-        sent.error = source.error().what();
-        break;
-      }
-      const auto stored = send_once(*source, sent, url, place.auth);
-      if (stored) {
-        sent.size = *stored;
-        break;
-      }
+    sent.url = url_of(place) + "/" + fid;
+    const auto source = Source::open(path);
+    Result<std::uint64_t> stored = Error(Code::invalid, "");
+    if (!source) {
+      stored = source.error();
+    } else if (const auto chunk = chunk_bytes(); chunk != 0 && source->size > chunk) {
+      stored = send_in_chunks(sent.file_name, *source, chunk, place, sent);
+    } else {
+      Part part{.name = sent.file_name, .query = query_of(*source), .source = &*source, .size = source->size};
+      stored = upload(part, place, sent);
+    }
+    if (stored) {
+      sent.size = *stored;
+    } else {
       sent.error = stored.error().what();
-      // What is wrong with the request itself stays wrong; anything else may be over in a moment, on another server.
-      if (attempt == kTries || stored.error().code() == Code::invalid) break;
-      if (flags_.boolean("debug")) {
-        progress_.clear();
-        std::fprintf(stderr, "%s: %s; trying again\n", sent.url.c_str(), sent.error.c_str());
-      }
-      std::this_thread::sleep_for(kPause);
-      auto next = assign(1, source->size);
-      if (!next) {
-        sent.error = next.error().what();
-        break;
-      }
-      place = std::move(*next);
-      sent.fid = place.fid;
     }
     ++files_done_;
     show();
@@ -156,36 +210,114 @@ class Uploader {
   Progress& progress() { return progress_; }
 
  private:
-  // The size as the volume server has it.
-  Result<std::uint64_t> send_once(const Source& source, const Sent& sent, const std::string& authority,
-                                  const std::string& token) {
+  std::uint64_t chunk_bytes() const {
+    const auto mb = flags_.integer("maxMB");
+    return mb > 0 ? static_cast<std::uint64_t>(mb) << 20 : 0;
+  }
+
+  const std::string& url_of(const client::Assignment& place) const {
+    return flags_.boolean("usePublicUrl") && !place.location.public_url.empty() ? place.location.public_url : place.location.url;
+  }
+
+  std::string query_of(const Source& source) const {
+    auto query = fmt::format("ts={}", source.modified);
+    if (const auto& ttl = flags_.string("ttl"); !ttl.empty()) query += "&ttl=" + query_escape(ttl);
+    return query;
+  }
+
+  // The size as the volume server has it. Tried again under another id: `sent` tells the last one.
+  Result<std::uint64_t> upload(const Part& part, client::Assignment place, Sent& sent) {
+    for (int attempt = 1;; ++attempt) {
+      sent.url = url_of(place) + "/" + sent.fid;
+      auto stored = send_once(part, sent, url_of(place), place.auth);
+      // What is wrong with the request itself stays wrong; anything else may be over in a moment, on another server.
+      if (stored || attempt == kTries || stored.error().code() == Code::invalid) return stored;
+      if (flags_.boolean("debug")) {
+        progress_.clear();
+        std::fprintf(stderr, "%s: %s; trying again\n", sent.url.c_str(), stored.error().what().c_str());
+      }
+      std::this_thread::sleep_for(kPause);
+      auto next = assign(1, part.size);
+      if (!next) return next.error();
+      place = std::move(*next);
+      sent.fid = place.fid;
+    }
+  }
+
+  Result<std::uint64_t> send_in_chunks(const std::string& name, const Source& source, std::uint64_t chunk_size,
+                                       const client::Assignment& place, Sent& sent) {
+    const auto count = (source.size + chunk_size - 1) / chunk_size;
+    if (count > kChunksMax) {
+      return Error(Code::invalid, fmt::format("{} bytes would be {} chunks of {} bytes, above the {} that a manifest holds: use a larger -maxMB",
+                                              source.size, count, chunk_size, kChunksMax));
+    }
+    auto stored = send_chunks(name, source, chunk_size, count, place, sent);
+    if (stored) {
+      loose_.keep();
+    } else {
+      loose_.remove();
+    }
+    return stored;
+  }
+
+  Result<std::uint64_t> send_chunks(const std::string& name, const Source& source, std::uint64_t chunk_size, std::uint64_t count,
+                                    const client::Assignment& place, Sent& sent) {
+    client::ChunkManifest manifest{.name = name, .mime = std::string(types_.of_name(name)), .size = source.size};
+    for (std::uint64_t i = 0; i < count; ++i) {
+      Part part{.name = fmt::format("{}-{}", name, i + 1), .query = query_of(source), .source = &source, .offset = i * chunk_size};
+      part.size = std::min(chunk_size, source.size - part.offset);
+      const auto assigned = assign(1, part.size);
+      if (!assigned) return assigned.error();
+      Sent chunk;
+      chunk.fid = assigned->fid;
+      loose_.add(chunk.fid);
+      const auto stored = upload(part, *assigned, chunk);
+      if (!stored) return Error(stored.error().code(), fmt::format("{}: {}", part.name, stored.error().what()));
+      if (chunk.fid != assigned->fid) loose_.add(chunk.fid);
+      const auto id = parse_file_id(chunk.fid);
+      if (!id) return Error(Code::internal, "the master gave a file id that is none: " + chunk.fid);
+      manifest.chunks.push_back({*id, part.offset, part.size});
+    }
+    Part part{.name = name, .type = "application/json", .query = query_of(source) + "&cm=true", .text = client::manifest_json(manifest)};
+    part.size = part.text.size();
+    // The token of the first assign is old by now; and so may be the server's place among the writable.
+    auto now_at = place;
+    if (auto found = tools_.masters.lookup({sent.fid}); found && !found->empty() && !found->front().auth.empty()) {
+      now_at.auth = found->front().auth;
+    }
+    const auto stored = upload(part, std::move(now_at), sent);
+    if (!stored) return stored;
+    return source.size;
+  }
+
+  Result<std::uint64_t> send_once(const Part& part, const Sent& sent, const std::string& authority, const std::string& token) {
     std::promise<Result<std::uint64_t>> promise;
     auto outcome = promise.get_future();
     auto& loop = tools_.loops.at(0);
-    loop.post([&] { post(loop, source, sent, authority, token, promise); });
+    loop.post([&] { post(loop, part, sent, authority, token, promise); });
     return outcome.get();
   }
 
-  Task post(io::EventLoop& loop, const Source& source, const Sent& sent, const std::string& authority,
-            const std::string& token, std::promise<Result<std::uint64_t>>& promise) {
+  Task post(io::EventLoop& loop, const Part& part, const Sent& sent, const std::string& authority, const std::string& token,
+            std::promise<Result<std::uint64_t>>& promise) {
     const std::string boundary = fmt::format("holdfast{:016x}", static_cast<std::uint64_t>(now().time_since_epoch().count()));
-    const std::string head = multipart_head(boundary, sent.file_name, "", "http://" + sent.url);
+    const std::string head = multipart_head(boundary, part.name, part.type, "http://" + sent.url);
     const std::string tail = multipart_tail(boundary);
     client::HttpRequest request;
     request.method = "POST";
     request.authority = authority;
-    request.target = fmt::format("/{}?ts={}", sent.fid, source.modified);
-    if (const auto& ttl = flags_.string("ttl"); !ttl.empty()) request.target += "&ttl=" + query_escape(ttl);
+    request.target = fmt::format("/{}?{}", sent.fid, part.query);
     request.headers.emplace_back("Content-Type", "multipart/form-data; boundary=" + boundary);
     if (!token.empty()) request.headers.emplace_back("Authorization", "Bearer " + token);
 
-    auto call = tools_.http.open(loop, std::move(request), head.size() + source.size + tail.size());
+    auto call = tools_.http.open(loop, std::move(request), head.size() + part.size + tail.size());
     Status written = co_await call->write(head);
     std::uint64_t offset = 0;
     std::string room;
-    while (written && offset < source.size) {
-      auto piece = source.read(offset, room);
-      piece = piece.substr(0, std::min<std::uint64_t>(piece.size(), source.size - offset));
+    if (written && part.source == nullptr) written = co_await call->write(part.text);
+    while (written && part.source != nullptr && offset < part.size) {
+      auto piece = part.source->read(part.offset + offset, room);
+      piece = piece.substr(0, std::min<std::uint64_t>(piece.size(), part.size - offset));
       if (piece.empty()) {
         written = Error(Code::invalid, "the file became shorter while it was read");
         break;
@@ -215,7 +347,7 @@ class Uploader {
       const Code code = answer->status >= 500 ? Code::unavailable : Code::invalid;
       promise.set_value(Error(code, error_of_answer(*answer)));
     } else {
-      std::uint64_t size = source.size;
+      std::uint64_t size = part.size;
       boost::json::error_code fault;
       const auto parsed = boost::json::parse(answer->body, fault);
       if (!fault && parsed.is_object()) {
@@ -238,6 +370,8 @@ class Uploader {
 
   ClientTools& tools_;
   const FlagSet& flags_;
+  Loose& loose_;
+  const ContentTypes types_;
   client::AssignWish wish_;
   Progress progress_;
   const Instant begun_ = now();
@@ -272,14 +406,6 @@ std::uint64_t size_of(const std::string& path) {
   return fault ? 0 : size;
 }
 
-void tell_of_chunks(const FlagSet& flags, std::uint64_t bytes) {
-  const auto max_mb = flags.integer("maxMB");
-  if (max_mb > 0 && bytes > static_cast<std::uint64_t>(max_mb) << 20) {
-    LOG_ONCE("a file is larger than -maxMB={}: this build does not cut files into chunks yet and uploads it whole, up "
-             "to the volume server's -fileSizeLimitMB", max_mb);
-  }
-}
-
 int upload_files(Uploader& uploader, const Call& call) {
   std::uint64_t bytes = 0;
   for (const auto& path : call.arguments) {
@@ -291,7 +417,6 @@ int upload_files(Uploader& uploader, const Call& call) {
       return kFailed;
     }
     bytes += source->size;
-    tell_of_chunks(call.flags, source->size);
   }
   uploader.expect(call.arguments.size(), bytes);
   const auto place = uploader.assign(call.arguments.size(), bytes / call.arguments.size());
@@ -328,7 +453,6 @@ int upload_folder(Uploader& uploader, const FlagSet& flags) {
     if (!pattern.empty() && ::fnmatch(pattern.c_str(), name.c_str(), 0) != 0) continue;
     paths.push_back(next->path().string());
     bytes += size_of(paths.back());
-    tell_of_chunks(flags, size_of(paths.back()));
   }
   if (fault) {
     std::printf("%s: %s\n", root.c_str(), fault.message().c_str());
@@ -354,8 +478,12 @@ int upload_folder(Uploader& uploader, const FlagSet& flags) {
 }  // namespace
 
 int run_upload(const Call& call) {
-  // A body that breaks off is dropped by the volume server as a whole, so there is nothing to tidy up.
-  const Interruption interruption([] { std::fputs("\ninterrupted\n", stderr); });
+  // A body that breaks off is dropped by the volume server as a whole; of a file in chunks those are left that were done.
+  Loose loose;
+  const Interruption interruption([&] {
+    std::fputs("\ninterrupted\n", stderr);
+    loose.end();
+  });
 
   const std::string& masters = call.flags.string("master");
   auto tools = ClientTools::make(masters, 10s);
@@ -371,7 +499,8 @@ int run_upload(const Call& call) {
     std::fflush(stdout);
     return kFailed;
   }
-  Uploader uploader(**tools, call.flags);
+  loose.use(**tools);
+  Uploader uploader(**tools, call.flags, loose);
   uploader.use_replication(configuration->default_replication);
   if (!call.flags.string("dir").empty()) return upload_folder(uploader, call.flags);
   if (call.arguments.empty()) return kFailed;

@@ -49,7 +49,6 @@ std::int32_t delete_status(const Error& error) {
     case Code::not_found: return 404;
     case Code::invalid:
     case Code::refused: return 400;  // a wrong cookie
-    case Code::unsupported: return 406;  // a chunk manifest
     default: return 500;
   }
 }
@@ -79,8 +78,21 @@ class Batch final : public std::enable_shared_from_this<Batch> {
       result->set_error(api::utf8(id.error().what()));
       return ended();
     }
+    if (request_->skip_cookie_check()) return remove_found(*id, result);
+    // Its chunks would stay behind for ever. Who skips the check of cookies knows what the files are.
+    service_.read(*id, {}, [self = shared_from_this(), id = *id, result](const Result<volume::Found>& found) {
+      if (found && found->needle.has(volume::kFlagChunkManifest)) {
+        result->set_status(406);
+        result->set_error("a chunk manifest is not deleted in a batch: delete it over HTTP, with its chunks");
+        return self->ended();
+      }
+      self->remove_found(id, result);
+    });
+  }
+
+  void remove_found(const FileId& id, pb::DeleteResult* result) {
     // Callers go to every replica themselves: nothing is sent on.
-    service_.remove({.id = *id, .is_replica = true, .skip_cookie_check = request_->skip_cookie_check()},
+    service_.remove({.id = id, .is_replica = true, .skip_cookie_check = request_->skip_cookie_check()},
                     [self = shared_from_this(), result](const Result<volume::Removed>& removed) {
                       if (!removed) {
                         result->set_status(delete_status(removed.error()));

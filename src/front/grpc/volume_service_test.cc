@@ -80,7 +80,12 @@ class FakeVolumes final : public volume::VolumeService {
   volume::ReadNow read_now(const FileId&, volume::ReadOptions, volume::ReadBuffer&, volume::Found&) override {
     return volume::ReadNow::not_found;
   }
-  void read(const FileId&, volume::ReadOptions, Done<volume::Found>) override {}
+  void read(const FileId& id, volume::ReadOptions, Done<volume::Found> done) override {
+    if (id.key.value() != 6) return done(Error(Code::not_found, "not found"));
+    volume::Found manifest;
+    manifest.needle.flags = volume::kFlagChunkManifest;
+    done(std::move(manifest));
+  }
   bool has_volume(VolumeId) const override { return true; }
   void write(volume::WriteRequest, Done<volume::Written>) override {}
   void remove(volume::RemoveRequest request, Done<volume::Removed> done) override {
@@ -351,6 +356,23 @@ TEST(VolumeServerService, BatchDeleteAnswersEachIdInItsPlace) {
     EXPECT_EQ(response.results(i).file_id(), request.file_ids(i));
   }
   EXPECT_EQ(response.results(0).size(), 77u);
+}
+
+TEST(VolumeServerService, BatchDeleteLeavesManifestsToThoseWhoKnowTheirChunks) {
+  Node node;
+  pb::BatchDeleteRequest request;
+  request.add_file_ids("3,06637037d6");
+  {
+    grpc::ClientContext context;
+    pb::BatchDeleteResponse response;
+    ASSERT_TRUE(node.stub->BatchDelete(&context, request, &response).ok());
+    EXPECT_EQ(response.results(0).status(), 406);
+  }
+  request.set_skip_cookie_check(true);
+  grpc::ClientContext context;
+  pb::BatchDeleteResponse response;
+  ASSERT_TRUE(node.stub->BatchDelete(&context, request, &response).ok());
+  EXPECT_EQ(response.results(0).status(), 500);  // was tried
 }
 
 TEST(VolumeServerService, ABatchOfNothingIsAnsweredToo) {

@@ -59,6 +59,18 @@ std::optional<std::vector<ByteRange>> parse_ranges(std::string_view header, std:
   return ranges;
 }
 
+std::optional<std::vector<ByteRange>> ranges_to_send(std::string_view header, std::uint64_t total) {
+  if (header.empty()) return std::vector<ByteRange>();
+  auto ranges = parse_ranges(header, total);
+  if (!ranges) return std::nullopt;
+  std::uint64_t sum = 0;
+  for (const auto& range : *ranges) {
+    sum += range.length;
+    if (sum > total) return std::vector<ByteRange>();
+  }
+  return ranges;
+}
+
 std::string content_range(ByteRange range, std::uint64_t total) {
   const auto end = static_cast<std::int64_t>(range.begin + range.length) - 1;
   return "bytes " + std::to_string(range.begin) + "-" + std::to_string(end) + "/" + std::to_string(total);

@@ -20,6 +20,10 @@ struct ByteRange {
 // accepted and empty; blanks around numbers and empty items are ignored; "bytes=" alone gives no range at all.
 std::optional<std::vector<ByteRange>> parse_ranges(std::string_view header, std::uint64_t total);
 
+// The same, ready to be sent: none when the header is empty, and none when they ask for more than all there is, since all
+// of it is an answer too (RFC 9110 14.2).
+std::optional<std::vector<ByteRange>> ranges_to_send(std::string_view header, std::uint64_t total);
+
 // "bytes 0-9/100"; an empty range shows an end before its beginning, as upstream's does.
 std::string content_range(ByteRange range, std::uint64_t total);
 

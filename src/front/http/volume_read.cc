@@ -245,8 +245,10 @@ bool VolumeRoutes::Inside::collect_headers(Exchange& exchange, const Asked& aske
 
 void VolumeRoutes::Inside::answer_found(Exchange& exchange, Asked& asked, volume::Found& found) {
   const auto& needle = found.needle;
-  if (needle.has(volume::kFlagChunkManifest) && asked.param("cm") != "false") {
-    answer_error(exchange, 501, "this file is a chunk manifest, which this version does not expand; cm=false gives the manifest itself");
+  if (needle.has(volume::kFlagChunkManifest) && !asked.is_plain && asked.param("cm") != "false") {
+    auto kept = std::make_unique<Asked>(exchange.request());
+    kept->id = asked.id;
+    answer_manifest(exchange, std::move(kept), std::move(found));
     return;
   }
   if (asked.params && (asked.params->has("width") || asked.params->has("height") || asked.params->has("crop_x2"))) {
@@ -301,18 +303,12 @@ void VolumeRoutes::Inside::answer_data(Exchange& exchange, const Asked& asked, H
     exchange.finish_without_body(data.size());
     return;
   }
-  std::vector<ByteRange> ranges;
-  if (!asked.range.empty()) {
-    auto parsed = parse_ranges(asked.range, data.size());
-    if (!parsed) {
-      answer_bad_range(exchange, headers);
-      return;
-    }
-    ranges = std::move(*parsed);
-    std::uint64_t sum = 0;
-    for (const auto& range : ranges) sum += range.length;
-    if (sum > data.size()) ranges.clear();  // more than all of it: all of it
+  const auto wanted = ranges_to_send(asked.range, data.size());
+  if (!wanted) {
+    answer_bad_range(exchange, headers);
+    return;
   }
+  const auto& ranges = *wanted;
   if (ranges.size() > 1) {
     const MultiRange parts(ranges, data.size(), headers.stored_type, random_boundary());
     std::string body;

@@ -98,18 +98,12 @@ Task VolumeRoutes::Inside::answer_large(Exchange& exchange, std::unique_ptr<Aske
     co_return;
   }
 
-  std::vector<ByteRange> ranges;
-  if (!asked->range.empty()) {
-    auto parsed = parse_ranges(asked->range, total);
-    if (!parsed) {
-      answer_bad_range(exchange, headers);
-      co_return;
-    }
-    ranges = std::move(*parsed);
-    std::uint64_t sum = 0;
-    for (const auto& range : ranges) sum += range.length;
-    if (sum > total) ranges.clear();
+  const auto wanted = ranges_to_send(asked->range, total);
+  if (!wanted) {
+    answer_bad_range(exchange, headers);
+    co_return;
   }
+  const auto& ranges = *wanted;
 
   if (ranges.size() > 1) {
     const MultiRange parts(ranges, total, headers.stored_type, random_boundary());

@@ -64,8 +64,9 @@ class VolumeRoutes : public http::Handler {
   // Give this to the server's options: counts requests by kind and status.
   http::Observer& observer();
 
+  struct Inside;  // what the files of these routes share
+
  private:
-  struct Inside;
   std::unique_ptr<Inside> inside_;
 };
 

@@ -1,5 +1,6 @@
 // What the files of the volume server's routes share. Internal: volume_routes.cc dispatches, volume_read.cc and
-// volume_read_large.cc answer reads, volume_write.cc uploads and deletions, volume_admin.cc the rest.
+// volume_read_large.cc answer reads, volume_manifest.cc those of files in chunks, volume_write.cc uploads and deletions,
+// volume_admin.cc the rest.
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/task.h"
+#include "client/chunk_manifest.h"
 #include "front/http/answers.h"
 #include "front/http/byte_range.h"
 #include "front/http/inflight_limit.h"
@@ -69,6 +71,7 @@ struct Asked {
   std::string_view if_none_match;
   std::string_view range;
   bool takes_gzip = false;
+  bool is_plain = false;  // called a manifest and none: sent as it is
   std::optional<InflightLimit::Pass> pass;  // of a large file, until it has gone out
 
   std::string_view param(std::string_view name) const { return params ? params->get(name) : std::string_view(); }
@@ -117,6 +120,16 @@ struct VolumeRoutes::Inside : http::Observer {
   Task answer_unpacked(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::Found found, std::string data);
   Async<Status> load(io::EventLoop& loop, const volume::Body& body, std::uint64_t offset, std::span<std::uint8_t> out);
   Async<bool> send_body(http::Exchange& exchange, const volume::Found& found, ByteRange range, std::string first);
+
+  // --- volume_manifest.cc: files that were cut into chunks
+  Task answer_manifest(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::Found found);
+  void answer_manifest_failed(http::Exchange& exchange, const Asked& asked, const Error& error);
+  Async<Result<client::ChunkManifest>> load_manifest(io::EventLoop& loop, volume::Found& found);
+  // Deletes what a manifest names, `depth` manifests deep; a chunk that is gone already is fine. The first failure ends it.
+  Async<Status> remove_chunks(io::EventLoop& loop, const client::ChunkManifest& manifest, const FileId& id, unsigned depth);
+  Async<Status> remove_chunk(io::EventLoop& loop, const FileId& id, unsigned depth);
+  Async<Status> remove_chunk_here(io::EventLoop& loop, const FileId& id, unsigned depth);
+  std::string token_for(const FileId& id, const api::JwtKey api::JwtKeys::*key) const;  // "Bearer ..", "" when none is needed
 
   // --- volume_elsewhere.cc: the volume is not here
   void answer_elsewhere(http::Exchange& exchange, const Asked& asked);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "front/http/chunk_reader.h"
 #include "front/http/content_disposition.h"
 #include "front/http/json.h"
 #include "front/http/upload_body.h"
@@ -107,10 +108,6 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
     co_return;
   }
   if (needs_token(&api::JwtKeys::write) && !is_authorized(exchange, jwt->write, parse_volume_path(decoded))) co_return;
-  if (params.get("cm") == "true") {
-    answer_error(exchange, 501, "chunk manifests are not supported by this version: upload the file in one piece");
-    co_return;
-  }
   const auto form = UploadBody::form_of(request);
   if (!form) {
     answer_error(exchange, 400, form.error().what());
@@ -124,6 +121,7 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   }
 
   const bool is_replica = params.get("type") == "replicate";
+  const bool is_manifest = params.get("cm") == "true";
   UploadBody::Limits limits;
   if (!is_replica) limits.bytes_max = std::min(options.file_bytes_max, volume::kDataBytesMax);
   UploadBody body(exchange, service, *volume, limits);
@@ -145,7 +143,8 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
 
   std::string name = body.name();
   if (name.empty() && !is_multipart) name = std::string(last_element(decoded));
-  const auto mime = type_to_store(types, body.part_type(), name, is_multipart);
+  // A form's manifest is stored without a type: it says its file's own.
+  const auto mime = is_manifest && is_multipart ? std::string() : type_to_store(types, body.part_type(), name, is_multipart);
   auto prepared = co_await body.prepare(mime, !is_replica);
   if (!prepared) {
     answer_error(exchange, prepared.error().code() == Code::invalid ? 400 : 500, prepared.error().what());
@@ -162,6 +161,7 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   out.data = body.data();
   out.spool = body.spool();
   out.compressed = body.is_compressed();
+  out.chunk_manifest = is_manifest;
   out.name = name;
   out.mime = mime;
   out.pairs = pairs;
@@ -233,20 +233,30 @@ Task VolumeRoutes::Inside::remove(Exchange& exchange) {
   const auto authorization = authorization_to_pass_on(request);
   out.authorization = authorization;
 
-  if (!out.is_replica) {
-    // Deleting a manifest alone would leave its chunks behind for ever.
+  std::optional<std::uint64_t> manifest_size;
+  if (!out.is_replica && asked.param("cm") != "false") {
+    // Its chunks go first: deleting a manifest alone would leave them behind for ever.
     auto look = [&](auto done) { service.read(out.id, {}, done); };
-    const auto found = co_await awaited<Result<volume::Found>>(exchange.loop(), look);
+    auto found = co_await awaited<Result<volume::Found>>(exchange.loop(), look);
     if (found && found->needle.has(volume::kFlagChunkManifest)) {
-      answer_error(exchange, 501, "this file is a chunk manifest, whose chunks this version cannot delete");
-      co_return;
+      const auto manifest = co_await load_manifest(exchange.loop(), *found);
+      if (!manifest) {
+        answer_error(exchange, 500, "Load chunks manifest error: " + manifest.error().what());
+        co_return;
+      }
+      const Status chunks = co_await remove_chunks(exchange.loop(), *manifest, out.id, chunk_depth_of(request));
+      if (!chunks) {
+        answer_error(exchange, 500, "Delete chunks error: " + chunks.error().what());
+        co_return;
+      }
+      manifest_size = manifest->size;
     }
   }
 
   auto start = [&](auto done) { service.remove(out, done); };
   const auto removed = co_await awaited<Result<volume::Removed>>(exchange.loop(), start);
   if (removed) {
-    answer_json(exchange, 202, sized(removed->size));
+    answer_json(exchange, 202, sized(manifest_size ? static_cast<std::int64_t>(*manifest_size) : removed->size));
     co_return;
   }
   switch (removed.error().code()) {
