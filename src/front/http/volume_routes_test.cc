@@ -601,7 +601,7 @@ TEST(VolumeRoutes, UploadsBeyondTheLimitWaitForRoomOrAreRefused) {
 }
 
 TEST(VolumeRoutes, ReadsBeyondTheLimitWaitForRoomOrAreRefused) {
-  Server server({.download_bytes_max = 1000, .download_patience = 300ms});
+  Server server({.download_bytes_max = 1000, .download_patience = 1s});
   const auto large = bytes(30'000'000);
   ASSERT_EQ(server.put("/1,01637037d6", large).status, 201);
   ASSERT_EQ(server.put("/1,02637037d6", "small").status, 201);
