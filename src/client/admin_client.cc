@@ -16,6 +16,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr Duration kAttemptMax = std::chrono::seconds(10);     // a hand-over and a change of members need an answer each
+constexpr Duration kVacuumMax = std::chrono::hours(12);        // it reads and writes whole volumes
+constexpr Duration kOrdersMax = std::chrono::minutes(5);       // volumes made or deleted on many servers
 constexpr Duration kPause = std::chrono::milliseconds(50);     // between two looks for a leader
 
 }  // namespace
@@ -33,16 +35,16 @@ AdminClient::Stub& AdminClient::stub(const Address& address) {
   return *place;
 }
 
-Status AdminClient::once(const Address& address, const CallOnce& call) {
+Status AdminClient::once(const Address& address, const CallOnce& call, Duration time_max) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() +
-                       std::chrono::duration_cast<std::chrono::microseconds>(std::min(kAttemptMax, patience_)));
+  const Duration time = time_max > Duration::zero() ? time_max : std::min(kAttemptMax, patience_);
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(time));
   const grpc::Status status = call(stub(address), &context);
   if (status.ok()) return {};
   return error_of(status, /*sent=*/!is_surely_unsent(status));
 }
 
-Status AdminClient::at_leader(const CallOnce& call, bool again) {
+Status AdminClient::at_leader(const CallOnce& call, bool again, Duration time_max) {
   const auto until = steady_clock::now() + patience_;
   Error last(Code::unavailable, "no master answers");
   for (;;) {
@@ -52,7 +54,7 @@ Status AdminClient::at_leader(const CallOnce& call, bool again) {
     } else if (const auto leader = Address::parse(configuration->leader); !leader) {
       last = Error(Code::unavailable, "the masters have no leader: a majority of them must be alive");
     } else {
-      const Status status = once(*leader, call);
+      const Status status = once(*leader, call, time_max);
       if (status) return status;
       const Code code = status.error().code();
       last = status.error();
@@ -76,7 +78,7 @@ Result<std::vector<RaftServer>> AdminClient::raft_servers() {
     master_pb::RaftListClusterServersResponse response;
     const Status status = once(place, [&](Stub& stub, grpc::ClientContext* context) {
       return stub.rpc->RaftListClusterServers(context, {}, &response);
-    });
+    }, Duration::zero());
     if (!status) {
       last = status.error();
       continue;
@@ -173,6 +175,122 @@ Result<std::vector<std::string>> AdminClient::collections() {
       /*again=*/true);
   if (!status) return status.error();
   return names;
+}
+
+Status AdminClient::delete_collection(const std::string& name) {
+  master_pb::CollectionDeleteRequest request;
+  request.set_name(api::utf8(name));
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::CollectionDeleteResponse response;
+        return stub.rpc->CollectionDelete(context, request, &response);
+      },
+      /*again=*/false, kOrdersMax);
+}
+
+Status AdminClient::grow(const GrowWish& wish) {
+  master_pb::VolumeGrowRequest request;
+  request.set_writable_volume_count(wish.volumes);
+  request.set_replication(api::utf8(wish.replication));
+  request.set_collection(api::utf8(wish.collection));
+  request.set_ttl(api::utf8(wish.ttl));
+  request.set_data_center(api::utf8(wish.data_center));
+  request.set_rack(api::utf8(wish.rack));
+  request.set_data_node(api::utf8(wish.data_node));
+  request.set_disk_type(api::utf8(wish.disk_type));
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::VolumeGrowResponse response;
+        return stub.rpc->VolumeGrow(context, request, &response);
+      },
+      /*again=*/false, kOrdersMax);
+}
+
+Status AdminClient::vacuum(double garbage_threshold, VolumeId volume, const std::string& collection) {
+  master_pb::VacuumVolumeRequest request;
+  request.set_garbage_threshold(static_cast<float>(garbage_threshold));
+  request.set_volume_id(volume.value());
+  request.set_collection(api::utf8(collection));
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::VacuumVolumeResponse response;
+        return stub.rpc->VacuumVolume(context, request, &response);
+      },
+      /*again=*/false, kVacuumMax);
+}
+
+Status AdminClient::set_vacuum_disabled(bool is_disabled) {
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::DisableVacuumResponse disabled;
+        master_pb::EnableVacuumResponse enabled;
+        return is_disabled ? stub.rpc->DisableVacuum(context, {}, &disabled) : stub.rpc->EnableVacuum(context, {}, &enabled);
+      },
+      /*again=*/true);
+}
+
+Result<AdminToken> AdminClient::lease_lock(const std::string& name, const AdminToken& previous,
+                                           const std::string& client, const std::string& message) {
+  master_pb::LeaseAdminTokenRequest request;
+  request.set_previous_token(previous.token);
+  request.set_previous_lock_time(previous.time_ns);
+  request.set_lock_name(api::utf8(name));
+  request.set_client_name(api::utf8(client));
+  request.set_message(api::utf8(message));
+  AdminToken token;
+  const Status status = at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::LeaseAdminTokenResponse response;
+        const auto answer = stub.rpc->LeaseAdminToken(context, request, &response);
+        token = {response.token(), response.lock_ts_ns()};
+        return answer;
+      },
+      /*again=*/true);
+  if (!status) return status.error();
+  return token;
+}
+
+Status AdminClient::release_lock(const std::string& name, const AdminToken& token) {
+  master_pb::ReleaseAdminTokenRequest request;
+  request.set_previous_token(token.token);
+  request.set_previous_lock_time(token.time_ns);
+  request.set_lock_name(api::utf8(name));
+  return at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::ReleaseAdminTokenResponse response;
+        return stub.rpc->ReleaseAdminToken(context, request, &response);
+      },
+      /*again=*/true);
+}
+
+Result<AdminLockHolder> AdminClient::lock_status(const std::string& name) {
+  master_pb::GetAdminLockStatusRequest request;
+  request.set_lock_name(api::utf8(name));
+  AdminLockHolder holder;
+  const Status status = at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) {
+        master_pb::GetAdminLockStatusResponse response;
+        const auto answer = stub.rpc->GetAdminLockStatus(context, request, &response);
+        holder = {response.is_locked(), response.client_name(), response.message()};
+        return answer;
+      },
+      /*again=*/true);
+  if (!status) return status.error();
+  return holder;
+}
+
+Result<Duration> AdminClient::ping(const Address& master, const std::string& target, const std::string& type) {
+  master_pb::PingRequest request;
+  request.set_target(api::utf8(target));
+  request.set_target_type(api::utf8(type));
+  master_pb::PingResponse response;
+  const auto begun = steady_clock::now();
+  const Status status = once(
+      master, [&](Stub& stub, grpc::ClientContext* context) { return stub.rpc->Ping(context, request, &response); },
+      Duration::zero());
+  if (!status) return status.error();
+  if (target.empty()) return Duration(steady_clock::now() - begun);
+  return Duration(response.stop_time_ns() - response.start_time_ns());
 }
 
 Status AdminClient::mark_volume(const VolumeMark& mark) {

@@ -47,6 +47,29 @@ struct ClusterNode {
   std::string rack;
 };
 
+// A lease of the admin lock; each renewal gives another pair (spec/weed-grpc 5.5).
+struct AdminToken {
+  std::int64_t token = 0;
+  std::int64_t time_ns = 0;
+};
+
+struct AdminLockHolder {
+  bool is_locked = false;
+  std::string client;
+  std::string message;
+};
+
+struct GrowWish {
+  std::uint32_t volumes = 1;
+  std::string replication;  // "" is the masters' default
+  std::string collection;
+  std::string ttl;
+  std::string data_center;
+  std::string rack;
+  std::string data_node;
+  std::string disk_type;
+};
+
 // What a volume server tells the leader of one of its volumes, as upstream's masters want it.
 struct VolumeMark {
   std::string ip;  // of the volume server, as it reports itself
@@ -77,6 +100,23 @@ class AdminClient {
   // `type`: "filer", "broker", "s3". Of the leader.
   Result<std::vector<ClusterNode>> cluster_nodes(const std::string& type);
   Result<std::vector<std::string>> collections();
+  // OK as well when there is none of that name. Asked once: it may take long, and a broken link is outcome_unknown.
+  Status delete_collection(const std::string& name);
+  // Likewise.
+  Status grow(const GrowWish& wish);
+  // Waits for the vacuum. Volume 0: all; collection "": all.
+  Status vacuum(double garbage_threshold, VolumeId volume, const std::string& collection);
+  Status set_vacuum_disabled(bool is_disabled);
+
+  // Code::internal and its like when another one has it.
+  Result<AdminToken> lease_lock(const std::string& name, const AdminToken& previous, const std::string& client,
+                                const std::string& message);
+  Status release_lock(const std::string& name, const AdminToken& token);
+  Result<AdminLockHolder> lock_status(const std::string& name);
+
+  // How long `master` needs to reach `target` ("master", "volumeServer", "filer"); an empty target: to be reached itself.
+  Result<Duration> ping(const Address& master, const std::string& target, const std::string& type);
+
   Status mark_volume(const VolumeMark& mark);
   // All that the leader knows of data centers, racks, servers and volumes.
   Status volume_list(master_pb::VolumeListResponse* response);
@@ -85,9 +125,10 @@ class AdminClient {
   struct Stub;
   using CallOnce = std::function<grpc::Status(Stub&, grpc::ClientContext*)>;
   Stub& stub(const Address& address);
-  Status once(const Address& address, const CallOnce& call);
-  // `again`: whether a request that may have taken effect is put to the next leader.
-  Status at_leader(const CallOnce& call, bool again);
+  Status once(const Address& address, const CallOnce& call, Duration time_max);
+  // `again`: whether a request that may have taken effect is put to the next leader. `time_max`: of one attempt; 0: as
+  // patience allows.
+  Status at_leader(const CallOnce& call, bool again, Duration time_max = Duration::zero());
 
   MasterClient& masters_;
   const Duration patience_;

@@ -49,7 +49,7 @@ void help(const std::vector<std::string>& words) {
   put(stdout, fmt::format("  {}\t# {}\n{}", command->name, command->help, flags.defaults_text()));
 }
 
-void run(client::AdminClient& masters, const std::vector<std::string>& words) {
+void run(Shell& shell, const std::vector<std::string>& words) {
   const ShellCommand* command = find_shell_command(words[0]);
   if (command == nullptr) {
     put(stderr, fmt::format("unknown command: {}\n{}", words[0],
@@ -66,13 +66,18 @@ void run(client::AdminClient& masters, const std::vector<std::string>& words) {
                     fmt::format("Usage of {}:\n{}", command->name, flags.defaults_text()));
     return;
   }
-  const Status status = command->run(masters, flags);
+  for (const auto& note : flags.notes()) put(stderr, note + "\n");
+  if (flags.is_declared("apply") && !applies(flags)) {
+    put(stdout, "Running in simulation mode. Use \"-apply\" option to apply the changes.\n");
+  }
+  const auto locked = command->needs_lock ? shell.locked() : Status();
+  const Status status = locked ? command->run(shell, flags) : locked;
   std::fflush(stdout);
   if (!status) put(stderr, fmt::format("error: {}\n", status.error().what()));
 }
 
 // False when the shell is to end.
-bool run_line(client::AdminClient& masters, const std::string& line) {
+bool run_line(Shell& shell, const std::string& line) {
   const auto commands = shell_words(line);
   if (!commands) {
     put(stderr, fmt::format("error: {}\n", commands.error().what()));
@@ -83,7 +88,7 @@ bool run_line(client::AdminClient& masters, const std::string& line) {
     if (words[0] == "help" || words[0] == "?") {
       help(words);
     } else {
-      run(masters, words);
+      run(shell, words);
     }
   }
   return true;
@@ -106,20 +111,20 @@ Result<std::string> masters_of(const Call& call) {
 
 int run_shell(const Call& call) {
   const bool prompts = ::isatty(STDIN_FILENO) == 1;
-  const Interruption interruption([] {});
   const auto named = masters_of(call);
   auto tools = named ? ClientTools::make(*named, kPatience) : named.error();
   if (!tools) {
     put(stderr, fmt::format("error: {}\n", tools.error().what()));
     return kFailed;
   }
-  client::AdminClient masters((*tools)->masters, kPatience);
+  Shell shell((*tools)->masters, kPatience);
+  const Interruption interruption([&shell] { put(stderr, shell.frozen_text()); });
   if (prompts) put(stdout, fmt::format("masters: {}; \"help\" lists the commands\n", *named));
   std::string line;
   for (;;) {
     if (prompts) put(stdout, "> ");
     if (!std::getline(std::cin, line)) break;
-    if (!run_line(masters, line)) return 0;
+    if (!run_line(shell, line)) return 0;
   }
   if (prompts) put(stdout, "\n");
   return 0;

@@ -7,8 +7,8 @@
 #include <span>
 #include <string_view>
 
-#include "client/admin_client.h"
 #include "cmd/flags.h"
+#include "cmd/shell_session.h"
 
 namespace holdfast::cmd {
 
@@ -16,10 +16,19 @@ struct ShellCommand {
   std::string_view name;
   std::string_view help;  // sentences, the first one short: the list shows it
   void (*declare)(FlagSet& flags);
-  Status (*run)(client::AdminClient& masters, const FlagSet& flags);
+  Status (*run)(Shell& shell, const FlagSet& flags);
+  bool needs_lock = false;  // refused without the admin lock
 };
 
-std::span<const ShellCommand> shell_commands();
+// By family; all of them together are shell_commands().
+std::span<const ShellCommand> cluster_commands();     // members, servers, the lock: shell_cluster.cc
+std::span<const ShellCommand> list_commands();        // what there is: shell_list.cc
+std::span<const ShellCommand> volume_commands();      // what is done to single volumes: shell_volume.cc
+std::span<const ShellCommand> transfer_commands();    // volumes from server to server: shell_transfer.cc
+std::span<const ShellCommand> repair_commands();      // copies made, dropped, compared: shell_repair.cc
+std::span<const ShellCommand> ec_commands();          // erasure-coded volumes: shell_ec.cc
+
+std::span<const ShellCommand> shell_commands();  // sorted by name
 const ShellCommand* find_shell_command(std::string_view name);
 
 // Whether SeaweedFS's shell has a command of this name that comes here with a later release.

@@ -1,0 +1,72 @@
+#include "client/volume_admin.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <chrono>
+#include <map>
+
+#include "api/volume_server.grpc.pb.h"
+#include "base/mutex.h"
+#include "client/channel.h"
+
+namespace holdfast::client {
+
+namespace pb = volume_server_pb;
+
+namespace {
+
+void set_deadline(grpc::ClientContext& context, Duration time_max) {
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(time_max));
+}
+
+Error told(const std::string& server, const char* rpc, const grpc::Status& status) {
+  return error_of(status, /*sent=*/!is_surely_unsent(status)).at(std::string(rpc) + " at " + server);
+}
+
+}  // namespace
+
+struct VolumeAdmin::Servers {
+  std::shared_ptr<pb::VolumeServer::Stub> stub(const std::string& server) {
+    const Guard guard(mutex);
+    auto& place = stubs[server];
+    if (!place) place = pb::VolumeServer::NewStub(make_channel(server));
+    return place;
+  }
+
+  Mutex mutex;  // leaf
+  std::map<std::string, std::shared_ptr<pb::VolumeServer::Stub>> stubs HOLDFAST_GUARDED_BY(mutex);
+};
+
+VolumeAdmin::VolumeAdmin() : servers_(std::make_unique<Servers>()) {}
+VolumeAdmin::~VolumeAdmin() = default;
+
+#define HOLDFAST_DEFINE(rpc, time_max)                                                                            \
+  Result<pb::rpc##Response> VolumeAdmin::call(const std::string& server, const pb::rpc##Request& request) {       \
+    grpc::ClientContext context;                                                                                  \
+    set_deadline(context, time_max);                                                                              \
+    pb::rpc##Response response;                                                                                   \
+    const auto status = servers_->stub(server)->rpc(&context, request, &response);                                \
+    if (!status.ok()) return told(server, #rpc, status);                                                          \
+    return response;                                                                                              \
+  }
+HOLDFAST_UNARY_CALLS(HOLDFAST_DEFINE)
+#undef HOLDFAST_DEFINE
+
+Result<std::uint64_t> VolumeAdmin::copy(const std::string& server, const pb::VolumeCopyRequest& request,
+                                        const std::function<void(std::int64_t)>& progress) {
+  grpc::ClientContext context;
+  set_deadline(context, kLong);
+  const auto stream = servers_->stub(server)->VolumeCopy(&context, request);
+  std::uint64_t last = 0;
+  pb::VolumeCopyResponse response;
+  while (stream->Read(&response)) {
+    if (response.last_append_at_ns() != 0) last = response.last_append_at_ns();
+    if (response.processed_bytes() != 0) progress(response.processed_bytes());
+  }
+  const auto status = stream->Finish();
+  if (!status.ok()) return told(server, "VolumeCopy", status);
+  return last;
+}
+
+}  // namespace holdfast::client

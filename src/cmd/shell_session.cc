@@ -1,0 +1,185 @@
+#include "cmd/shell_session.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "api/convert.h"
+#include "api/master.pb.h"
+#include "core/topology/report.h"
+
+namespace holdfast::cmd {
+namespace {
+
+std::string who() {
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  return fmt::format("{} (pid {})", host, ::getpid());
+}
+
+template <typename Infos>  // map of disk type to DiskInfo
+void take_disks(const Infos& infos, topology::PictureServer& server) {
+  for (const auto& [type, disk] : infos) {
+    const auto canonical = topology::canonical_disk_type(type);
+    server.disks[canonical] = {.max = disk.max_volume_count(),
+                               .free = disk.free_volume_count(),
+                               .total_bytes = disk.disk_total_bytes(),
+                               .free_bytes = disk.disk_free_bytes()};
+    for (const auto& volume : disk.volume_infos()) {
+      server.volumes.push_back(api::read(volume));
+      server.volumes.back().disk_type = canonical;
+    }
+    for (const auto& shards : disk.ec_shard_infos()) {
+      server.shards.push_back(api::read(shards));
+      server.shards.back().disk_type = canonical;
+    }
+  }
+}
+
+}  // namespace
+
+Shell::Shell(client::MasterClient& client, Duration patience)
+    : master_client(client),
+      masters(client, patience),
+      lock(client, {.client = who(),
+                    .message = "weed shell",
+                    .lost =
+                        [](const std::string& why) {
+                          std::fprintf(stderr, "the admin lock is lost: %s; what is under way stops at its next step\n",
+                                       why.c_str());
+                        },
+                    .waiting =
+                        [](const std::string& holder) {
+                          std::fprintf(stderr, "waiting for the admin lock, which %s has\n", holder.c_str());
+                        }}) {}
+
+Status Shell::locked() const {
+  if (lock.is_held()) return {};
+  return Error(Code::refused, "need to run \"lock\" first to continue");
+}
+
+Result<topology::Picture> Shell::picture() {
+  master_pb::VolumeListResponse list;
+  if (const auto listed = masters.volume_list(&list); !listed) return listed.error();
+  return picture_of(list);
+}
+
+void Shell::put(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void Shell::note_frozen(const std::string& server, VolumeId volume, bool is_frozen) {
+  const Guard guard(mutex_);
+  if (is_frozen) {
+    frozen_.emplace(server, volume);
+  } else {
+    frozen_.erase({server, volume});
+  }
+}
+
+std::string Shell::frozen_text() const {
+  const Guard guard(mutex_);
+  std::string out;
+  for (const auto& [server, volume] : frozen_) {
+    out += fmt::format("volume {} at {} stays read-only; when it is looked after: volume.mark -volumeId={} -node={} -writable\n",
+                       volume.value(), server, volume.value(), server);
+  }
+  return out;
+}
+
+topology::Picture picture_of(const master_pb::VolumeListResponse& list) {
+  topology::Picture picture;
+  picture.volume_size_limit = list.volume_size_limit_mb() << 20;
+  for (const auto& center : list.topology_info().data_center_infos()) {
+    for (const auto& rack : center.rack_infos()) {
+      for (const auto& node : rack.data_node_infos()) {
+        topology::PictureServer server{.id = node.id(), .data_center = center.id(), .rack = rack.id()};
+        // Upstream's older masters give no address beside the id.
+        const auto address = api::read_address(node.address().empty() ? node.id() : node.address(), node.grpc_port());
+        if (!address) continue;  // nobody could dial it
+        server.address = *address;
+        take_disks(node.diskinfos(), server);
+        picture.servers.push_back(std::move(server));
+      }
+    }
+  }
+  return picture;
+}
+
+Result<const topology::PictureServer*> server_named(const topology::Picture& picture, const std::string& name) {
+  if (const auto* server = picture.find(name)) return server;
+  std::string known;
+  for (const auto& server : picture.servers) known += (known.empty() ? "" : ", ") + server.id;
+  return Error(Code::not_found, fmt::format("there is no volume server \"{}\"; there are: {}", name, known.empty() ? "none" : known));
+}
+
+Result<std::string> grpc_named(const topology::Picture& picture, const std::string& name) {
+  if (const auto* server = picture.find(name)) return server->address.grpc();
+  const auto address = Address::parse(name);
+  if (!address) return address.error();
+  return address->grpc();
+}
+
+bool matches(std::string_view pattern, std::string_view name) {
+  // Backtracks to the last star only, so a pattern of many stars takes no exponential time.
+  std::size_t p = 0, n = 0, star = std::string_view::npos, star_n = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_n = n;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++star_n;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+bool is_collection_wanted(const std::string& pattern, const std::string& collection) {
+  if (pattern.empty() || pattern == "ALL_COLLECTIONS" || pattern == "EACH_COLLECTION") return true;
+  if (pattern == "_default") return collection.empty();
+  return matches(pattern, collection);
+}
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> out(1);
+  for (const char c : text) {
+    if (c == ',') {
+      out.emplace_back();
+    } else if (c != ' ') {
+      out.back() += c;
+    }
+  }
+  std::erase(out, "");
+  return out;
+}
+
+Result<std::vector<VolumeId>> volume_ids(const std::string& list) {
+  std::vector<VolumeId> out;
+  for (const auto& part : split_list(list)) {
+    std::uint64_t id = 0;
+    for (const char c : part) {
+      if (c < '0' || c > '9' || id > UINT32_MAX) return Error(Code::invalid, "\"" + part + "\" is no volume id");
+      id = id * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    if (id == 0 || id > UINT32_MAX) return Error(Code::invalid, "\"" + part + "\" is no volume id");
+    out.emplace_back(static_cast<std::uint32_t>(id));
+  }
+  return out;
+}
+
+void declare_apply(FlagSet& flags) {
+  flags.add({"apply", FlagType::boolean, "false", "do it; else only what would be done is told"});
+  flags.add({"force", FlagType::boolean, "false", "the old name of -apply"});
+}
+
+bool applies(const FlagSet& flags) { return flags.boolean("apply") || flags.boolean("force"); }
+
+}  // namespace holdfast::cmd
