@@ -125,6 +125,9 @@ Result<Removed> EcServer::remove_now(const RemoveRequest& request) {
     }
     if (!found) return found.error();
   }
+  // Asked anew: a server that took a shard over a moment ago must be told, too, or the file comes back there; and one that
+  // gave its last one away cannot be.
+  forget(volume->id());
   const auto known = holders(volume->id());
   // With no master to ask, or none that knows the volume, nobody else can be told: then a delete would come undone.
   if (!known) return known.error().at("lookup of ec volume " + text(volume->id()));

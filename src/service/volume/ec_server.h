@@ -1,7 +1,7 @@
 // EcServer: the EcService over a store, the masters and the other volume servers; and reads and deletes of files in
 // erasure-coded volumes for the volume server's own fronts.
 //
-// Where shards are is asked of any master and kept for kHoldersFor; a failed read forgets it.
+// Where shards are is asked of any master and kept for kHoldersFor; a failed read forgets it, and a delete asks anew.
 //
 // A delete is told to every server that holds shards of the volume before it is written here, and fails when one of
 // them cannot be told: then it can be repeated.
