@@ -23,6 +23,12 @@ constexpr Command kCommands[] = {
      "  second tells how far it is. With -histogram the latencies are written to a file: for each bucket a line with\n"
      "  phase, lower bound and upper bound in milliseconds, and count, separated by tabs.",
      declare_benchmark, run_benchmark},
+    {"completion", "completion bash|zsh|fish", "print what lets a shell complete commands and flags",
+     "Prints a script for the shell, made from the tables that the flags are read by: it knows holdfast and weed, and the\n"
+     "  actions of mfsmaster, mfschunkserver and mfsmetalogger. To have it at once: `source <(holdfast completion bash)`; for\n"
+     "  good, put it where the shell looks for such files, as /usr/share/bash-completion/completions/holdfast, with links of\n"
+     "  the other names beside it. That for zsh uses zsh's way to take those of bash.",
+     declare_completion, run_completion, ""},
     {"download", "download -master=localhost:9333 -dir=. <fileId> ...", "fetch files by their ids",
      "Asks a master where each file is and fetches it into -dir, under the name it was uploaded with, else under its\n"
      "  id. A file that cannot be fetched is told of; the others are fetched all the same.",
@@ -45,6 +51,11 @@ constexpr Command kCommands[] = {
      "  asked master saw it, or with -mdir from lease.log in that folder, where each master writes what it sees. Exit\n"
      "  status: 0 told, 1 nobody answers or nothing to read, 2 wrong usage.",
      declare_lease, run_lease},
+    {"man", "man [<command>]\n       man -output=<folder>", "print the manual page of a command, or write them all",
+     "Prints a page as man reads it (`holdfast man master | man -l -`), made from the tables that the flags are read by;\n"
+     "  without a name the page of the program itself. With -output every page is written: holdfast.1, holdfast-master.1, ...,\n"
+     "  and mfsmaster.8, mfsmaster.cfg.5 and so on for the daemons and their settings.",
+     declare_man, run_man, ""},
     {"master", "master -port=9333 -mdir=<folder> -peers=<host:port>,<host:port>,<host:port>",
      "start a master, which knows where files are and gives out their ids",
      "Masters agree among themselves by Raft: with three of them any one may die and clients notice nothing but a pause\n"

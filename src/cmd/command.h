@@ -54,6 +54,8 @@ int run_scaffold(const Call& call);
 int run_kv(const Call& call);
 int run_lease(const Call& call);
 int run_version(const Call& call);
+int run_completion(const Call& call);
+int run_man(const Call& call);
 
 // What `version` and the first line of `benchmark` say this is: "30GB 0.1.0".
 std::string version_text();

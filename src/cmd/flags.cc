@@ -234,32 +234,39 @@ const std::string& FlagSet::string(std::string_view name) const {
   return *value;
 }
 
-std::string FlagSet::defaults_text() const {
-  std::string out;
+std::vector<FlagSet::Description> FlagSet::descriptions() const {
+  std::vector<Description> out;
   for (const auto& [name, slot] : values_) {
-    std::string help = slot.help;
-    std::string word = type_word(slot.type);
-    if (const auto begin = help.find('`'); begin != std::string::npos) {
-      if (const auto end = help.find('`', begin + 1); end != std::string::npos) {
-        word = help.substr(begin + 1, end - begin - 1);
-        help = help.substr(0, begin) + word + help.substr(end + 1);
+    Description one{.name = name, .type = slot.type, .word = type_word(slot.type), .help = slot.help};
+    if (const auto begin = one.help.find('`'); begin != std::string::npos) {
+      if (const auto end = one.help.find('`', begin + 1); end != std::string::npos) {
+        one.word = one.help.substr(begin + 1, end - begin - 1);
+        one.help = one.help.substr(0, begin) + one.word + one.help.substr(end + 1);
       }
     }
-    std::string line = "  -" + name;
-    if (!word.empty()) line += " " + word;
-    // A flag that fits before the first tab stop shares its line with the text, as `-v` of type bool.
-    line += line.size() <= 4 ? "\t" : "\n    \t";
-    line += help;
     const auto fallback = read(slot.type, slot.fallback);
     CHECK(fallback.ok());
     const bool is_zero = std::visit(
         [](const auto& value) { return value == std::decay_t<decltype(value)>{}; }, *fallback);
     if (!is_zero) {
-      line += slot.type == FlagType::string ? fmt::format(" (default {})", strconv::quote(slot.fallback))
-              : slot.type == FlagType::duration
-                  ? fmt::format(" (default {})", strconv::text(std::get<Duration>(*fallback)))
-                  : fmt::format(" (default {})", slot.fallback);
+      one.fallback = slot.type == FlagType::string     ? strconv::quote(slot.fallback)
+                     : slot.type == FlagType::duration ? strconv::text(std::get<Duration>(*fallback))
+                                                       : slot.fallback;
     }
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+std::string FlagSet::defaults_text() const {
+  std::string out;
+  for (const auto& flag : descriptions()) {
+    std::string line = "  -" + flag.name;
+    if (!flag.word.empty()) line += " " + flag.word;
+    // A flag that fits before the first tab stop shares its line with the text, as `-v` of type bool.
+    line += line.size() <= 4 ? "\t" : "\n    \t";
+    line += flag.help;
+    if (!flag.fallback.empty()) line += fmt::format(" (default {})", flag.fallback);
     out += line + "\n";
   }
   return out;

@@ -96,6 +96,16 @@ class FlagSet {
   Duration duration(std::string_view name) const;
   const std::string& string(std::string_view name) const;  // also `value`
 
+  // Every flag in order of name, for whoever writes of them: usage, man pages, completion of shells.
+  struct Description {
+    std::string name;
+    FlagType type = FlagType::string;
+    std::string word;      // what its value is: "int", "folder"; "" for a truth value
+    std::string help;
+    std::string fallback;  // the default as a text shows it; "" when it is zero or empty
+  };
+  std::vector<Description> descriptions() const;
+
   // The list of flags under "Default Usage:", sorted by name, as Go's PrintDefaults writes it.
   std::string defaults_text() const;
 

@@ -447,9 +447,21 @@ void declare_lease(FlagSet& flags) {
   flags.add(kOptions);
 }
 
+void declare_completion(FlagSet& flags) { flags.add(kOptions); }
+
+void declare_man(FlagSet& flags) {
+  flags.add({"output", string, "", "the `folder` to write every page to, as holdfast.1 and so on; empty: print the one that is named"});
+  flags.add(kOptions);
+}
+
 void declare_kv(FlagSet& flags) {
   flags.add(kKv);
   flags.add(kOptions);
+}
+
+std::span<const std::string_view> kv_actions() {
+  static constexpr std::string_view kNames[] = {"get", "put", "delete", "renew", "list", "watch"};
+  return kNames;
 }
 
 bool declare_kv_action(std::string_view action, FlagSet& flags) {

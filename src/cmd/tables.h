@@ -5,6 +5,9 @@
 // under the prefixes "master." and "volume.", without what it declares once for both.
 #pragma once
 
+#include <span>
+#include <string_view>
+
 #include "cmd/flags.h"
 
 namespace holdfast::cmd {
@@ -24,10 +27,13 @@ void declare_download(FlagSet& flags);
 void declare_benchmark(FlagSet& flags);
 void declare_scaffold(FlagSet& flags);
 void declare_lease(FlagSet& flags);
+void declare_completion(FlagSet& flags);
+void declare_man(FlagSet& flags);
 
 // Of `kv`, and of what stands behind it ("get", "put", ...); false: there is no such thing.
 void declare_kv(FlagSet& flags);
 bool declare_kv_action(std::string_view action, FlagSet& flags);
+std::span<const std::string_view> kv_actions();
 
 // $TMPDIR, else /tmp: the default of -dir, -mdir, -logdir.
 const std::string& temporary_folder();

@@ -111,6 +111,14 @@ Result<CommandLine> parse_command_line(const Role& role, const std::vector<std::
   return line;
 }
 
+std::vector<std::string_view> action_names(const Role& role) {
+  std::vector<std::string_view> out;
+  for (const auto& one : kActions) {
+    if (one.action != Action::restore || is_master(role)) out.push_back(one.name);
+  }
+  return out;
+}
+
 std::string usage_of(const Role& role) {
   const bool master = is_master(role);
   std::string out = fmt::format(

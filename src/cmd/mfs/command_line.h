@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -31,6 +32,9 @@ struct CommandLine {
 // `arguments` without the program's name. Actions in any case; "status" is test. Options and action in any order. The
 // Error is one sentence; usage and status 1 follow it.
 Result<CommandLine> parse_command_line(const Role& role, const std::vector<std::string>& arguments);
+
+// The actions of the role, as a line names them.
+std::vector<std::string_view> action_names(const Role& role);
 
 // What -h prints: options, actions with their exit status, files and ports.
 std::string usage_of(const Role& role);
