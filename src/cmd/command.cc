@@ -105,6 +105,12 @@ constexpr Command kCommands[] = {
      "  master that answers is enough: changes go to the leader, whoever that is by then. `;` separates commands on a\n"
      "  line, `help` lists them. Answers go to stdout, errors to stderr; a command that fails does not stop the next.",
      declare_shell, run_shell},
+    {"testca", "testca -dir=<folder> [-hosts=<host>,<address>,...]", "make an authority and certificates for a trial of TLS",
+     "Writes ca.crt and ca.key, a certificate and a key for each of -parts, and a security.toml that uses them, into -dir: then\n"
+     "  `weed -config_dir=<folder> master ...` speaks gRPC by mutual TLS, and so does every other command that is given the\n"
+     "  folder. Keys are readable by their owner only. A file that is there is never overwritten. For trials: whoever has\n"
+     "  ca.key can make certificates. Exit status: 0 done; 1 not done, with nothing left behind; 2 wrong usage.",
+     declare_testca, run_testca, ""},
     {"upload", "upload -master=localhost:9333 file1 [file2 ...]\n       upload -dir=<folder> -include=*.pdf",
      "store files and print their ids",
      "Asks a master for ids, stores the files at the volume servers it names, and prints a line of JSON with name, URL,\n"

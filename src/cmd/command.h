@@ -56,6 +56,7 @@ int run_lease(const Call& call);
 int run_version(const Call& call);
 int run_completion(const Call& call);
 int run_man(const Call& call);
+int run_testca(const Call& call);
 
 // What `version` and the first line of `benchmark` say this is: "30GB 0.1.0".
 std::string version_text();

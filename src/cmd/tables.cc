@@ -454,6 +454,14 @@ void declare_man(FlagSet& flags) {
   flags.add(kOptions);
 }
 
+void declare_testca(FlagSet& flags) {
+  flags.add({"dir", string, "", "the `folder` for the files; made when its last part is missing"});
+  flags.add({"parts", string, "master,volume,filer,s3,client", "who gets a certificate and a key, comma-separated"});
+  flags.add({"hosts", string, "", "names and addresses that the certificates are good for, comma-separated; empty: localhost and this machine's name"});
+  flags.add({"days", unsigned_integer, "30", "how long they are valid"});
+  flags.add(kOptions);
+}
+
 void declare_kv(FlagSet& flags) {
   flags.add(kKv);
   flags.add(kOptions);

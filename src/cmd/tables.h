@@ -29,6 +29,7 @@ void declare_scaffold(FlagSet& flags);
 void declare_lease(FlagSet& flags);
 void declare_completion(FlagSet& flags);
 void declare_man(FlagSet& flags);
+void declare_testca(FlagSet& flags);
 
 // Of `kv`, and of what stands behind it ("get", "put", ...); false: there is no such thing.
 void declare_kv(FlagSet& flags);

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """gRPC by mutual TLS, as security.toml asks for it (docs/tls.md): a cluster works as any other; who has no certificate, one of
 another authority, or a name that is not allowed, gets nowhere; half a configuration does not start."""
+import pathlib
 import socket
 import ssl
 import subprocess
+import tempfile
 
 from harness import Client, Cluster, Process, WEED, check, free_port, payload, run
 from members_test import until
@@ -136,6 +138,55 @@ def half_a_configuration_does_not_start():
             check(done.returncode != 0 and words in done.stderr, f"{name}: {done.returncode} {done.stderr}")
 
 
+def a_test_authority_is_made_by_one_command():
+    with tempfile.TemporaryDirectory() as parent:
+        pki = pathlib.Path(parent) / "pki of mine"
+
+        def testca(*more):
+            done = subprocess.run([WEED, "testca", f"-dir={pki}", *more], capture_output=True, text=True, timeout=20)
+            return done.returncode, done.stdout, done.stderr
+
+        code, out, err = testca("-hosts=localhost,127.0.0.1")
+        check(code == 0 and err == "", f"testca: {code} {err}")
+        names = sorted(path.name for path in pki.iterdir())
+        check(sorted(pathlib.Path(line).name for line in out.splitlines()) == names, f"it says what it wrote: {out}")
+        check({"ca.crt", "ca.key", "security.toml", "master.crt", "master.key", "client.key", "volume.crt"} <= set(names), f"{names}")
+        for path in pki.iterdir():
+            mode = path.stat().st_mode & 0o777
+            check(mode == (0o600 if path.suffix == ".key" else 0o644), f"{path.name} has mode {mode:o}")
+        check(pki.stat().st_mode & 0o777 == 0o700, "the folder is its owner's")
+        openssl(pki, "verify", "-purpose", "sslserver", "-CAfile", "ca.crt", "master.crt", "volume.crt")
+        openssl(pki, "verify", "-purpose", "sslclient", "-CAfile", "ca.crt", "master.crt", "volume.crt", "client.crt")
+
+        # Nothing that is there is touched, and nothing is left half.
+        before = {path.name: path.read_bytes() for path in pki.iterdir()}
+        (pki / "ca.crt").unlink()
+        code, out, err = testca()
+        check(code == 1 and "is not overwritten" in err and out == "", f"a second time: {code} {err}")
+        before.pop("ca.crt")
+        check({path.name: path.read_bytes() for path in pki.iterdir()} == before, "what was there is as it was")
+        for path in pki.iterdir():
+            path.unlink()
+        code, _, err = testca("-hosts=a b")
+        check(code == 1 and "neither a host name nor an address" in err and not list(pki.iterdir()), f"a bad host: {code} {err}")
+        check(testca()[0] == 0, "in an empty folder")
+
+        # A cluster by it: -config_dir is the folder itself.
+        cluster = Cluster(volumes=1)
+        for process in cluster.processes():
+            process.argv.insert(1, f"-config_dir={pki}")
+        with cluster:
+            cluster.wait_writable()
+            client = Client(cluster.masters)
+            check(client.read(client.upload(payload(1, 300))) == payload(1, 300), "reads back")
+            masters = "-master=" + ",".join(cluster.masters)
+            plain = shell(cluster, cluster.folder / "plain", "cluster.raft.ps")
+            check("the raft cluster has" not in plain and "rror" in plain, f"without a certificate: {plain}")
+            done = subprocess.run([WEED, f"-config_dir={pki}", "shell", masters], cwd=parent, input="cluster.raft.ps\nexit\n",
+                                  capture_output=True, text=True, timeout=60)
+            check("the raft cluster has 3 servers" in done.stdout, f"with one: {done.stdout} {done.stderr}")
+
+
 if __name__ == "__main__":
     run([a_cluster_works_as_any_other, who_has_no_certificate_of_the_authority_gets_nowhere, only_names_that_are_allowed_are_answered,
-         half_a_configuration_does_not_start])
+         half_a_configuration_does_not_start, a_test_authority_is_made_by_one_command])
