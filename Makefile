@@ -62,7 +62,10 @@ tsan: deps-build ## unit tests under the thread sanitizer
 bench: build deps-bench ## prints the benchmarks' figures and ratios (docs/benchmarks.md explains them)
 	@bench/run.sh
 
+deb: build ## puts the program, units, manual pages and completion into a Debian package below build/deb
+	@tools/deb.sh
+
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help deps-build deps-test deps-bench deps-model build everything up down check test sim mutants soak fuzz model trace upgrade tsan bench clean
+.PHONY: help deps-build deps-test deps-bench deps-model build everything up down check test sim mutants soak fuzz model trace upgrade tsan bench deb clean
