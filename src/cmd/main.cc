@@ -1,16 +1,18 @@
 // The one entry of the program. What to do is decided by cmd/dispatch.h, or, under the name of one of the daemons of
 // MooseFS, by cmd/mfs/daemon.h. mfsmetarestore is the command metarestore. A master starts the program once more as its
-// guardian (service/master/guardian.h).
+// guardian (service/master/guardian.h), a volume server as the worker that resizes images (front/image/image_worker.h).
 #include <malloc.h>
 
 #include "cmd/dispatch.h"
 #include "cmd/mfs/daemon.h"
 #include "cmd/servers.h"
 #include "cmd/signals.h"
+#include "front/image/image_worker.h"
 #include "service/master/guardian.h"
 
 int main(int argc, char** argv) {
   holdfast::master::Guardian::run_if_asked(argc, argv);
+  holdfast::front::become_image_worker_if_asked(argc, argv);
   // A heap for each thread would cost megabytes each and gain nothing: hot paths here do not allocate.
   ::mallopt(M_ARENA_MAX, 2);
   holdfast::cmd::block_signals();

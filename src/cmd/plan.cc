@@ -544,6 +544,7 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   plan.download_patience = std::max(flags.duration("inflightDownloadDataTimeout"), Duration(0));
   config.pre_stop = std::chrono::seconds(std::clamp<std::int64_t>(flags.integer("preStopSeconds"), 0, 3600));
 
+  plan.turn_images = flags.boolean("images.fix.orientation");
   if (const auto& folder = flags.string("metalogger"); !folder.empty()) {
     plan.metalogger = metalogger::Options{.masters = config.masters, .folder = expand_home(folder), .name = host_name()};
   }

@@ -84,6 +84,7 @@ struct VolumePlan {
   std::uint16_t public_port = 0;  // 0: none of its own
   std::string white_list;
   JwtPlan jwt;
+  bool turn_images = false;  // JPEGs are stored upright
   bool has_page = false;  // access.ui: /ui/index.html even while writes need a token
   std::optional<metalogger::Options> metalogger;  // carried along
   api::TlsFiles tls;    // of the gRPC server

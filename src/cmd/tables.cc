@@ -122,8 +122,7 @@ constexpr Flag kVolume[] = {
     {"readBufferSizeMB", integer, "4", "no effect: large files are read piece by piece", inert},
     {"dir.idx", string, "", "folder for .idx files; empty: beside the data"},
     {"index.leveldbTimeout", integer, "0", "no effect: the index stays in memory", inert},
-    {"images.fix.orientation", boolean, "false", "turn JPEG images upright when they are stored", later,
-     "images are stored as they come"},
+    {"images.fix.orientation", boolean, "false", "turn JPEG images upright when they are stored"},
     {"pprof", boolean, "false", "serve runtime profiles", later, kNoProfiles},
     {"metalogger", string, "", "a `folder`: keep copies of the masters' state there too, as `metalogger -dir` does"},
     {"fsync", boolean, "false", "a file is on disk before its upload is acknowledged; else it is in the page cache, "

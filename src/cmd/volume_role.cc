@@ -12,6 +12,7 @@
 #include "front/grpc/volume_service.h"
 #include "front/http/volume_routes.h"
 #include "front/http/white_list.h"
+#include "front/image/image_pool.h"
 #include "service/master/witness_host.h"
 #include "service/volume/volume_server.h"
 
@@ -30,6 +31,7 @@ struct VolumeRole::Inside {
   front::WhiteList white_list;
   api::JwtKeys jwt;
   std::unique_ptr<volume::VolumeServer> server;
+  front::ImagePool images{{}};  // its workers start with the first image
   std::unique_ptr<front::VolumeRoutes> routes;
   std::unique_ptr<http::Server> http;
   std::unique_ptr<master::WitnessHost> witness;
@@ -76,6 +78,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   routes.read_mode = front::read_mode_of(in.plan.read_mode);
   routes.public_port = in.plan.public_port;
   routes.has_page = in.plan.has_page;
+  routes.turn_images = in.plan.turn_images;
   routes.file_bytes_max = in.plan.config.file_bytes_max;
   routes.upload_bytes_max = in.plan.upload_bytes_max;
   routes.upload_patience = in.plan.upload_patience;
@@ -86,7 +89,8 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
                                                                                .loops = world.loops,
                                                                                .clock = world.clock,
                                                                                .white_list = in.white_list,
-                                                                               .jwt = &in.jwt},
+                                                                               .jwt = &in.jwt,
+                                                                               .images = &in.images},
                                                     routes);
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,

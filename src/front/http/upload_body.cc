@@ -216,6 +216,19 @@ Status UploadBody::for_each_piece(const std::function<Status(BytesView)>& piece)
   return {};
 }
 
+Result<std::string> UploadBody::whole() const {
+  std::string out;
+  out.reserve(static_cast<std::size_t>(size()));
+  auto status = for_each_piece([&](BytesView piece) { return out.append(text_of(piece)), Status(); });
+  if (!status) return status.error();
+  return out;
+}
+
+void UploadBody::replace(std::string data) {
+  spool_.reset();
+  memory_ = std::move(data);
+}
+
 Status UploadBody::prepare_now(bool compressing) {
   std::optional<Md5> md5;
   if (!md5_.empty()) md5.emplace();

@@ -51,6 +51,12 @@ class UploadBody {
   // Compresses when that pays and `may_compress`, learns size and MD5. `mime` is the type to be stored.
   Async<Status> prepare(std::string_view mime, bool may_compress);
 
+  // All that is to be stored, and something else in its place; for what is small enough for memory. Before prepare() it is
+  // as it was received. whole() may wait for the disk.
+  std::uint64_t size() const { return spool_ ? spool_->size() : memory_.size(); }
+  Result<std::string> whole() const;
+  void replace(std::string data);
+
   bool is_compressed() const { return is_gzip_ || compressed_; }
   std::uint64_t original_size() const { return original_size_; }  // unpacked, when it unpacks
   BytesView data() const { return bytes_of(memory_); }            // to be stored, unless spool()

@@ -2,8 +2,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/crc32c.h"
-#include "base/gzip.h"
 #include "base/log.h"
 #include "front/http/chunk_reader.h"
 #include "front/http/volume_routes_inside.h"
@@ -16,25 +14,6 @@ namespace {
 
 constexpr std::size_t kSniffBytes = 512;
 constexpr std::size_t kRemovalsAtOnce = 16;  // of one manifest's chunks; within a manifest's manifest one at a time
-
-// Moves all that `found` points to into memory of its own: it may lie in the loop's shared buffer.
-void keep(volume::Found& found) {
-  auto& needle = found.needle;
-  const auto bytes = needle.data.size() + needle.name.size() + needle.mime.size() + needle.pairs.size();
-  auto owned = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
-  std::uint8_t* to = owned.get();
-  const auto copied = [&to](std::string_view from) {
-    std::copy(from.begin(), from.end(), to);
-    const std::string_view kept(reinterpret_cast<const char*>(to), from.size());
-    to += from.size();
-    return kept;
-  };
-  needle.data = bytes_of(copied(text_of(needle.data)));
-  needle.name = copied(needle.name);
-  needle.mime = copied(needle.mime);
-  needle.pairs = copied(needle.pairs);
-  found.owned = std::move(owned);
-}
 
 // What a failed deletion of a chunk says; "" when it is gone.
 std::string removal_trouble(const Result<client::HttpAnswer>& answer) {
@@ -75,26 +54,11 @@ std::string VolumeRoutes::Inside::token_for(const FileId& id, const api::JwtKey 
 }
 
 Async<Result<client::ChunkManifest>> VolumeRoutes::Inside::load_manifest(io::EventLoop& loop, volume::Found& found) {
-  const auto stored = found.body ? found.body->size() : found.needle.data.size();
-  if (stored > client::kManifestBytesMax) {
-    co_return Error(Code::corrupt, "a manifest of " + std::to_string(stored) + " bytes, above the " +
-                                       std::to_string(client::kManifestBytesMax) + " that are read");
-  }
   // Off the loop: unpacking and parsing take up to some hundred milliseconds.
-  auto work = [&found, stored]() -> Result<client::ChunkManifest> {
-    std::string room;
-    BytesView data = found.needle.data;
-    if (found.body) {
-      room.resize(static_cast<std::size_t>(stored));
-      const std::span<std::uint8_t> out(reinterpret_cast<std::uint8_t*>(room.data()), room.size());
-      if (auto read = found.body->read(0, out); !read) return read.error();
-      if (!volume::crc_matches(crc32c(out), found.needle.stored_crc)) return Error(Code::io, "crc mismatch");
-      data = bytes_of(room);
-    }
-    if (!found.needle.has(volume::kFlagCompressed) || !gzip::is_gzip(data)) return client::parse_manifest(data);
-    auto plain = gzip::decompress(data, client::kManifestBytesMax);
-    if (!plain) return Error(Code::corrupt, "does not unpack: " + plain.error().what());
-    return client::parse_manifest(bytes_of(*plain));
+  auto work = [&found]() -> Result<client::ChunkManifest> {
+    auto whole = whole_data(found, client::kManifestBytesMax);
+    if (!whole) return Error(whole.error().code() == Code::invalid ? Code::corrupt : whole.error().code(), whole.error().what());
+    return client::parse_manifest(bytes_of(*whole));
   };
   co_return co_await on_pool<client::ChunkManifest>(loop, work);
 }
@@ -110,7 +74,7 @@ Task VolumeRoutes::Inside::answer_manifest(Exchange& exchange, std::unique_ptr<A
   const Result<client::ChunkManifest> loaded = co_await load_manifest(exchange.loop(), found);
   if (!loaded && loaded.error().code() == Code::invalid) {
     LOG_WARNING("{} is marked as a manifest and is none: sent as it is", text(asked->id));
-    asked->is_plain = true;
+    asked->as_stored = true;
     answer_found(exchange, *asked, found);
     co_return;
   }

@@ -245,14 +245,19 @@ bool VolumeRoutes::Inside::collect_headers(Exchange& exchange, const Asked& aske
 
 void VolumeRoutes::Inside::answer_found(Exchange& exchange, Asked& asked, volume::Found& found) {
   const auto& needle = found.needle;
-  if (needle.has(volume::kFlagChunkManifest) && !asked.is_plain && asked.param("cm") != "false") {
+  if (needle.has(volume::kFlagChunkManifest) && !asked.as_stored && asked.param("cm") != "false") {
     auto kept = std::make_unique<Asked>(exchange.request());
     kept->id = asked.id;
     answer_manifest(exchange, std::move(kept), std::move(found));
     return;
   }
-  if (asked.params && (asked.params->has("width") || asked.params->has("height") || asked.params->has("crop_x2"))) {
-    LOG_ONCE("images are not resized or cropped yet: the stored image is sent");
+  if (asked.params && !asked.as_stored && images != nullptr) {
+    if (const auto wish = image_wish(asked, needle.name)) {
+      auto kept = std::make_unique<Asked>(exchange.request());
+      kept->id = asked.id;
+      answer_image(exchange, std::move(kept), std::move(found), *wish);
+      return;
+    }
   }
   const bool compressed = needle.has(volume::kFlagCompressed);
   if (found.body) {

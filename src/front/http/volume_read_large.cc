@@ -21,6 +21,39 @@ constexpr std::size_t kUnpackInput = 4_KiB;    // unpacked at a time: gzip makes
 
 }  // namespace
 
+void keep(volume::Found& found) {
+  auto& needle = found.needle;
+  const auto bytes = needle.data.size() + needle.name.size() + needle.mime.size() + needle.pairs.size();
+  auto owned = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
+  std::uint8_t* to = owned.get();
+  const auto copied = [&to](std::string_view from) {
+    std::copy(from.begin(), from.end(), to);
+    const std::string_view kept(reinterpret_cast<const char*>(to), from.size());
+    to += from.size();
+    return kept;
+  };
+  needle.data = bytes_of(copied(text_of(needle.data)));
+  needle.name = copied(needle.name);
+  needle.mime = copied(needle.mime);
+  needle.pairs = copied(needle.pairs);
+  found.owned = std::move(owned);
+}
+
+Result<std::string> whole_data(const volume::Found& found, std::uint64_t bytes_max) {
+  std::string data;
+  if (found.body) {
+    if (found.body->size() > bytes_max) return Error(Code::no_space, "above " + std::to_string(bytes_max) + " bytes");
+    data.resize(static_cast<std::size_t>(found.body->size()));
+    const std::span<std::uint8_t> out(reinterpret_cast<std::uint8_t*>(data.data()), data.size());
+    if (auto read = found.body->read(0, out); !read) return read.error();
+    if (!volume::crc_matches(crc32c(out), found.needle.stored_crc)) return Error(Code::corrupt, "crc mismatch");
+  } else {
+    data = text_of(found.needle.data);
+  }
+  if (!found.needle.has(volume::kFlagCompressed) || !gzip::is_gzip(bytes_of(data))) return data;
+  return gzip::decompress(bytes_of(data), bytes_max);
+}
+
 Async<Status> VolumeRoutes::Inside::load(io::EventLoop& loop, const volume::Body& body, std::uint64_t offset,
                                          std::span<std::uint8_t> out) {
   if (out.empty() || body.read_now(offset, out)) co_return Status();

@@ -133,6 +133,7 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
       white_list(parts.white_list),
       registry(parts.metrics),
       jwt(parts.jwt),
+      images(parts.images),
       options(std::move(options)),
       uploads(this->options.upload_bytes_max, this->options.upload_patience),
       downloads(this->options.download_bytes_max, this->options.download_patience),

@@ -26,6 +26,8 @@
 
 namespace holdfast::front {
 
+class ImagePool;
+
 enum class ReadMode { local, proxy, redirect };
 
 // "local", "proxy", "redirect"; anything else is proxy, as upstream has it (spec/weed-cluster 3.9).
@@ -42,6 +44,7 @@ class VolumeRoutes : public http::Handler {
     std::uint64_t download_bytes_max = 0;   // of large files on their way out; 0: no bound
     Duration download_patience = 60s;
     std::string version = "30GB 4.44 ";     // "Version" of /status, and the end of the Server header
+    bool turn_images = false;               // -images.fix.orientation: JPEGs are stored upright
     bool has_page = true;                   // access.ui: /ui/index.html even while writes need a token
   };
 
@@ -54,6 +57,7 @@ class VolumeRoutes : public http::Handler {
     const WhiteList& white_list;
     metrics::Registry& metrics = metrics::process();
     const api::JwtKeys* jwt = nullptr;  // null: no request needs a token
+    ImagePool* images = nullptr;        // null: images are always sent as they are stored
   };
 
   VolumeRoutes(Parts parts, Options options);

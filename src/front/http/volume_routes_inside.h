@@ -16,12 +16,14 @@
 #include "front/http/answers.h"
 #include "front/http/byte_range.h"
 #include "front/http/inflight_limit.h"
+#include "front/http/upload_body.h"
 #include "front/http/metrics.h"
 #include "front/http/out_buffer.h"
 #include "front/http/volume_metrics.h"
 #include "front/http/url.h"
 #include "front/http/volume_path.h"
 #include "front/http/volume_routes.h"
+#include "front/image/image_pool.h"
 #include "model/content_type.h"
 
 namespace holdfast::front {
@@ -71,7 +73,7 @@ struct Asked {
   std::string_view if_none_match;
   std::string_view range;
   bool takes_gzip = false;
-  bool is_plain = false;  // called a manifest and none: sent as it is
+  bool as_stored = false;  // called a manifest and none, or an image that cannot be resized: sent as it is
   std::optional<InflightLimit::Pass> pass;  // of a large file, until it has gone out
 
   std::string_view param(std::string_view name) const { return params ? params->get(name) : std::string_view(); }
@@ -121,6 +123,10 @@ struct VolumeRoutes::Inside : http::Observer {
   Async<Status> load(io::EventLoop& loop, const volume::Body& body, std::uint64_t offset, std::span<std::uint8_t> out);
   Async<bool> send_body(http::Exchange& exchange, const volume::Found& found, ByteRange range, std::string first);
 
+  // --- volume_image.cc: images in another size
+  Task answer_image(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::Found found, ImageWish wish);
+  Async<Status> turn_upright(io::EventLoop& loop, UploadBody& body);
+
   // --- volume_manifest.cc: files that were cut into chunks
   Task answer_manifest(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::Found found);
   void answer_manifest_failed(http::Exchange& exchange, const Asked& asked, const Error& error);
@@ -162,6 +168,7 @@ struct VolumeRoutes::Inside : http::Observer {
   const WhiteList& white_list;
   metrics::Registry& registry;
   const api::JwtKeys* const jwt;
+  ImagePool* const images;
   const Options options;
   InflightLimit uploads;
   InflightLimit downloads;
@@ -184,6 +191,18 @@ std::string token_of(const http::Request& request);
 
 // What siblings are shown: the token as an Authorization header, whichever way it came; else the header as it is.
 std::string authorization_to_pass_on(const http::Request& request);
+
+// What the request wants an image of this name to become; nothing when it wants none.
+std::optional<ImageWish> image_wish(const Asked& asked, std::string_view stored_name);
+
+// ".jpg"; "" without a dot.
+std::string_view extension(std::string_view name);
+
+// Moves all that `found` points to into memory of its own: it may lie in the loop's shared buffer.
+void keep(volume::Found& found);
+
+// The whole of a file, unpacked and held against its checksum. Waits for the disk. Code::no_space: above `bytes_max`.
+Result<std::string> whole_data(const volume::Found& found, std::uint64_t bytes_max);
 
 // 60 random hex digits.
 std::string random_boundary();

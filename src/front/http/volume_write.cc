@@ -151,6 +151,12 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
     co_return;
   }
 
+  if (options.turn_images && images != nullptr && !is_replica && !is_manifest && !body.is_compressed() &&
+      (mime == "image/jpeg" || image_format_of(extension(name)) == ImageFormat::jpeg)) {
+    const Status turned = co_await turn_upright(exchange.loop(), body);
+    if (!turned) LOG_WARNING("{} is stored as it came: {}", name, turned.error().what());
+  }
+
   const RequestId request_id(clock);
   const auto pairs = pairs_of(request);
   volume::WriteRequest out;
