@@ -13,6 +13,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr Duration kAttemptMax = std::chrono::seconds(3);  // spec/weed-grpc 5.5
+constexpr Duration kPauseInTrouble = std::chrono::milliseconds(300);  // before a renewal is tried again
 constexpr Duration kPause = std::chrono::seconds(1);       // between two tries for one that another has
 
 }  // namespace
@@ -57,7 +58,7 @@ class AdminLock::Impl {
     {
       const Guard guard(mutex_);
       stopping_ = true;
-      if (held_) token = token_;
+      if (token_.token != 0) token = token_;  // also one that was lost to silence: nobody needs to wait for its end
       held_ = false;
       woken_.notify_all();
     }
@@ -66,6 +67,7 @@ class AdminLock::Impl {
     // The pair may have been renewed while the thread came to its end.
     const Guard guard(mutex_);
     (void)admin_.release_lock(options_.name, token_);
+    token_ = {};
   }
 
   bool is_held() const {
@@ -76,8 +78,8 @@ class AdminLock::Impl {
  private:
   void renew() {
     mutex_.lock();
-    while (!stopping_) {
-      woken_.wait_for(mutex_, kRenewEvery, [this] { return stopping_; });
+    for (Duration pause = kRenewEvery; !stopping_;) {
+      woken_.wait_for(mutex_, pause, [this] { return stopping_; });
       if (stopping_) break;
       const auto token = token_;
       const auto asked = Clock::now();
@@ -87,13 +89,15 @@ class AdminLock::Impl {
       if (renewed) {
         token_ = *renewed;
         good_until_ = asked + kLength;
+        pause = kRenewEvery;
         continue;
       }
       // Another one's, for certain; or no answer for so long that it may be.
       const Code code = renewed.error().code();
       const bool is_trouble = code == Code::unavailable || code == Code::outcome_unknown || code == Code::timed_out ||
                               code == Code::not_leader || code == Code::busy;
-      if (stopping_ || (is_trouble && Clock::now() + kRenewEvery < good_until_)) continue;
+      pause = kPauseInTrouble;
+      if (stopping_ || (is_trouble && Clock::now() < good_until_)) continue;
       held_ = false;
       mutex_.unlock();
       if (options_.lost) options_.lost(renewed.error().what());

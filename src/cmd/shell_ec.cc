@@ -105,6 +105,7 @@ class Encoding {
       if (auto swept = drop_all_shards(shell_, volume_, collection_, server); !swept) return swept;
     }
     auto made = make(disk_type);
+    if (made) made = still_frozen(holders);
     if (made) made = shell_.locked();
     if (!made) {
       Shell::say("volume {}: stays as it was; its shards are taken away", volume_.value());
@@ -188,6 +189,18 @@ class Encoding {
     }
     if (!extra.empty()) {
       if (auto dropped = drop_shards(shell_, volume_, collection_, extra, *source_); !dropped) return dropped;
+    }
+    return {};
+  }
+
+  // A server that was restarted meanwhile has forgotten the mark.
+  Status still_frozen(const Servers& holders) {
+    for (const auto* holder : holders) {
+      pb::VolumeStatusRequest request;
+      request.set_volume_id(volume_.value());
+      const auto status = shell_.servers.call(holder->address.grpc(), request);
+      if (!status) return status.error();
+      if (!status->is_read_only()) return Error(Code::stale, holder->id + " takes writes for it again: try again");
     }
     return {};
   }

@@ -4,10 +4,11 @@ while files are written, lost copies made again and surplus ones dropped, balanc
 back. What was acknowledged must read back byte for byte at every step, and what was deleted must stay so.
 """
 import re
+import signal
 import subprocess
 import time
 
-from harness import WEED, Client, Cluster, Failure, Http, Load, check, payload, run, until
+from harness import BIN, WEED, Client, Cluster, Failure, Http, Load, check, payload, run, until
 
 
 def shell_process(cluster):
@@ -106,6 +107,29 @@ def the_lock_keeps_others_out():
         out, errors = second.communicate(timeout=30)
         check("waiting for the admin lock, which" in errors and "error" not in errors, errors)
         check("collection x is deleted." in out, out)
+
+
+def a_lost_lock_is_told():
+    with Cluster(masters=1, volumes=1) as cluster:
+        cluster.wait_writable()
+        first = shell_process(cluster)
+        first.stdin.write("lock\nvolume.list\n")
+        first.stdin.flush()
+        first.stdout.readline()
+        masters = "-master=" + ",".join(cluster.masters)
+        subprocess.run([str(BIN / "holdfast"), "kv", masters, "delete", "admin-locks/shell"], check=True, timeout=20,
+                       capture_output=True, cwd=cluster.folder)
+        second = shell_process(cluster)
+        second.stdin.write("lock\nvolume.list\n")
+        second.stdin.flush()
+        second.stdout.readline()
+        line = first.stderr.readline()
+        check("the admin lock is lost" in line, line)
+        first.stdin.write("collection.delete -collection=x -apply\n")
+        out, errors = first.communicate(timeout=20)
+        check('need to run "lock" first' in errors and "is deleted" not in out, out + errors)
+        out, errors = second.communicate("collection.delete -collection=x -apply\n", timeout=20)
+        check("collection x is deleted." in out and errors == "", out + errors)
 
 
 def simple_commands():
@@ -216,6 +240,65 @@ def volumes_move_while_files_are_written():
         check(holders(cluster, volume) == present, "it moved all the same")
         until("it is writable", lambda: all("read_only" not in tree(cluster)[s][volume] for s in present))
         print(f"  {moves} moves, {len(load.acknowledged)} files written meanwhile, {load.failures} tries failed")
+
+
+def a_broken_move_leaves_the_volume_where_it_was():
+    with Cluster(masters=1, volumes=2, volume_flags=["-max=40", "-rack=r1"]) as cluster:
+        cluster.wait_writable()
+        client = Client(cluster.masters)
+        written = files(client, 60, "collection=stays", sizes=(200_000, 300_000))
+        volume = max((int(f.split(",")[0]) for f in written), key=lambda v: sum(int(f.split(",")[0]) == v for f in written))
+        source = holders(cluster, volume)[0]
+        target = next(v for v in cluster.volumes if v != source)
+
+        def a_slow_move():
+            process = shell_process(cluster)
+            process.stdin.write(f"lock\nvolume.move -volumeId={volume} -source={source} -target={target} -ioBytePerSecond=500000\n")
+            process.stdin.flush()
+            until("it copies", lambda: (cluster.folder / f"v{cluster.volumes.index(target) + 1}" / f"stays_{volume}.note").exists())
+            until("the source is frozen", lambda: "read_only:true" in tree(cluster)[source][volume])
+            return process
+
+        def is_as_before():
+            until("only the source has it", lambda: holders(cluster, volume) == [source])
+            names = [p.name for p in (cluster.folder / f"v{cluster.volumes.index(target) + 1}").iterdir()]
+            check(not [n for n in names if n.startswith(f"stays_{volume}.")], names)
+            verify(client, written)
+
+        # The target dies.
+        process = a_slow_move()
+        victim = cluster.volume_processes[cluster.volumes.index(target)]
+        victim.kill()
+        _, errors = process.communicate(timeout=60)
+        check("error: VolumeCopy at" in errors, errors)
+        until("the source takes writes again", lambda: "read_only" not in tree(cluster)[source][volume])
+        victim.start()
+        until("the target is back", lambda: target in tree(cluster))
+        is_as_before()
+
+        # The source dies, and is read-only when it comes back, as the shell said.
+        process = a_slow_move()
+        victim = cluster.volume_processes[cluster.volumes.index(source)]
+        victim.kill()
+        out, errors = process.communicate(timeout=60)
+        check("error: " in errors and f"volume {volume} at {source} stays read-only" in out, out + errors)
+        victim.start()
+        until("the source is back", lambda: "read_only:true" in tree(cluster).get(source, {}).get(volume, ""))
+        is_as_before()
+        shell(cluster, f"lock\nvolume.mark -volumeId={volume} -writable\n")
+        until("it takes writes again", lambda: "read_only" not in tree(cluster)[source][volume])
+
+        # The shell is interrupted, and says what it leaves; its lock ends by itself.
+        process = a_slow_move()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        check(process.returncode == 130 and f"volume.mark -volumeId={volume} -node={source} -writable" in errors, errors)
+        is_as_before()
+        shell(cluster, f"lock\nvolume.mark -volumeId={volume} -writable\n", fails="waiting for the admin lock")
+        until("it takes writes again", lambda: "read_only" not in tree(cluster)[source][volume])
+        shell(cluster, f"lock\nvolume.move -volumeId={volume} -source={source} -target={target}\n")
+        until("it moved", lambda: holders(cluster, volume) == [target])
+        verify(client, written)
 
 
 def servers_are_filled_alike_and_emptied():
@@ -394,5 +477,5 @@ def erasure_coding_there_and_back():
 
 
 if __name__ == "__main__":
-    run([the_lock_keeps_others_out, simple_commands, volumes_move_while_files_are_written, servers_are_filled_alike_and_emptied,
+    run([the_lock_keeps_others_out, a_lost_lock_is_told, simple_commands, volumes_move_while_files_are_written, a_broken_move_leaves_the_volume_where_it_was, servers_are_filled_alike_and_emptied,
          copies_are_made_again_and_surplus_ones_dropped, a_copy_that_missed_files_is_filled_up, erasure_coding_there_and_back])
