@@ -202,6 +202,12 @@ Status carry_out_moves(Shell& shell, const std::vector<topology::ShardMove>& mov
     if (std::find(holders.begin(), holders.end(), target) == holders.end()) holders.push_back(target);
     if (auto shared = share_deletions(shell, move.volume, move.collection, holders); !shared) return shared;
     if (auto dropped = drop_shards(shell, move.volume, move.collection, {move.shard}, *source); !dropped) return dropped;
+    shell.wait_until([&](const topology::Picture& present) {
+      const auto* from = present.find(move.source);
+      const auto* to = present.find(move.target);
+      return from != nullptr && to != nullptr && (from->shard_bits(move.volume) >> move.shard & 1) == 0 &&
+             (to->shard_bits(move.volume) >> move.shard & 1) == 1;
+    });
     ++done;
   }
   return {};

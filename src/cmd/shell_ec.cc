@@ -5,7 +5,6 @@
 #include <bit>
 #include <chrono>
 #include <set>
-#include <thread>
 
 #include "cmd/client_tools.h"
 #include "cmd/shard_transfer.h"
@@ -23,24 +22,15 @@ using topology::Picture;
 using topology::PictureServer;
 namespace pb = volume_server_pb;
 
-constexpr auto kReportPatience = std::chrono::seconds(15);  // until the masters tell what the servers have
-
-template <typename Condition>
-Status wait_until(Shell& shell, const std::string& what, Condition condition) {
-  const auto until = std::chrono::steady_clock::now() + kReportPatience;
-  for (;;) {
-    const auto picture = shell.picture();
-    if (picture && condition(*picture)) return {};
-    if (std::chrono::steady_clock::now() >= until) {
-      return picture ? Error(Code::timed_out, "the masters do not tell that " + what) : picture.error();
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-}
-
 std::uint32_t all_bits(const Picture& picture, VolumeId volume) {
   std::uint32_t bits = 0;
   for (const auto* server : picture.shard_holders(volume)) bits |= server->shard_bits(volume);
+  return bits;
+}
+
+std::uint32_t bits_of(const std::vector<std::uint32_t>& shards) {
+  std::uint32_t bits = 0;
+  for (const auto shard : shards) bits |= 1u << (shard & 31);
   return bits;
 }
 
@@ -125,6 +115,7 @@ class Encoding {
       freeze.forget(*holder);
       Shell::say("volume {}: deleted at {}", volume_.value(), holder->id);
     }
+    shell_.wait_until([&](const Picture& present) { return present.holders(volume_).empty(); });
     return {};
   }
 
@@ -144,18 +135,29 @@ class Encoding {
       if (!wished.is_valid()) return Error(Code::invalid, "there are no " + ec::text(wished) + " shards");
       generate.set_data_shards(wished.data);
       generate.set_parity_shards(wished.parity);
+      scheme_ = wished;
+    } else {
+      scheme_ = scheme_of_volume(*source_, volume_, collection_);
     }
-    Shell::say("volume {}: {} are encoded at {}", volume_.value(), human_bytes(before->dat_file_size()), source_->id);
-    const auto made = shell_.servers.call(source_->address.grpc(), generate);
-    if (!made) return made.error();
-    scheme_ = scheme_of_volume(*source_, volume_, collection_);
+    // Before the work is done it is known where its outcome goes.
     std::map<std::string, std::vector<std::uint32_t>> places;
     if (flags_.boolean("rebalance")) {
-      auto plan = topology::plan_spread(picture_, disk_type, scheme_.total());
+      // The slots of the volume's copies are free in the end.
+      auto later = picture_;
+      for (auto& server : later.servers) {
+        if (const auto* copy = server.find(volume_); copy != nullptr) ++server.disks[copy->disk_type].free;
+      }
+      auto plan = topology::plan_spread(later, disk_type, scheme_.total());
       if (!plan) return plan.error();
       places = std::move(*plan);
     } else {
       for (std::uint32_t shard = 0; shard < scheme_.total(); ++shard) places[source_->id].push_back(shard);
+    }
+    Shell::say("volume {}: {} are encoded at {}", volume_.value(), human_bytes(before->dat_file_size()), source_->id);
+    const auto made = shell_.servers.call(source_->address.grpc(), generate);
+    if (!made) return made.error();
+    if (const auto told = scheme_of_volume(*source_, volume_, collection_); told != scheme_) {
+      return Error(Code::internal, "it was encoded as " + ec::text(told) + ", not as " + ec::text(scheme_));
     }
     for (const auto& [id, shards] : places) {
       if (shards.size() > scheme_.parity) {
@@ -225,11 +227,8 @@ class Encoding {
     if (seen.size() != scheme_.total()) {
       return Error(Code::corrupt, fmt::format("{} of {} shards are mounted", seen.size(), scheme_.total()));
     }
-    if (auto told = wait_until(shell_, "all shards are there", [&](const Picture& picture) {
-          return all_bits(picture, volume_) == bits_of_first(scheme_.total());
-        });
-        !told) {
-      return told;
+    if (!shell_.wait_until([&](const Picture& present) { return all_bits(present, volume_) == bits_of_first(scheme_.total()); })) {
+      return Error(Code::timed_out, "the masters do not tell that all shards are there");
     }
     Shell::say("volume {}: all {} shards of {} counted on {} servers", volume_.value(), ec::text(scheme_),
                human_bytes(static_cast<std::uint64_t>(length)), places.size());
@@ -352,6 +351,7 @@ Status rebuild_one(Shell& shell, const Picture& picture, const topology::ShardRe
   auto holders = picture.shard_holders(plan.volume);
   if (std::find(holders.begin(), holders.end(), rebuilder) == holders.end()) holders.push_back(rebuilder);
   if (auto shared = share_deletions(shell, plan.volume, plan.collection, holders); !shared) return shared;
+  shell.wait_until([&](const Picture& present) { return (all_bits(present, plan.volume) & bits_of(kept)) == bits_of(kept); });
   Shell::say("ec volume {}: shards {} made anew at {}", plan.volume.value(), fmt::join(kept, " "), rebuilder->id);
   return {};
 }
@@ -597,7 +597,11 @@ class Decoding {
     if (!status) return status.error();
     Shell::say("volume {}: {} files, {}, at {}", volume_.value(), status->file_count() - status->file_deleted_count(),
                human_bytes(status->volume_size()), target_->id);
-    return drop_everywhere();
+    auto dropped = drop_everywhere();
+    shell_.wait_until([&](const Picture& present) {
+      return present.shard_holders(volume_).empty() && !present.holders(volume_).empty();
+    });
+    return dropped;
   }
 
   Status remount(const Error& why) {

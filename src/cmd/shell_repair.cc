@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "cmd/shell_commands.h"
 #include "cmd/volume_transfer.h"
@@ -20,26 +18,12 @@ using topology::PictureServer;
 using topology::VolumeRepair;
 namespace pb = volume_server_pb;
 
-constexpr auto kReportPatience = std::chrono::seconds(10);  // until the masters tell of a copy just made or dropped
-
 Servers servers_of(const Picture& picture, const std::vector<std::string>& ids) {
   Servers out;
   for (const auto& id : ids) {
     if (const auto* server = picture.find(id)) out.push_back(server);
   }
   return out;
-}
-
-// Until the masters know that `server` has the volume, or has it no more.
-void wait_for_report(Shell& shell, VolumeId volume, const std::string& server, bool is_there) {
-  const auto until = std::chrono::steady_clock::now() + kReportPatience;
-  do {
-    const auto picture = shell.picture();
-    if (!picture) return;
-    const auto* found = picture->find(server);
-    if (found != nullptr && (found->find(volume) != nullptr) == is_there) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  } while (std::chrono::steady_clock::now() < until);
 }
 
 // ---- volume.fix.replication
@@ -139,9 +123,9 @@ Status fix_replication(Shell& shell, const FlagSet& flags) {
         continue;
       }
       ++done;
-      for (const auto& id : repair.targets) wait_for_report(shell, repair.volume, id, true);
+      for (const auto& id : repair.targets) shell.wait_for(repair.volume, id, true);
       if (repair.targets.empty()) {
-        for (const auto& id : repair.surplus) wait_for_report(shell, repair.volume, id, false);
+        for (const auto& id : repair.surplus) shell.wait_for(repair.volume, id, false);
       }
     }
     if (!apply || done == 0) break;

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "api/convert.h"
 #include "api/master.pb.h"
@@ -10,6 +12,9 @@
 
 namespace holdfast::cmd {
 namespace {
+
+constexpr auto kReportPatience = std::chrono::seconds(15);    // upstream's servers report every five
+constexpr auto kReportPause = std::chrono::milliseconds(50);  // ours at once
 
 std::string who() {
   char host[256] = "";
@@ -62,6 +67,23 @@ Result<topology::Picture> Shell::picture() {
   master_pb::VolumeListResponse list;
   if (const auto listed = masters.volume_list(&list); !listed) return listed.error();
   return picture_of(list);
+}
+
+bool Shell::wait_until(const std::function<bool(const topology::Picture&)>& condition) {
+  const auto until = std::chrono::steady_clock::now() + kReportPatience;
+  for (;;) {
+    const auto present = picture();
+    if (present && condition(*present)) return true;
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(kReportPause);
+  }
+}
+
+bool Shell::wait_for(VolumeId volume, const std::string& server, bool is_there) {
+  return wait_until([&](const topology::Picture& present) {
+    const auto* found = present.find(server);
+    return (found != nullptr && found->find(volume) != nullptr) == is_there;
+  });
 }
 
 void Shell::put(const std::string& text) {

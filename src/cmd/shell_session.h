@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include <map>
+#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -42,6 +42,12 @@ class Shell {
 
   // What the leader knows now.
   Result<topology::Picture> picture();
+
+  // Until the masters tell that `condition` holds, so that the next command sees what this one did; a few seconds at most.
+  // False when they did not.
+  bool wait_until(const std::function<bool(const topology::Picture& picture)>& condition);
+  // The same for a normal volume at a server, by its id.
+  bool wait_for(VolumeId volume, const std::string& server, bool is_there);
 
   // A line on stdout, at once.
   template <typename... Args>

@@ -147,7 +147,8 @@ void declare_one(FlagSet& flags) {
   declare_node(flags);
 }
 
-template <typename Request>
+// `is_there`: what the masters tell afterwards.
+template <typename Request, bool is_there>
 Status order(Shell& shell, const FlagSet& flags) {
   const auto id = volume_of(flags);
   if (!id) return id.error();
@@ -157,6 +158,7 @@ Status order(Shell& shell, const FlagSet& flags) {
   request.set_volume_id(id->value());
   const auto done = shell.servers.call(*node, request);
   if (!done) return done.error();
+  shell.wait_for(*id, flags.string("node"), is_there);
   return {};
 }
 
@@ -326,15 +328,15 @@ constexpr ShellCommand kCommands[] = {
     {"volume.configure.replication",
      "sets the placement of volumes. Copies are neither made nor dropped by it: volume.fix.replication does.",
      declare_configure, configure, true},
-    {"volume.delete", "deletes one copy of a volume.", declare_delete, order<pb::VolumeDeleteRequest>, true},
+    {"volume.delete", "deletes one copy of a volume.", declare_delete, order<pb::VolumeDeleteRequest, false>, true},
     {"volume.deleteEmpty", "deletes volumes that hold no file any more.", declare_delete_empty, delete_empty, true},
     {"volume.grow", "makes more volumes for a collection, like those it has.", declare_grow, grow},
     {"volume.mark", "marks volumes read-only or writable, also after a restart.", declare_mark, mark, true},
     {"volume.mount", "has a volume server serve a volume that lies in its folder.", declare_one,
-     order<pb::VolumeMountRequest>, true},
+     order<pb::VolumeMountRequest, true>, true},
     {"volume.scrub", "reads volumes and tells which are damaged.", declare_volume_scrub, volume_scrub, true},
     {"volume.unmount", "has a volume server let go of a volume; its files stay.", declare_one,
-     order<pb::VolumeUnmountRequest>, true},
+     order<pb::VolumeUnmountRequest, false>, true},
     {"volume.vacuum", "has the leader take deleted files out of volumes, and waits for it.", declare_vacuum, vacuum, true},
     {"volume.vacuum.disable", "stops the leader's own vacuum, until it is enabled again or another leads.", declare_nothing,
      vacuum_disable, true},

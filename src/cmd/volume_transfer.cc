@@ -215,7 +215,9 @@ Status copy_volume(Shell& shell, const Picture& picture, VolumeId volume, const 
   if (auto frozen = freeze.take(picture.holders(volume)); !frozen) return frozen;
   if (auto copied = copy_frozen(shell, volume, source, target, options); !copied) return copied;
   freeze.add(target);
-  return freeze.thaw();
+  auto thawed = freeze.thaw();
+  shell.wait_for(volume, target.id, true);
+  return thawed;
 }
 
 Status move_volume(Shell& shell, const Picture& picture, VolumeId volume, const PictureServer& source,
@@ -239,7 +241,10 @@ Status move_volume(Shell& shell, const Picture& picture, VolumeId volume, const 
                                        "that is known (volume.mark -writable)", volume.value(), source.id));
   }
   freeze.forget(source);
-  return freeze.thaw();
+  auto thawed = freeze.thaw();
+  shell.wait_for(volume, source.id, false);
+  shell.wait_for(volume, target.id, true);
+  return thawed;
 }
 
 // ---- what is in a copy

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from harness import BIN, WEED, Client, Cluster, Failure, Http, Load, check, payload, run, until
+from harness import BIN, ROOT, WEED, Client, Cluster, Failure, Http, Load, check, payload, run, until
 
 
 def shell_process(cluster):
@@ -196,6 +196,28 @@ def simple_commands():
         verify(client, written, deleted=list(written)[:10])
         out = shell(cluster, f"lock\nvolumeServer.leave -node={node} -apply\n")
         until("the server is let go", lambda: node not in tree(cluster))
+
+
+def every_command_has_help_and_a_line_in_the_docs():
+    with Cluster(masters=1, volumes=0) as cluster:
+        listed = re.findall(r"^  (\S+) +# \S", shell(cluster, "help\n"), re.M)
+        check(len(listed) > 35, listed)
+        page = (ROOT / "docs/shell.md").read_text()
+        rows = " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+        for name in listed:
+            family, _, last = name.rpartition(".")
+            check(f"`{name}`" in rows or f"`.{last}`" in rows and f"`{family}" in rows or name == "exit",
+                  f"docs/shell.md has no row for {name}")
+            if name == "exit":
+                continue
+            flags = re.findall(r"^  -(\w+)", shell(cluster, f"help {name}\n"), re.M)
+            known = page + (ROOT / "docs/operations.md").read_text()
+            for flag in flags:
+                check(f"-{flag}" in known or flag in ("timeout", "shardReplicaPlacement", "maxParallelizationPerServer", "verbose"),
+                      f"the docs do not tell of {name} -{flag}")
+        shell(cluster, "nosuch\n", fails="unknown command: nosuch\n")
+        shell(cluster, "volume.fsck\n", fails="it comes with a later release")
+        shell(cluster, "volume.list -nosuch\n", fails="flag provided but not defined: -nosuch")
 
 
 # --- moves ---
@@ -477,5 +499,5 @@ def erasure_coding_there_and_back():
 
 
 if __name__ == "__main__":
-    run([the_lock_keeps_others_out, a_lost_lock_is_told, simple_commands, volumes_move_while_files_are_written, a_broken_move_leaves_the_volume_where_it_was, servers_are_filled_alike_and_emptied,
+    run([the_lock_keeps_others_out, a_lost_lock_is_told, every_command_has_help_and_a_line_in_the_docs, simple_commands, volumes_move_while_files_are_written, a_broken_move_leaves_the_volume_where_it_was, servers_are_filled_alike_and_emptied,
          copies_are_made_again_and_surplus_ones_dropped, a_copy_that_missed_files_is_filled_up, erasure_coding_there_and_back])
