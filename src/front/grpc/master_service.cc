@@ -104,20 +104,33 @@ class Assigner {
       return done(grpc::Status::OK);
     }
     const auto leader = master_.leader();
-    if (message->passed_on() || (leader && leader->self)) return assign_here(message, response, std::move(done));
-    pass_on_.assign(*message, [this, message, response, done = std::move(done)](
+    if (message->passed_on() || (leader && leader->self)) return assign_here(message, response, kTurnsMax, std::move(done));
+    pass_on(message, response, kTurnsMax, std::move(done));
+  }
+
+ private:
+  // The lead may come and go while an assign waits; keys that nobody uses cost nothing, so it follows. Bounded, since two
+  // looks at who leads might disagree for long.
+  static constexpr int kTurnsMax = 4;
+
+  template <typename Done>
+  void pass_on(const master_pb::AssignRequest* message, master_pb::AssignResponse* response, int turns, Done done) {
+    pass_on_.assign(*message, [this, message, response, turns, done = std::move(done)](
                                   Passed passed, const grpc::Status& status, const auto& answer) mutable {
-      if (passed == Passed::lead_here) return assign_here(message, response, std::move(done));
+      if (passed == Passed::lead_here) return assign_here(message, response, turns - 1, std::move(done));
       if (status.ok()) *response = answer;
       done(status);
     });
   }
 
- private:
   template <typename Done>
-  void assign_here(const master_pb::AssignRequest* message, master_pb::AssignResponse* response, Done done) {
-    master_.assign(read(*message), [this, response, done](const master::OrRefusal<master::AssignAnswer>& answer) {
-      if (const auto* refusal = std::get_if<master::Refusal>(&answer)) return done(grpc_status(*refusal));
+  void assign_here(const master_pb::AssignRequest* message, master_pb::AssignResponse* response, int turns, Done done) {
+    master_.assign(read(*message), [=, this](const master::OrRefusal<master::AssignAnswer>& answer) {
+      if (const auto* refusal = std::get_if<master::Refusal>(&answer)) {
+        const bool lost_the_lead = refusal->kind == master::Refusal::Kind::not_leader;
+        if (lost_the_lead && !message->passed_on() && turns > 0) return pass_on(message, response, turns, done);
+        return done(grpc_status(*refusal));
+      }
       fill(std::get<master::AssignAnswer>(answer), jwt_, response);
       done(grpc::Status::OK);
     });

@@ -192,6 +192,21 @@ TEST(MasterService, AFollowerThatBecomesLeaderDoesTheWorkItself) {
   EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
+TEST(MasterService, AnAssignWhoseMasterLosesTheLeadMeanwhileGoesToTheNextLeader) {
+  Node next;
+  Node node;
+  next.master.lead(true);
+  next.master.on_assign = [](const auto&, auto done) { done(answer_of(9)); };
+  node.master.lead(true);
+  node.master.on_assign = [&](const auto&, auto done) {
+    node.follow(next, 2);
+    done(Refusal{.kind = Refusal::Kind::not_leader, .text = "raft.Server: Not current leader"});
+  };
+  const auto [status, response] = assign(node, master_pb::AssignRequest());
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.fid(), "3,09637037d6");
+}
+
 TEST(MasterService, GrowthWhoseLeaderIsLostEndsAsUnknownAndIsNotSentAgain) {
   Node lost;
   Node next;
