@@ -19,7 +19,9 @@
 #include <thread>
 
 #include "base/task.h"
+#include "base/mutex.h"
 #include "io/http1.h"
+#include "io/tls.h"
 
 namespace holdfast::client {
 
@@ -65,8 +67,12 @@ class Side;
 // One connection to one server.
 class Link : public std::enable_shared_from_this<Link> {
  public:
-  Link(Side& side, asio::io_context& context, std::string authority)
-      : side_(side), authority_(std::move(authority)), socket_(context.get_executor()), resolver_(context) {}
+  Link(Side& side, asio::io_context& context, std::string authority, io::TlsContext* tls)
+      : side_(side),
+        authority_(std::move(authority)),
+        context_(tls),
+        socket_(context.get_executor()),
+        resolver_(context) {}
 
   const std::string& authority() const { return authority_; }
   Instant deadline() const { return deadline_; }
@@ -117,7 +123,26 @@ class Link : public std::enable_shared_from_this<Link> {
     if (failed) co_return Error(Code::unavailable, "dial tcp " + authority_ + ": connect: " + failed.message());
     socket_.native_non_blocking(true, error);
     socket_.set_option(Tcp::no_delay(true), error);
-    co_return Status();
+    if (context_ == nullptr) co_return Status();
+    tls_ = context_->connect(socket_.native_handle(), where.host);
+    while (true) {
+      const auto step = tls_->handshake();
+      if (step == io::TlsSocket::Step::done) co_return Status();
+      if (step == io::TlsSocket::Step::failed) {
+        co_return Error(Code::unavailable, "dial tls " + authority_ + ": " + tls_->why() + hint(tls_->why()));
+      }
+      co_await event(step == io::TlsSocket::Step::wants_write);
+      if (closed_) co_return why_;
+    }
+  }
+
+  static std::string hint(const std::string& why) {
+    if (why.find("wrong version number") != std::string::npos) {
+      return " (that server speaks HTTP without TLS: set https.master.* and https.volume.* in its security.toml, or unset "
+             "https.client.enabled here)";
+    }
+    if (why.starts_with("certificate: ")) return " (see https.client.ca in security.toml)";
+    return "";
   }
 
   // Wakes at the next sign of life: something to read, or, if asked for, room to write. May wake for nothing.
@@ -151,7 +176,7 @@ class Link : public std::enable_shared_from_this<Link> {
     message.msg_iov = pieces.data();
     message.msg_iovlen = pieces.size();
     while (true) {
-      const auto n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      const auto n = tls_ ? tls_->send(pieces) : ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (n >= 0) {
         sent_ += static_cast<std::uint64_t>(n);
         return static_cast<std::size_t>(n);
@@ -174,7 +199,8 @@ class Link : public std::enable_shared_from_this<Link> {
       begin_ = 0;
     }
     while (true) {
-      const auto n = ::recv(socket_.native_handle(), in_.get() + end_, kReadBytes - end_, MSG_DONTWAIT);
+      const auto n = tls_ ? tls_->receive(in_.get() + end_, kReadBytes - end_)
+                          : ::recv(socket_.native_handle(), in_.get() + end_, kReadBytes - end_, MSG_DONTWAIT);
       if (n > 0) {
         end_ += static_cast<std::size_t>(n);
         received_ = true;
@@ -189,6 +215,8 @@ class Link : public std::enable_shared_from_this<Link> {
 
   std::string_view buffered() const { return {in_.get() + begin_, end_ - begin_}; }
   void consume(std::size_t n) { begin_ += n; }
+  // Nothing came beyond the answer that was read.
+  bool is_drained() const { return buffered().empty() && !(tls_ && tls_->has_pending()); }
 
   bool reused = false;
   std::uint64_t sent() const { return sent_; }      // bytes of the present call
@@ -213,6 +241,8 @@ class Link : public std::enable_shared_from_this<Link> {
 
   Side& side_;
   const std::string authority_;
+  io::TlsContext* const context_;  // null: plain
+  std::unique_ptr<io::TlsSocket> tls_;
   asio::basic_stream_socket<Tcp, asio::io_context::executor_type> socket_;
   Tcp::resolver resolver_;
   std::unique_ptr<char[]> in_;
@@ -247,7 +277,7 @@ class Side {
   }
 
   std::shared_ptr<Link> make_link(const std::string& authority) {
-    auto link = std::make_shared<Link>(*this, loop_.context(), authority);
+    auto link = std::make_shared<Link>(*this, loop_.context(), authority, options_.tls->get());
     links_.insert(link);
     if (!sweeping_) sweep();
     return link;
@@ -378,7 +408,7 @@ class Call final : public HttpCall {
       auto link = std::move(link_);
       link_ = nullptr;
       const bool whole = body_bytes_ ? written_ == *body_bytes_ : true;
-      if (complete_ && keep_alive_ && !early_ && whole && !link->is_closed() && link->buffered().empty()) {
+      if (complete_ && keep_alive_ && !early_ && whole && !link->is_closed() && link->is_drained()) {
         side_.give_back(std::move(link));
       } else {
         side_.drop(link, {Code::io, "given up"});
@@ -739,13 +769,34 @@ std::string_view header(const HttpHeaders& headers, std::string_view name) {
   return {};
 }
 
+namespace {
+
+Mutex default_mutex;
+std::shared_ptr<io::TlsContext> default_tls HOLDFAST_GUARDED_BY(default_mutex);
+
+}  // namespace
+
+void use_tls_for_http(std::shared_ptr<io::TlsContext> context) {
+  const Guard guard(default_mutex);
+  default_tls = std::move(context);
+}
+
+std::shared_ptr<io::TlsContext> tls_for_http() {
+  const Guard guard(default_mutex);
+  return default_tls;
+}
+
 struct HttpPool::Inside {
   std::vector<std::unique_ptr<Side>> sides;
   io::EventLoops& loops;
   // Requests handed to send() whose coroutine has not yet begun.
   std::atomic<std::size_t> posted{0};
 
-  explicit Inside(io::EventLoops& loops, Options options) : loops(loops) {
+  const std::shared_ptr<io::TlsContext> tls;
+
+  explicit Inside(io::EventLoops& loops, Options options)
+      : loops(loops), tls(options.tls ? *options.tls : tls_for_http()) {
+    options.tls = tls;
     for (std::size_t i = 0; i < loops.size(); ++i) sides.push_back(std::make_unique<Side>(loops.at(i), options));
   }
 
@@ -800,6 +851,8 @@ std::unique_ptr<HttpCall> HttpPool::open(io::EventLoop& loop, HttpRequest reques
   CHECK(loop.is_current());
   return std::make_unique<Call>(*inside_->sides[loop.number()], std::move(request), body_bytes);
 }
+
+std::string_view HttpPool::scheme() const { return inside_->tls ? "https" : "http"; }
 
 void HttpPool::break_connections(const std::string& authority) {
   for (std::size_t i = 0; i < inside_->loops.size(); ++i) {

@@ -29,6 +29,10 @@
 #include "base/time.h"
 #include "io/event_loop.h"
 
+namespace holdfast::io {
+class TlsContext;
+}
+
 namespace holdfast::client {
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -109,12 +113,18 @@ class HttpCall {
   virtual void wait(std::coroutine_handle<> waiting) = 0;
 };
 
+// For all pools of this process that are made from now on, as security.toml's https.client.* asks. Once, before the first.
+void use_tls_for_http(std::shared_ptr<io::TlsContext> context);
+std::shared_ptr<io::TlsContext> tls_for_http();
+
 class HttpPool {
  public:
   struct Options {
     std::size_t idle_per_server_max = 64;  // per loop; more are closed after use
     Duration idle_timeout = 15s;           // below the 30 s after which our servers close
     std::size_t calls_per_server_max = 1024;  // per loop; beyond it requests are answered with Code::busy
+    // All requests are HTTPS. Unset: what use_tls_for_http() said, null for plain HTTP.
+    std::optional<std::shared_ptr<io::TlsContext>> tls;
   };
   explicit HttpPool(io::EventLoops& loops);
   HttpPool(io::EventLoops& loops, Options options);
@@ -131,6 +141,9 @@ class HttpPool {
 
   // A call in pieces; request.body is not used. On `loop`'s thread only.
   std::unique_ptr<HttpCall> open(io::EventLoop& loop, HttpRequest request, std::optional<std::uint64_t> body_bytes);
+
+  // "http" or "https".
+  std::string_view scheme() const;
 
   // Breaks every connection to `authority`, idle or not: calls under way end with outcome_unknown (or unavailable when
   // nothing was sent). For a leader that is known to be lost but whose connections are only silent. From any thread.

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/strconv.h"
+#include "client/http_pool.h"
 #include "cmd/paths.h"
 #include "cmd/settings.h"
 #include "cmd/tables.h"
@@ -118,17 +119,19 @@ bool configure_log(const std::string& program, const FlagSet& globals) {
   return true;
 }
 
-// Mutual TLS for all that this process calls by gRPC, where security.toml asks for it.
+// TLS for all that this process calls, by gRPC and by HTTP, where security.toml asks for it.
 bool prepare_calls(const Command& command, const FlagSet& globals, const Environment& environment) {
   if (command.calls_as.empty()) return true;
   const auto security = Settings::load("security", globals.string("config_dir"), environment);
   const auto files = security ? tls_of_caller(*security, command.calls_as) : Result<api::TlsFiles>(security.error());
-  if (files) {
-    if (!files->ca.empty()) api::use_tls_for_channels(*files);
-    return true;
+  const auto https = files ? https_of_caller(*security) : Result<std::shared_ptr<io::TlsContext>>(files.error());
+  if (!https) {
+    put(stderr, https.error().what() + "\n");
+    return false;
   }
-  put(stderr, files.error().what() + "\n");
-  return false;
+  if (!files->ca.empty()) api::use_tls_for_channels(*files);
+  client::use_tls_for_http(*https);
+  return true;
 }
 
 int run(const std::string& program, const FlagSet& globals, const Command& command,

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cmd/command.h"
+#include "cmd/exposure.h"
 #include "cmd/metrics_server.h"
 #include "front/grpc/backup_service.h"
 #include "front/grpc/master_service.h"
@@ -100,6 +101,8 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   put(in.plan.jwt, in.jwt);
   if (const auto set = in.white_list.set(in.plan.white_list); !set) return set.error().at("-whiteList");
 
+  for (const auto& sentence : exposure_of(in.plan)) LOG_INFO("open: {}", sentence);
+
   in.orders = master::make_remote_orders();
   in.master = master::Master::create(in.plan.options, world.clock, world.random);
 
@@ -154,6 +157,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
       world.loops, *in.routes,
       http::ServerOptions{.idle_timeout = in.plan.idle_timeout,
                           .observer = &in.routes->observer(),
+                          .tls = in.plan.https,
                           .every_head = in.staleness ? staleness_header(*in.staleness) : nullptr});
   if (const auto listening = in.http->listen(listen.address, listen.http_port); !listening) {
     return listen_error(listen.address, listen.http_port, listening.error());
@@ -282,6 +286,7 @@ void MasterRole::stop() {
 
 void MasterRole::reload(const Reread& news) {
   put(news.jwt, inside_->jwt);
+  read_again(inside_->plan.https);
   if (const auto set = inside_->white_list.set(news.white_list); !set) {
     LOG_ERROR("white list: {}; the one before stays", set.error().what());
   }

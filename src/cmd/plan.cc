@@ -293,6 +293,26 @@ Result<FreeSpace> parse_free_space(std::string_view text) {
   return FreeSpace{0, static_cast<std::uint64_t>(bytes)};
 }
 
+void read_again(const std::shared_ptr<io::TlsContext>& certificates) {
+  if (certificates == nullptr) return;
+  if (const auto read = certificates->read_again(); !read) LOG_ERROR("HTTPS: {}; the certificates from before stay", read.error().what());
+}
+
+// A part's own HTTPS, and a word where others would not reach it.
+Result<std::shared_ptr<io::TlsContext>> plan_https(const SettingsFiles& settings, std::string_view part) {
+  auto https = https_of_server(settings.security, part);
+  if (!https) return https;
+  const bool calls = settings.security.boolean("https.client.enabled", false);
+  if (*https != nullptr && !calls) {
+    LOG_WARNING("security.toml sets https.{}.cert but not https.client.enabled: this process itself calls other servers by plain "
+                "HTTP, which servers with HTTPS refuse", part);
+  } else if (*https == nullptr && calls) {
+    LOG_WARNING("security.toml sets https.client.enabled but not https.{}.cert: this process calls by HTTPS and is itself reached by "
+                "plain HTTP only", part);
+  }
+  return https;
+}
+
 Result<SettingsFiles> load_settings(const std::string& config_dir, const Environment& environment) {
   auto security = Settings::load("security", config_dir, environment);
   if (!security) return security.error();
@@ -301,12 +321,6 @@ Result<SettingsFiles> load_settings(const std::string& config_dir, const Environ
   auto volume = Settings::load("volume", config_dir, environment);
   if (!volume) return volume.error();
 
-  // What protects a cluster must not be believed in when it is not there.
-  for (const char* key : {"https.master.key", "https.volume.key"}) {
-    if (!security->string(key).empty()) {
-      LOG_WARNING("security.toml sets {}, which this build does not honour yet: requests are not checked by it", key);
-    }
-  }
   return SettingsFiles{std::move(*security), std::move(*master), std::move(*volume)};
 }
 
@@ -456,6 +470,9 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   auto tls = tls_of_server(settings.security, "master");
   if (!tls) return tls.error();
   plan.tls = std::move(*tls);
+  auto https = plan_https(settings, "master");
+  if (!https) return https.error();
+  plan.https = std::move(*https);
   plan.admin_token = settings.security.string("admin.token");
   auto secret = cluster_secret(flags.string("clusterSecretFile"), settings);
   if (!secret) return secret.error();
@@ -557,6 +574,9 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   auto tls = tls_of_server(settings.security, "volume");
   if (!tls) return tls.error();
   plan.tls = std::move(*tls);
+  auto https = plan_https(settings, "volume");
+  if (!https) return https.error();
+  plan.https = std::move(*https);
   plan.white_list = white_list(flags, settings);
   plan.jwt = plan_jwt(settings.security);
   plan.has_page = settings.security.boolean("access.ui", false);

@@ -12,6 +12,7 @@
 #include "api/tls.h"
 #include "cmd/flags.h"
 #include "cmd/settings.h"
+#include "io/tls.h"
 #include "service/master/config.h"
 #include "service/master/image_writer.h"
 #include "service/master/master.h"
@@ -54,6 +55,9 @@ struct JwtPlan {
 JwtPlan plan_jwt(const Settings& security);
 void put(const JwtPlan& plan, api::JwtKeys& keys);
 
+// At SIGHUP. What cannot be used is told of in the log, and what was there before stays. May be null.
+void read_again(const std::shared_ptr<io::TlsContext>& certificates);
+
 // What SIGHUP brings to a role that runs.
 struct Reread {
   std::string white_list;
@@ -68,6 +72,7 @@ struct MasterPlan {
   JwtPlan jwt;
   bool witness = true;  // a volume server is to vote beside an even number of masters
   api::TlsFiles tls;  // of the gRPC server
+  std::shared_ptr<io::TlsContext> https;  // of the HTTP ports; null: plain
   std::string admin_token;  // admin.token of security.toml; "": none
   bool disable_http = false;
   bool guardian = true;  // see start_guardian (master_role.h)
@@ -88,6 +93,7 @@ struct VolumePlan {
   bool has_page = false;  // access.ui: /ui/index.html even while writes need a token
   std::optional<metalogger::Options> metalogger;  // carried along
   api::TlsFiles tls;    // of the gRPC server
+  std::shared_ptr<io::TlsContext> https;  // of the HTTP ports; null: plain
   bool witness = true;  // may vote beside an even number of masters
   std::string cluster_secret;  // the masters', for that; "": none
   std::uint64_t upload_bytes_max = 0;  // of uploads under way; 0: no bound

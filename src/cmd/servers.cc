@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "client/http_pool.h"
 #include "cmd/plan.h"
 #include "cmd/signals.h"
 
@@ -30,7 +31,8 @@ std::string serve_until_stopped(const Call& call, const std::function<void(const
     const std::string more = security->string("guard.white_list");
     if (!list.empty() && !more.empty()) list += ",";
     reload({.white_list = list + more, .jwt = plan_jwt(*security)});
-    LOG_INFO("SIGHUP: read the white list and the keys of tokens again");
+    read_again(client::tls_for_http());
+    LOG_INFO("SIGHUP: read the white list, the keys of tokens and the certificates of HTTPS again");
   });
 }
 

@@ -26,7 +26,49 @@ Result<api::TlsFiles> files_of(const Settings& security, const std::string& cert
   return files;
 }
 
+io::TlsContextFiles https_files(const Settings& security, const std::string& prefix) {
+  return {.cert = expand_home(security.string(prefix + ".cert")),
+          .key = expand_home(security.string(prefix + ".key")),
+          .ca = expand_home(security.string(prefix + ".ca"))};
+}
+
+Result<std::shared_ptr<io::TlsContext>> https(const Settings& security, const std::string& prefix, io::TlsContext::Options options) {
+  const auto wrong = [](const std::string& text) { return Error{Code::invalid, "security.toml: " + text}; };
+  if (options.files.cert.empty() != options.files.key.empty()) {
+    const char* is = options.files.cert.empty() ? ".key" : ".cert";
+    const char* missing = options.files.cert.empty() ? ".cert" : ".key";
+    return wrong(prefix + is + " is set, but " + prefix + missing + " is not: HTTPS needs both, or remove it");
+  }
+  const auto low = io::tls_version(security.string("tls.min_version"), io::kTls12);
+  if (!low) return low.error().at("security.toml: tls.min_version");
+  const auto high = io::tls_version(security.string("tls.max_version"), io::kTls13);
+  if (!high) return high.error().at("security.toml: tls.max_version");
+  if (*low > *high) return wrong("tls.min_version is above tls.max_version");
+  options.version_min = *low;
+  options.version_max = *high;
+  auto made = io::TlsContext::make(std::move(options));
+  if (!made) return made.error().at("security.toml: " + prefix);
+  return made;
+}
+
 }  // namespace
+
+Result<std::shared_ptr<io::TlsContext>> https_of_server(const Settings& security, std::string_view part) {
+  const std::string prefix = "https." + std::string(part);
+  const auto files = https_files(security, prefix);
+  if (files.cert.empty() && files.key.empty()) {
+    if (files.ca.empty()) return std::shared_ptr<io::TlsContext>();
+    return Error(Code::invalid, "security.toml: " + prefix + ".ca is set, but " + prefix + ".cert and .key are not: without them "
+                                "requests would come unprotected and from anybody");
+  }
+  return https(security, prefix, {.files = files, .is_server = true});
+}
+
+Result<std::shared_ptr<io::TlsContext>> https_of_caller(const Settings& security) {
+  if (!security.boolean("https.client.enabled", false)) return std::shared_ptr<io::TlsContext>();
+  const bool checks = !security.boolean("https.client.insecure_skip_verify", false);
+  return https(security, "https.client", {.files = https_files(security, "https.client"), .is_server = false, .checks_server = checks});
+}
 
 Result<api::TlsFiles> tls_of_server(const Settings& security, std::string_view part) {
   const std::string prefix = "grpc." + std::string(part);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cmd/command.h"
+#include "cmd/exposure.h"
 #include "cmd/metrics_server.h"
 #include "front/grpc/raft_service.h"
 #include "front/grpc/server.h"
@@ -65,6 +66,8 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   put(in.plan.jwt, in.jwt);
   if (const auto set = in.white_list.set(in.plan.white_list); !set) return set.error().at("-whiteList");
 
+  for (const auto& sentence : exposure_of(in.plan)) LOG_INFO("open: {}", sentence);
+
   auto server = volume::VolumeServer::open(in.plan.config, {.disk = world.disk,
                                                             .clock = world.clock,
                                                             .random = world.random,
@@ -94,7 +97,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
                                                     routes);
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,
-      http::ServerOptions{.idle_timeout = in.plan.idle_timeout, .observer = &in.routes->observer()});
+      http::ServerOptions{.idle_timeout = in.plan.idle_timeout, .observer = &in.routes->observer(), .tls = in.plan.https});
   for (const auto port : {listen.http_port, in.plan.public_port}) {
     if (port == 0) continue;
     const auto listening = in.http->listen(listen.address, port);
@@ -166,6 +169,7 @@ std::string VolumeRole::describe() const {
 
 void VolumeRole::reload(const Reread& news) {
   put(news.jwt, inside_->jwt);
+  read_again(inside_->plan.https);
   if (const auto loaded = inside_->server->load_new_volumes(); loaded > 0) {
     LOG_INFO("{} volumes whose files have appeared are loaded", loaded);
   }

@@ -153,6 +153,7 @@ def split_address(address):
 
 class Http:
     """Keep-alive connections of one thread, one per address."""
+    tls = None  # an ssl.SSLContext: all requests of this program are HTTPS
 
     def __init__(self, timeout=5.0):
         self.timeout = timeout
@@ -165,7 +166,10 @@ class Http:
             fresh = connection is None
             if fresh:
                 host, port = split_address(address)
-                connection = http.client.HTTPConnection(host, port, timeout=timeout or self.timeout)
+                if Http.tls is None:
+                    connection = http.client.HTTPConnection(host, port, timeout=timeout or self.timeout)
+                else:
+                    connection = http.client.HTTPSConnection(host, port, timeout=timeout or self.timeout, context=Http.tls)
                 self.connections[address] = connection
             elif connection.sock:
                 connection.sock.settimeout(timeout or self.timeout)

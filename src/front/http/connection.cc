@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/log.h"
+
 namespace holdfast::http {
 
 using io::http1::Parsed;
@@ -22,6 +24,8 @@ constexpr int kRequestsInARow = 64;              // of one pipelining connection
 constexpr Duration kLingerTime = 2s;
 constexpr std::uint64_t kLingerBytes = 4_MiB;
 
+constexpr std::string_view kPlainHttp =
+    "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 constexpr std::string_view kChunkEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
@@ -35,6 +39,7 @@ Connection::Connection(Listener& listener, int fd, std::string peer_ip, std::uin
                        std::uint16_t local_port)
     : listener_(listener),
       fd_(fd),
+      tls_(listener.options().tls ? listener.options().tls->accept(fd) : nullptr),
       peer_ip_(std::move(peer_ip)),
       peer_port_(peer_port),
       local_port_(local_port),
@@ -74,7 +79,8 @@ void Connection::deadline_passed() {
 void Connection::on_ready(bool readable, bool writable, bool ended) {
   Busy busy(*this);
   listener_.read_clock();
-  readable_ = readable_ || readable;
+  // A handshake may wait for room to write; what was read before tells nothing of what the socket has.
+  readable_ = readable_ || readable || (tls_ && writable);
   ended_ = ended_ || ended;
   if (writable && awaits_write_) on_sendable();
   if (closed_ || !readable_ || !awaits_read_) return;
@@ -99,6 +105,7 @@ void Connection::on_ready(bool readable, bool writable, bool ended) {
 
 Connection::Received Connection::receive(char* to, std::size_t room, std::size_t& n) {
   if (!readable_) return Received::nothing_yet;
+  if (tls_) return receive_encrypted(to, room, n);
   while (true) {
     const auto got = ::recv(fd_, to, room, MSG_DONTWAIT);
     if (got > 0) {
@@ -113,6 +120,34 @@ Connection::Received Connection::receive(char* to, std::size_t room, std::size_t
     }
     return Received::ended;
   }
+}
+
+Connection::Received Connection::receive_encrypted(char* to, std::size_t room, std::size_t& n) {
+  const auto got = tls_->receive(to, room);
+  if (got > 0) {
+    n = static_cast<std::size_t>(got);
+    return Received::some;
+  }
+  if (got < 0 && errno == EAGAIN) {
+    readable_ = false;
+    return Received::nothing_yet;
+  }
+  if (tls_->is_plain_http() && phase_ == Phase::head && !closed_) {
+    // What Go's servers say. Whoever sent it reads no TLS, so neither is the answer.
+    [[maybe_unused]] const auto sent = ::send(fd_, kPlainHttp.data(), kPlainHttp.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  } else if (!tls_->why().empty() && !served_) {
+    LOG_ONCE("TLS with {}: {}; the connection is closed (said once)", peer_ip_, tls_->why());
+  }
+  return Received::ended;
+}
+
+ssize_t Connection::send_some(std::span<const iovec> pieces) {
+  if (tls_) return tls_->send(pieces);
+  if (pieces.size() == 1) return ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());
+  message.msg_iovlen = pieces.size();
+  return ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 Connection::Received Connection::receive_head() {
@@ -419,15 +454,8 @@ bool Connection::send_now(std::span<iovec> pieces) {
   while (true) {
     while (first < count && all[first].iov_len == 0) ++first;
     if (first == count) break;
-    ssize_t n = 0;
-    if (first + 1 == count || (all[first + 1].iov_len == 0 && all[count - 1].iov_len == 0)) {
-      n = ::send(fd_, all[first].iov_base, all[first].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } else {
-      msghdr message{};
-      message.msg_iov = &all[first];
-      message.msg_iovlen = count - first;
-      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    }
+    const bool is_single = first + 1 == count || (all[first + 1].iov_len == 0 && all[count - 1].iov_len == 0);
+    const ssize_t n = send_some(std::span(all).subspan(first, is_single ? 1 : count - first));
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) fail({Code::io, std::strerror(errno)});
@@ -555,6 +583,7 @@ void Connection::linger() {
   if (closed_) return;
   if (phase_ != Phase::lingering) {
     phase_ = Phase::lingering;
+    if (tls_) tls_->shut();
     ::shutdown(fd_, SHUT_WR);
     set_deadline(kLingerTime);
     drained_ = 0;

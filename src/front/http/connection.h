@@ -28,6 +28,7 @@
 
 #include "front/http/out_buffer.h"
 #include "front/http/server.h"
+#include "io/tls.h"
 
 namespace holdfast::http {
 
@@ -104,6 +105,8 @@ class Connection final : public ListHook, private io::Watched {
 
   enum class Received : std::uint8_t { some, nothing_yet, ended };
   Received receive(char* to, std::size_t room, std::size_t& n);  // one recv, or none when nothing can be there
+  Received receive_encrypted(char* to, std::size_t room, std::size_t& n);
+  ssize_t send_some(std::span<const iovec> pieces);  // as sendmsg()
   Received receive_head();
   void process();          // parses and serves what has arrived; one loop, never nested
   bool serve_next();       // one request out of the buffer; false: nothing more can be done now
@@ -133,6 +136,7 @@ class Connection final : public ListHook, private io::Watched {
 
   Listener& listener_;
   const int fd_;
+  const std::unique_ptr<io::TlsSocket> tls_;  // null: plain
   const std::string peer_ip_;
   const std::uint16_t peer_port_;
   const std::uint16_t local_port_;

@@ -67,9 +67,8 @@ bool Connection::read_ready() {
   if (continue_owed_ && !broken_) {
     continue_owed_ = false;
     const bool arrived = in_begin_ < in_end_;  // it did not wait: no need to tell it
-    if (!arrived && answer_ == Answer::none &&
-        ::send(fd_, kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
-            static_cast<ssize_t>(kContinue.size())) {
+    const iovec piece{const_cast<char*>(kContinue.data()), kContinue.size()};
+    if (!arrived && answer_ == Answer::none && send_some({&piece, 1}) != static_cast<ssize_t>(kContinue.size())) {
       fail({Code::io, "client does not read"});
     }
   }

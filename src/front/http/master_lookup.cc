@@ -197,7 +197,7 @@ void MasterRoutes::Inside::answer_redirect(Exchange& exchange, std::string_view 
   }
   const auto& places = found.locations->places;
   const auto& place = places[places.size() == 1 ? 0 : quick_random() % places.size()];
-  std::string location = "http://" + (place.public_url.empty() ? place.url : place.public_url) + location_path(path);
+  std::string location = std::string(parts.pool.scheme()) + "://" + (place.public_url.empty() ? place.url : place.public_url) + location_path(path);
   if (!request.query.empty()) {
     location += '?';
     location += request.query;

@@ -223,7 +223,7 @@ void put_server(std::string& out, const master::ServerStatus& server) {
   const auto health = health_of(server);
   const auto name = html(server.id);
   put(out, "<tr data-server=\"{}\"><td class=\"name\"><span class=\"dot {}\"></span>", name, css(health));
-  put(out, "<a href=\"http://{}/ui/index.html\">{}</a></td>", html(server.public_url.empty() ? server.url : server.public_url),
+  put(out, "<a href=\"//{}/ui/index.html\">{}</a></td>", html(server.public_url.empty() ? server.url : server.public_url),
       name);
   put(out, "<td class=\"state{}\" data-is=\"State\">{}</td>", server.state.size() > 24 ? " long" : "", html(state_text(server)));
   const auto max = std::max<std::int64_t>(server.max, 0);

@@ -117,7 +117,7 @@ void put_member(std::string& out, const MasterPage& page, const master::MemberVi
   if (member.http.empty()) {
     out += name;
   } else {
-    put(out, "<a href=\"http://{}/\">{}</a>", name, name);
+    put(out, "<a href=\"//{}/\">{}</a>", name, name);
   }
   if (member.self) out += "<span class=\"tag\">this master</span>";
   // The buttons are shown by the script, without which they could do nothing.

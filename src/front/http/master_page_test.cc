@@ -87,7 +87,7 @@ TEST(MasterPage, ShowsMembersWithStateAndTermAndTheLeader) {
   EXPECT_THAT(html, HasSubstr("3 masters and 3 volume servers are heard. One more master may fail without harm."));
   for (const auto* address : {"localhost:9333", "localhost:9334", "localhost:9335"}) {
     EXPECT_THAT(html, HasSubstr("<tr data-master=\"" + std::string(address) + "\">"));
-    EXPECT_THAT(html, HasSubstr("<a href=\"http://" + std::string(address) + "/\">"));
+    EXPECT_THAT(html, HasSubstr("<a href=\"//" + std::string(address) + "/\">"));
   }
   EXPECT_THAT(html, HasSubstr("<td class=\"number\" data-is=\"Term\">4</td>"));
   EXPECT_THAT(html, HasSubstr("7 ms ago"));
@@ -246,7 +246,7 @@ TEST(MasterPage, ShowsServersByDataCenterAndRackWithVolumesAndSpace) {
   const auto html = Cluster().rendered();
   EXPECT_THAT(html, HasSubstr("<h3>dc1 / r1<small>2 servers</small></h3>"));
   EXPECT_THAT(html, HasSubstr("<h3>dc1 / r2<small>1 server</small></h3>"));
-  EXPECT_THAT(html, HasSubstr("<a href=\"http://localhost:8080/ui/index.html\">localhost:8080</a>"));
+  EXPECT_THAT(html, HasSubstr("<a href=\"//localhost:8080/ui/index.html\">localhost:8080</a>"));
   EXPECT_THAT(html, HasSubstr("7 of 8</span>"));
   EXPECT_THAT(html, HasSubstr("data-is=\"Volume ids\">1-7</td>"));
   EXPECT_THAT(html, HasSubstr("data-is=\"Disk free\">321 GiB</td>"));

@@ -50,6 +50,10 @@
 #include "io/event_loop.h"
 #include "io/http1.h"
 
+namespace holdfast::io {
+class TlsContext;
+}
+
 namespace holdfast::http {
 
 using io::http1::Header;
@@ -194,6 +198,7 @@ struct ServerOptions {
   std::size_t connections_max = 16384;  // per loop; beyond it the connection idle for longest makes room
   std::size_t drain_bytes_max = 256_KiB;  // an unread body up to this size is read and dropped to keep the connection
   Observer* observer = nullptr;         // outlives the server
+  std::shared_ptr<io::TlsContext> tls;  // HTTPS on all ports of this server; null: HTTP
   std::function<void(Head&)> every_head;  // adds to the head of every answer; on any loop
 };
 

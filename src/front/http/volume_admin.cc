@@ -58,7 +58,7 @@ std::string page_of(const Told& told, volume::VolumeService& service, std::strin
          fmt::format("{} h {} min", static_cast<long>(seconds(up)) / 3600, static_cast<long>(seconds(up)) / 60 % 60) + "</p><p>Masters:";
   for (const auto& master : service.masters()) {
     const auto name = escaped(master.http());
-    out += " <a href=\"http://" + name + "/\">" + name + "</a>";
+    out += " <a href=\"//" + name + "/\">" + name + "</a>";
   }
   out += "</p><h2>Disks</h2><div class=\"wide\"><table><tr><th>Folder</th><th>Type</th><th class=\"n\">Size</th><th class=\"n\">Used</th>"
          "<th class=\"n\">Free</th><th>State</th></tr>";

@@ -73,7 +73,7 @@ Task VolumeRoutes::Inside::find_elsewhere(Exchange& exchange, std::unique_ptr<As
   std::rotate(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(quick_random() % others.size()), others.end());
 
   if (options.read_mode == ReadMode::redirect) {
-    auto location = "http://" + others.front().url + "/" + text(asked->id.volume) + "," + std::string(asked->path.fid) + "?";
+    auto location = std::string(pool.scheme()) + "://" + others.front().url + "/" + text(asked->id.volume) + "," + std::string(asked->path.fid) + "?";
     const auto collection = asked->param("collection");
     std::string shown = location;
     if (!collection.empty()) {
