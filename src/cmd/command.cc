@@ -64,10 +64,12 @@ constexpr Command kCommands[] = {
      "  forget lies in <mdir>/m<port>/; a master whose folder was lost joins again as a new member.",
      declare_master, run_master, "master"},
     {"master.follower", "master.follower -port=9334 -master=<host:port>,...",
-     "start a master that only answers lookups (not yet)",
-     "Will answer lookups from a copy of the masters' map without being one of them. This build does not do it yet:\n"
-     "  every master answers lookups by itself, leading or not.",
-     declare_master_follower, run_master_follower, ""},
+     "start a server that answers lookups from a copy of the masters' map",
+     "Follows the masters without being one of them: it neither votes nor counts, keeps nothing on disk, and can be started and\n"
+     "  stopped at will. It answers /dir/lookup, the redirects of /<fileId> and gRPC's LookupVolume, also while no master\n"
+     "  answers; what changes anything is refused. Every master answers lookups as well, leading or not: followers are for more\n"
+     "  lookups than those can take.",
+     declare_master_follower, run_master_follower, "master"},
     {"metalogger", "metalogger -master=<host:port>,... -dir=<folder>", "keep copies of the masters' state on this machine",
      "Keeps the whole state of the masters, now and then, and every change as it is agreed on, as plain files in -dir. It\n"
      "  takes no part in what the masters agree on, and holds nobody up. Of its files `metarestore` makes a state that a\n"

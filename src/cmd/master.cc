@@ -16,8 +16,4 @@ int run_master(const Call& call) {
   return 0;
 }
 
-int run_master_follower(const Call&) {
-  LOG_FATAL("master.follower is not in this build yet. Every master answers lookups by itself, leading or not: ask any");
-}
-
 }  // namespace holdfast::cmd

@@ -487,6 +487,29 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   return plan;
 }
 
+Result<FollowerPlan> plan_follower(const FlagView& flags, const SettingsFiles& settings) {
+  FollowerPlan plan;
+  const std::string ip = advertised_ip(flags, /*for_master=*/true);
+  auto listen = plan_listen(flags, ip);
+  if (!listen) return listen.error();
+  plan.listen = std::move(*listen);
+  plan.self = Address{ip, plan.listen.http_port, plan.listen.grpc_port};
+  const std::string& old_name = flags.string("masters");
+  auto masters = Address::parse_list(old_name.empty() ? flags.string("master") : old_name);
+  if (!masters) return masters.error();
+  if (masters->empty()) return fatal("-master names no master to follow: give host:port of one or more");
+  plan.masters = std::move(*masters);
+  auto tls = tls_of_server(settings.security, "master");
+  if (!tls) return tls.error();
+  plan.tls = std::move(*tls);
+  auto https = plan_https(settings, "master");
+  if (!https) return https.error();
+  plan.https = std::move(*https);
+  plan.white_list = white_list(flags, settings);
+  plan.jwt = plan_jwt(settings.security);
+  return plan;
+}
+
 Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& settings,
                                const std::vector<Address>& masters) {
   VolumePlan plan;

@@ -104,6 +104,17 @@ struct VolumePlan {
   Duration idle_timeout = 30s;
 };
 
+// `master.follower`.
+struct FollowerPlan {
+  Address self;
+  std::vector<Address> masters;
+  ListenPlan listen;
+  std::string white_list;
+  JwtPlan jwt;
+  api::TlsFiles tls;                       // of the gRPC server
+  std::shared_ptr<io::TlsContext> https;  // of the HTTP port; null: plain
+};
+
 struct SettingsFiles {
   Settings security;
   Settings master;
@@ -120,6 +131,8 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
 // The same for `volume` and, under "volume.", for `server`; there `masters` are the peers of the master beside it.
 Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& settings,
                                const std::vector<Address>& masters = {});
+
+Result<FollowerPlan> plan_follower(const FlagView& flags, const SettingsFiles& settings);
 
 // What this build understands of what masters replicate; used by the cluster only once every voter understands it.
 std::uint32_t feature_level();

@@ -341,12 +341,6 @@ constexpr Flag kKvCas = {"cas", string, "", "only if the last change of the key 
 constexpr Flag kKvTtl = {"ttl", string, "", "the key goes after this time unless it is put again or renewed: 500ms, 10s, 5m, 24h"};
 constexpr Flag kKvId = {"requestId", string, "", "a name of this change, up to 64 bytes: the same again counts once; empty: one is made"};
 
-const Flag& named(std::span<const Flag> table, std::string_view name) {
-  const auto found = std::find_if(table.begin(), table.end(), [&](const Flag& flag) { return flag.name == name; });
-  CHECK(found != table.end());
-  return *found;
-}
-
 Flag folder_flag(std::string_view name, std::string_view help) {
   return {name, string, temporary_folder(), help};
 }
@@ -377,9 +371,12 @@ void declare_master(FlagSet& flags) {
 void declare_master_follower(FlagSet& flags) {
   flags.add({"port", integer, "9334", "port for HTTP"});
   flags.add({"port.grpc", integer, "0", "port for gRPC; 0: the one for HTTP plus 10000"});
-  flags.add(named(kPlace, "ip.bind"));
-  flags.add({"master", string, "localhost:9333", "masters to follow, comma-separated host:port"});
+  flags.add(kPlace);
+  flags.add({"master", string, "localhost:9333", "masters to follow, comma-separated host:port; a name with several addresses "
+                                                 "stands for as many"});
   flags.add({"masters", string, "", "the same under its old name; wins when given"});
+  flags.add(kWhiteList);
+  flags.add(kMetrics);
   flags.add(kOptions);
 }
 

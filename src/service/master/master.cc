@@ -360,7 +360,7 @@ LookupAnswer MasterImpl::lookup(VolumeId volume, std::string_view collection) co
     const bool given = volume <= max;
     answer.warming_up = (given || max == VolumeId()) && shared_.clock.now() - shared_.started < kWarmingUp;
     answer.may_appear = answer.warming_up || (given && volume.value() >= fresh_from_.load(std::memory_order_relaxed));
-  } else if (!collection.empty() && answer.locations->collection != collection) {
+  } else if (!collection.empty() && shared_.options.knows_collections && answer.locations->collection != collection) {
     answer.locations = nullptr;
   }
   return answer;

@@ -202,6 +202,7 @@ struct Options {
   Duration vacuum_pass = 15min;    // between two vacuums that the leader begins by itself, a minute more or less; 0: none
   int vacuums_per_server_max = 1;
   bool replication_as_minimum = false;
+  bool knows_collections = true;        // false: reports do not tell them, and lookups do not look at them
   std::uint64_t key_block = 1u << 20;   // keys reserved at a time for each master
   std::uint32_t feature_level = 1;      // what this build understands; tests of mixed versions raise it
 };
