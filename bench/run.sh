@@ -9,7 +9,7 @@ echo "== (b) reads, (c) writes, (e) assigns"
 bench/throughput.py --rounds "$rounds"
 echo "== (d) memory per million needles, opening a volume of a million needles"
 for b in build/release/bin/*_bench; do [ -x "$b" ] && "$b" --benchmark_min_time=0.2; done
-echo "== (j) erasure coding: see ec_encode, ec_rebuild beside bare_isal above"
+echo "== above: (k) ec_encode, ec_rebuild beside bare_isal; (l) vacuum beside bare_cp"
 echo "== (f) start, memory, idle"
 bench/start.py --rounds "$rounds"
 echo "== (g) leases and guardians, beside etcd"
