@@ -40,6 +40,7 @@ void fill(const VolumeInfo& info, master_pb::VolumeInformationMessage* message) 
   message->set_disk_type(utf8(info.disk_type));
   message->set_disk_id(info.disk_id);
   message->set_max_file_key(info.max_key.value());
+  message->set_replica_epoch(info.replica_epoch);
 }
 
 VolumeInfo read(const master_pb::VolumeInformationMessage& message) {
@@ -61,6 +62,7 @@ VolumeInfo read(const master_pb::VolumeInformationMessage& message) {
   info.disk_type = message.disk_type();
   info.disk_id = message.disk_id();
   info.max_key = NeedleId(message.max_file_key());
+  info.replica_epoch = message.replica_epoch();
   return info;
 }
 
@@ -103,6 +105,7 @@ void fill(const VolumeInfo& info, master_pb::VolumeShortInformationMessage* mess
   message->set_disk_type(utf8(info.disk_type));
   message->set_disk_id(info.disk_id);
   message->set_max_file_key(info.max_key.value());
+  message->set_replica_epoch(info.replica_epoch);
 }
 
 VolumeInfo read(const master_pb::VolumeShortInformationMessage& message) {
@@ -115,6 +118,7 @@ VolumeInfo read(const master_pb::VolumeShortInformationMessage& message) {
   info.disk_type = message.disk_type();
   info.disk_id = message.disk_id();
   info.max_key = NeedleId(message.max_file_key());
+  info.replica_epoch = message.replica_epoch();
   return info;
 }
 

@@ -35,6 +35,9 @@ json::object told(const SettleVolumes& c) {
   for (const auto id : c.volumes) volumes.push_back(id.value());
   return {{"command", "settleVolumes"}, {"volumes", volumes}};
 }
+json::object told(const SetReplicaEpoch& c) {
+  return {{"command", "setReplicaEpoch"}, {"volume", c.volume.value()}, {"epoch", c.epoch}};
+}
 json::object told(const RaiseVolumeIds& c) { return {{"command", "raiseVolumeIds"}, {"seen", c.seen.value()}}; }
 json::object told(const RaiseKeys& c) { return {{"command", "raiseKeys"}, {"seen", c.seen.value()}}; }
 json::object told(const AdoptDirs& c) {

@@ -33,6 +33,10 @@ struct VolumeInfo {
   std::string remote_storage_name;
   std::string remote_storage_key;
 
+  // Which set of copies this one belongs to (docs/self-healing.md); 0: that of the volume's first days. Never told by
+  // upstream's servers.
+  std::uint64_t replica_epoch = 0;
+
   friend bool operator==(const VolumeInfo&, const VolumeInfo&) = default;
 };
 

@@ -10,9 +10,10 @@ namespace holdfast::topology {
 
 namespace {
 
-// 1 had no unsettled volumes, 2 no key-value space. What has never seen a key is written as 2: a member of an earlier
-// build, which no key was written beside, can read it.
-constexpr std::uint8_t kStateFormat = 3;
+// 1 had no unsettled volumes, 2 no key-value space, 3 no epochs. What has never seen a key or an epoch is written without:
+// a member of an earlier build, which none was written beside, can read it.
+constexpr std::uint8_t kStateFormat = 4;
+constexpr std::uint8_t kStateFormatWithoutEpochs = 3;
 constexpr std::uint8_t kStateFormatWithoutKv = 2;
 constexpr const char* kStateFile = "registry";
 
@@ -44,7 +45,7 @@ bool operator==(const RegistryState& a, const RegistryState& b) {
   return a.cluster_id == b.cluster_id && a.generation == b.generation && a.feature_level == b.feature_level &&
          a.next_key == b.next_key && a.key_floor == b.key_floor && a.max_volume_id == b.max_volume_id &&
          a.holders == b.holders && a.members == b.members && a.adopted_clusters == b.adopted_clusters &&
-         *a.dirs == *b.dirs && *a.unsettled == *b.unsettled;
+         *a.dirs == *b.dirs && *a.unsettled == *b.unsettled && *a.epochs == *b.epochs;
 }
 
 bool RegistryState::may_adopt(ClusterId cluster) const {
@@ -211,6 +212,21 @@ Result<Answer> Registry::apply(const SettleVolumes& command) {
   return Answer{};
 }
 
+Result<Answer> Registry::apply(const SetReplicaEpoch& command) {
+  const auto known = state_.epoch(command.volume);
+  if (command.epoch <= known) {
+    return Error(Code::stale, "epoch " + std::to_string(command.epoch) + " of volume " + text(command.volume) +
+                                  ": it has epoch " + std::to_string(known) + " already");
+  }
+  if (known == 0 && state_.epochs->size() >= kEpochsMax) {
+    return Error(Code::no_space, "more than " + std::to_string(kEpochsMax) + " volumes with an epoch");
+  }
+  EpochMap epochs = *state_.epochs;
+  epochs[command.volume] = command.epoch;
+  state_.epochs = std::make_shared<const EpochMap>(std::move(epochs));
+  return Answer{command.epoch, 0};
+}
+
 Result<Answer> Registry::apply(const RaiseVolumeIds& command) {
   if (command.seen.value() > kAdoptedVolumeIdMax) {
     return Error(Code::refused, "volume id " + text(command.seen) + " is taken for corrupt: ids of volumes that come "
@@ -344,7 +360,10 @@ Status Registry::succeed(ClusterId successor) {
 
 std::string Registry::encode_state() const {
   Writer out;
-  out.u8(kv_.is_untouched() ? kStateFormatWithoutKv : kStateFormat);
+  const bool with_epochs = !state_.epochs->empty();
+  out.u8(with_epochs             ? kStateFormat
+         : kv_.is_untouched() ? kStateFormatWithoutKv
+                              : kStateFormatWithoutEpochs);
   out.id(state_.cluster_id);
   out.id(state_.generation);
   out.u32(state_.feature_level);
@@ -392,7 +411,13 @@ std::string Registry::encode_state() const {
       out.text(answer);
     }
   }
-  if (!kv_.is_untouched()) kv_.encode(out);
+  if (with_epochs || !kv_.is_untouched()) kv_.encode(out);
+  if (!with_epochs) return out.take();
+  out.u32(static_cast<std::uint32_t>(state_.epochs->size()));
+  for (const auto& [volume, epoch] : *state_.epochs) {
+    out.id(volume);
+    out.u64(epoch);
+  }
   return out.take();
 }
 
@@ -473,6 +498,14 @@ Status Registry::restore(const Checkpoint& checkpoint) {
     }
   }
   kv::Space space = format > kStateFormatWithoutKv ? kv::Space::decode(in) : kv::Space();
+  if (format > kStateFormatWithoutEpochs) {
+    EpochMap epochs;
+    for (std::uint32_t n = in.count(4 + 8); n > 0; --n) {
+      const auto volume = in.id<VolumeId>();
+      epochs[volume] = in.u64();
+    }
+    state.epochs = std::make_shared<const EpochMap>(std::move(epochs));
+  }
   if (!in.at_end()) return Error(Code::corrupt, "checkpoint of the registry: does not parse");
   if (state.feature_level > own_feature_level_) {
     return Error(Code::unsupported, "the cluster is at feature level " + std::to_string(state.feature_level) +

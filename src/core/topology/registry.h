@@ -2,7 +2,8 @@
 //
 // It holds: whose cluster this is and its generation; which file keys and volume ids are spoken for; which folders of
 // volume servers belong to the cluster; the members' addresses; the feature level; the key-value space (core/kv). Where
-// volumes lie is not in it: the volume servers tell every master that (topology.h).
+// volumes lie is not in it: the volume servers tell every master that (topology.h). But of a volume whose copies were made again it
+// knows which ones count.
 //
 // Keys are never given twice, because of four rules (raft-and-leases 3.6):
 //   1. A key block is a range above every earlier one, given by a committed entry to exactly one *process* of one
@@ -58,6 +59,7 @@ constexpr std::size_t kDirsMax = 1u << 18;
 constexpr std::size_t kDirsPerCommandMax = 4096;
 constexpr std::size_t kAdoptedClustersMax = 256;
 constexpr std::size_t kAddressBytesMax = 512;
+constexpr std::size_t kEpochsMax = 1u << 22;            // volumes with an epoch
 constexpr std::size_t kSessionsMax = 256;              // the one unused for longest goes first
 constexpr std::size_t kAnswersPerSessionMax = 1024;    // the oldest goes first
 
@@ -117,6 +119,12 @@ struct AnnounceMember {
 struct ForgetMember {
   NodeId node;
 };
+// From now on the copies of this volume that count are those of this epoch or a later one (docs/self-healing.md). Refused
+// (stale) unless it is above the one that counts.
+struct SetReplicaEpoch {
+  VolumeId volume;
+  std::uint64_t epoch = 0;
+};
 // Committed state may have been lost (recovery by an operator): generation becomes at least this, keys and volume ids
 // are skipped.
 struct RaiseGeneration {
@@ -124,7 +132,7 @@ struct RaiseGeneration {
 };
 
 using Command = std::variant<InitCluster, ReserveKeys, AllocateVolumeIds, RaiseVolumeIds, RaiseKeys, AdoptDirs,
-                             RaiseFeatureLevel, AnnounceMember, ForgetMember, RaiseGeneration, SettleVolumes>;
+                             RaiseFeatureLevel, AnnounceMember, ForgetMember, RaiseGeneration, SettleVolumes, SetReplicaEpoch>;
 
 std::string encode(const Command& command);
 Result<Command> decode_command(BytesView bytes);
@@ -174,6 +182,7 @@ struct MemberRecord {
 
 using DirSet = std::set<Uuid>;
 using VolumeSet = std::set<VolumeId>;
+using EpochMap = std::map<VolumeId, std::uint64_t>;
 
 // Copies are cheap: the large part is shared and replaced, never changed.
 struct RegistryState {
@@ -190,6 +199,13 @@ struct RegistryState {
   // Ids given to growths that nobody has said the end of: the leader that ordered the copies may have died in between.
   std::shared_ptr<const VolumeSet> unsettled = std::make_shared<VolumeSet>();
 
+  // Of volumes whose copies were ever made again.
+  std::shared_ptr<const EpochMap> epochs = std::make_shared<EpochMap>();
+
+  std::uint64_t epoch(VolumeId volume) const {
+    const auto it = epochs->find(volume);
+    return it == epochs->end() ? 0 : it->second;
+  }
   bool has_dir(const Uuid& dir) const { return dirs->contains(dir); }
   // Whether volumes that remember `cluster` may serve here (adopted or about to be).
   bool may_adopt(ClusterId cluster) const;
@@ -246,6 +262,7 @@ class Registry final : public StateMachine {
   Result<Answer> apply(const ForgetMember& command);
   Result<Answer> apply(const RaiseGeneration& command);
   Result<Answer> apply(const SettleVolumes& command);
+  Result<Answer> apply(const SetReplicaEpoch& command);
 
   // The counter and the floor become at least `floor`; all blocks below are taken back and each holder gets one anew.
   void raise_floor(std::uint64_t floor);

@@ -21,8 +21,9 @@ enum class Kind : std::uint8_t {
   forget_member = 9,
   raise_generation = 10,
   settle_volumes = 11,
+  set_replica_epoch = 12,  // from feature level 4 on
 };
-constexpr std::uint8_t kKindLast = 11;
+constexpr std::uint8_t kKindLast = 12;
 
 // Answers' outcomes, as on disk in checkpoints.
 enum class Outcome : std::uint8_t { done = 0, invalid = 1, stale = 2, refused = 3, no_space = 4 };
@@ -112,6 +113,11 @@ struct Encoder {
     out.u32(static_cast<std::uint32_t>(c.volumes.size()));
     for (const VolumeId volume : c.volumes) out.id(volume);
   }
+  void operator()(const SetReplicaEpoch& c) {
+    begin(out, Kind::set_replica_epoch);
+    out.id(c.volume);
+    out.u64(c.epoch);
+  }
 };
 
 Command decode_fields(Kind kind, Reader& in) {
@@ -157,6 +163,12 @@ Command decode_fields(Kind kind, Reader& in) {
       SettleVolumes c;
       c.volumes.resize(in.count(4));
       for (VolumeId& volume : c.volumes) volume = in.id<VolumeId>();
+      return c;
+    }
+    case Kind::set_replica_epoch: {
+      SetReplicaEpoch c;
+      c.volume = in.id<VolumeId>();
+      c.epoch = in.u64();
       return c;
     }
   }

@@ -305,6 +305,27 @@ TEST(Registry, WithoutAnyKeyItsCheckpointIsTheOneOfTheLevelBefore) {
   EXPECT_EQ(registry.checkpoint().files[0].bytes[0], 3);
 }
 
+TEST(Registry, AnEpochOnlyRisesAndIsKeptInItsCheckpoint) {
+  Log log;
+  EXPECT_EQ(log.registry.checkpoint().files[0].bytes[0], 2);
+  EXPECT_EQ(log.state().epoch(VolumeId(7)), 0u);
+  EXPECT_EQ(log.apply(SetReplicaEpoch{VolumeId(7), 2})->first, 2u);
+  EXPECT_EQ(log.apply(SetReplicaEpoch{VolumeId(7), 2}).error().code(), Code::stale);
+  EXPECT_EQ(log.apply(SetReplicaEpoch{VolumeId(7), 1}).error().code(), Code::stale);
+  EXPECT_EQ(log.apply(SetReplicaEpoch{VolumeId(9), 0}).error().code(), Code::stale);
+  EXPECT_EQ(log.apply(SetReplicaEpoch{VolumeId(7), 3})->first, 3u);
+  EXPECT_EQ(log.state().epoch(VolumeId(7)), 3u);
+  EXPECT_EQ(log.registry.checkpoint().files[0].bytes[0], 4);
+  Registry copy;
+  ASSERT_TRUE(copy.restore(log.registry.checkpoint()).ok());
+  EXPECT_EQ(copy.state(), log.state());
+  EXPECT_EQ(copy.digest(), log.registry.digest());
+  // It survives those who are gone: their copies are not newer because of that.
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.registry.succeed(kTheirs).ok());
+  EXPECT_EQ(log.state().epoch(VolumeId(7)), 3u);
+}
+
 TEST(Registry, ACommandOfTheSpaceThatIsNewerThanThisBuildStopsItInWords) {
   Registry registry(kv::kFeatureLevel);
   const auto answers =
@@ -369,6 +390,7 @@ TEST(Registry, MembersAgreeAfterRandomEntriesAndCheckpoints) {
           case 6: command = AnnounceMember{node, Incarnation(i), {}, "h", "g", "p", 1}; break;
           case 7: command = random() % 2 ? Command(ForgetMember{node}) : Command(RaiseFeatureLevel{1}); break;
           case 8: command = SettleVolumes{{VolumeId(static_cast<std::uint32_t>(1 + random() % 100))}}; break;
+          case 9: command = SetReplicaEpoch{VolumeId(static_cast<std::uint32_t>(random() % 9)), random() % 9}; break;
           default: break;
         }
         std::string bytes = encode(command);

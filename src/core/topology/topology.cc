@@ -68,6 +68,7 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
   server->heard = now;
   server->pulse = report.pulse.value_or(options_.foreign_pulse);
   if (report.process) server->process = report.process;
+  if (report.feature_level > 0 || new_stream) server->feature_level = report.feature_level;
   if (report.cluster_id != ClusterId() && report.cluster_id != server->cluster_id) {
     server->cluster_id = report.cluster_id;
     server->generation = Generation();  // another cluster's says nothing here
@@ -315,7 +316,9 @@ void Topology::doubt(std::string_view host) {
 }
 
 void Topology::set_registry(const RegistryState& state, Instant now) {
+  const auto epochs_before = registry_.epochs;
   registry_ = state;
+  if (epochs_before != registry_.epochs) compare_epochs(*epochs_before);
   std::vector<std::string> refused;
   for (auto& [id, server] : servers_) {
     if (!may_join(server->cluster_id, !holds_any(*server))) {
@@ -343,7 +346,10 @@ void Topology::forget(const std::string& id, Instant) {
     event.removed.push_back(volume);
     drop(server, volume);
   }
+  const std::vector<VolumeId> event_volumes = aside_.empty() ? std::vector<VolumeId>() : event.removed;
   if (!event.removed.empty()) events_.push_back(std::move(event));
+  while (!server.aside.empty()) drop_aside(server, server.aside.begin()->first);
+  for (const VolumeId volume : event_volumes) readmit(volume);
   release_folders(server);
   if (server.session) sessions_.erase(*server.session);
   if (const auto url = by_url_.find(server.url); url != by_url_.end() && url->second == &server) by_url_.erase(url);
@@ -355,7 +361,9 @@ void Topology::forget(const std::string& id, Instant) {
 void Topology::apply_volumes(Server& server, const Report& report, Instant now) {
   LocationEvent event = event_of(server);
   const auto put_one = [&](const VolumeInfo& info) {
+    if (keep_aside(server, info, event)) return;
     if (put(server, info)) event.added.push_back(info.id);
+    demote_older(info.id);
   };
   for (const VolumeInfo& info : report.volumes) put_one(info);
   for (const VolumeInfo& info : report.changed) put_one(info);
@@ -364,6 +372,7 @@ void Topology::apply_volumes(Server& server, const Report& report, Instant now) 
   }
   for (const VolumeId id : report.removed) {
     if (drop(server, id)) event.removed.push_back(id);
+    drop_aside(server, id);
   }
   if (report.full) {
     std::unordered_set<VolumeId> present;
@@ -377,9 +386,16 @@ void Topology::apply_volumes(Server& server, const Report& report, Instant now) 
     for (const VolumeId id : missing) {
       if (drop(server, id)) event.removed.push_back(id);
     }
+    missing.clear();
+    for (const auto& [id, info] : server.aside) {
+      if (!present.contains(id)) missing.push_back(id);
+    }
+    for (const VolumeId id : missing) drop_aside(server, id);
   }
+  const std::vector<VolumeId> gone = aside_.empty() ? std::vector<VolumeId>() : event.removed;
   std::erase_if(server.just_allocated, [&](const auto& entry) { return entry.second <= now; });
   if (!event.added.empty() || !event.removed.empty()) events_.push_back(std::move(event));
+  for (const VolumeId id : gone) readmit(id);
 }
 
 bool Topology::put(Server& server, VolumeInfo info) {
@@ -415,6 +431,7 @@ bool Topology::drop(Server& server, VolumeId id) {
     index_.set(id, nullptr);
     set_layout(volume, nullptr);
     uncovered_.erase(id);
+    short_.erase(id);
     volumes_.erase(id);
     return true;
   }
@@ -487,7 +504,13 @@ void Topology::refresh(Volume& volume) {
   std::uint64_t size = 0;
   for (const Server* server : volume.replicas) size = std::max(size, server->volumes.at(volume.id)->size);
   volume.fill->reported(size);
-  volume.was_complete = volume.was_complete || has_all_copies(volume);
+  const bool complete = has_all_copies(volume);
+  volume.was_complete = volume.was_complete || complete;
+  if (complete) {
+    short_.erase(volume.id);
+  } else {
+    short_.insert(volume.id);
+  }
   const auto threshold = static_cast<std::uint64_t>(static_cast<double>(options_.volume_size_limit) *
                                                     options_.crowded_threshold);
   LayoutInfo& layout = *volume.layout;

@@ -9,6 +9,9 @@
 // stream is open, its last report is at most some pulses old, its folders are adopted and it is not leaving. A volume
 // that was full takes writes again only when it has shrunk below the crowded threshold, so it does not flicker.
 //
+// A copy whose epoch is older than the one that counts (the registry's, or a later one that a copy tells) is kept aside:
+// it takes up room, and is named by no lookup (topology_epochs.cc, docs/self-healing.md).
+//
 // Pure: every Instant comes from the caller. Not thread-safe (the master holds a lock around it), but layouts() and
 // index() are, and pick and look up without that lock.
 #pragma once
@@ -28,6 +31,7 @@
 #include "base/strong_id.h"
 #include "base/time.h"
 #include "core/topology/growth.h"
+#include "core/topology/heal_plan.h"
 #include "core/topology/layout.h"
 #include "core/topology/locations.h"
 #include "core/topology/registry.h"
@@ -115,7 +119,7 @@ class Topology {
   // Slots that a growth under way will use; negative gives back.
   void reserve(const std::string& server, const std::string& disk_type, std::int64_t slots);
 
-  // A volume under vacuum gets no new files until it is let go again.
+  // A volume under vacuum, or that is being mended, gets no new files until it is let go again.
   void hold(VolumeId volume, bool held);
 
   // Changes since the last call, in order.
@@ -148,6 +152,13 @@ class Topology {
     bool all_are_ours = true;  // servers of Holdfast take writes while they compact
   };
   std::vector<VacuumCandidate> vacuum_candidates() const;
+
+  // ---- what the leader should mend (topology_epochs.cc) ----
+  HealView heal_view() const;
+  // A volume as heal_view() tells of it; nothing if it is not known.
+  std::optional<HealVolume> heal_volume(VolumeId volume) const;
+  // Servers that may be given a copy, with their room for this disk type; never one that holds the volume, aside or not.
+  std::vector<HealPlace> heal_targets(VolumeId volume, const std::string& disk_type) const;
 
   // ---- views ----
   bool has_servers() const { return !servers_.empty(); }
@@ -206,7 +217,9 @@ class Topology {
     std::vector<std::string> dir_texts;
     std::vector<Uuid> dirs;
     NeedleId max_file_key;
+    std::map<VolumeId, VolumeInfoPtr> aside;  // copies that do not count
     std::optional<Uuid> process;
+    std::uint32_t feature_level = 0;
     ClusterId cluster_id;
     Generation generation;
 
@@ -271,6 +284,20 @@ class Topology {
   void set_ec(Server& server, std::map<EcKey, EcShardsInfo> ec);
   void publish_ec(VolumeId id);
 
+  // ---- epochs of copies (topology_epochs.cc) ----
+  std::uint64_t epoch_of(VolumeId volume, const Server* besides) const;
+  // Takes note of what the server says when the copy does not count. False: it does.
+  bool keep_aside(Server& server, const VolumeInfo& info, LocationEvent& event);
+  void set_aside(Server& server, VolumeInfoPtr info);
+  bool drop_aside(Server& server, VolumeId volume);
+  // The copies on other servers that are older than the newest one.
+  void demote_older(VolumeId volume);
+  // Those that count again, since the newer ones are gone.
+  void readmit(VolumeId volume);
+  void compare_epochs(const EpochMap& before);
+  HealCopy heal_copy(const Server& server, const VolumeInfo& info) const;
+  HealVolume heal_volume(const Volume& volume) const;
+
   // ---- volumes ----
   void apply_volumes(Server& server, const Report& report, Instant now);
   // Adds or replaces what the server says of the volume. Returns true if it is new on the server.
@@ -302,7 +329,9 @@ class Topology {
   std::map<std::string, Server*, std::less<>> by_url_;
   std::unordered_map<std::string, Server*> folders_;        // uuid text -> who holds it
   std::unordered_map<VolumeId, Volume> volumes_;
-  std::set<VolumeId> held_;                                 // under vacuum
+  std::set<VolumeId> held_;                                 // under vacuum, or being mended
+  std::set<VolumeId> short_;                                // with fewer copies than they should have
+  std::map<VolumeId, std::set<Server*>> aside_;             // who holds copies that do not count
   std::set<VolumeId> uncovered_;                            // volumes that wait for the counters
   std::vector<LocationEvent> events_;
   RegistryState registry_;
