@@ -109,6 +109,17 @@ class GrpcVolumeSource final : public VolumeSource {
     return end(call, *stream, trouble);
   }
 
+  Status content(VolumeId volume, const Take& take) override {
+    pb::HealContentRequest request;
+    request.set_volume_id(volume.value());
+    const Call call(*this);
+    const auto stream = stub_->HealContent(call.context(), request);
+    Status trouble;
+    pb::HealContentResponse response;
+    while (trouble.ok() && stream->Read(&response)) trouble = take(bytes_of(response.entries()));
+    return end(call, *stream, trouble);
+  }
+
   void cancel() override {
     const Guard guard(mutex_);
     is_cancelled_ = true;

@@ -85,6 +85,10 @@ class VolumeSource {
   using TakeRecord = std::function<Status(const TailRecord&)>;
   virtual Status tail(VolumeId volume, std::uint64_t since_ns, std::uint32_t idle_rounds, const TakeRecord& take) = 0;
 
+  // What the volume's files are, as service/volume/content.h encodes them, in pieces of whole entries. A source of upstream's
+  // knows no such call: unsupported.
+  virtual Status content(VolumeId volume, const Take& take) = 0;
+
   virtual void cancel() = 0;
 };
 

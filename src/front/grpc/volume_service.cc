@@ -13,6 +13,7 @@
 #include "front/grpc/fence.h"
 #include "front/grpc/status.h"
 #include "front/grpc/volume_copy_calls.h"
+#include "front/grpc/volume_heal_calls.h"
 #include "front/grpc/volume_vacuum_calls.h"
 #include "io/posix/memory.h"
 #include "service/volume/upkeep.h"
@@ -92,7 +93,7 @@ class Batch final : public std::enable_shared_from_this<Batch> {
 
   void remove_found(const FileId& id, pb::DeleteResult* result) {
     // Callers go to every replica themselves: nothing is sent on.
-    service_.remove({.id = id, .is_replica = true, .skip_cookie_check = request_->skip_cookie_check()},
+    service_.remove({.id = id, .is_for_each = true, .skip_cookie_check = request_->skip_cookie_check()},
                     [self = shared_from_this(), result](const Result<volume::Removed>& removed) {
                       if (!removed) {
                         result->set_status(delete_status(removed.error()));
@@ -124,6 +125,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
       : options_(std::move(options)),
         service_(service),
         copy_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
+        heal_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
         ec_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }) {}
 
   // ---- orders of masters
@@ -309,6 +311,15 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
     return vacuum_cleanup(context, refuse(context), service_.vacuum(), request);
   }
 
+  ServerUnaryReactor* HealReplica(CallbackServerContext* context, const pb::HealReplicaRequest* request,
+                                  pb::HealReplicaResponse* response) override {
+    return heal_calls_.HealReplica(context, request, response);
+  }
+  grpc::ServerWriteReactor<pb::HealContentResponse>* HealContent(CallbackServerContext* context,
+                                                                 const pb::HealContentRequest* request) override {
+    return heal_calls_.HealContent(context, request);
+  }
+
   // ---- copies, moves, looks inside (volume_copy_calls.h)
 
 #define HOLDFAST_COPY_CALL(rpc)                                                                                     \
@@ -438,6 +449,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   const VolumeServiceOptions options_;
   volume::VolumeService& service_;
   VolumeCopyCalls copy_calls_;
+  VolumeHealCalls heal_calls_;
   VolumeEcCalls ec_calls_;
 };
 

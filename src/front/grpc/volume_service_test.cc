@@ -89,7 +89,7 @@ class FakeVolumes final : public volume::VolumeService {
   bool has_volume(VolumeId) const override { return true; }
   void write(volume::WriteRequest, Done<volume::Written>) override {}
   void remove(volume::RemoveRequest request, Done<volume::Removed> done) override {
-    EXPECT_TRUE(request.is_replica);
+    EXPECT_TRUE(request.is_for_each);
     late.emplace_back([request, done = std::move(done)] {
       switch (request.id.key.value()) {
         case 1: return done(volume::Removed{.size = 77});

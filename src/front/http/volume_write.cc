@@ -56,8 +56,8 @@ std::string type_to_store(const ContentTypes& types, std::string_view given, std
   return std::string(type_by_name(types, name));
 }
 
-// Unix seconds; 0, which means now, for anything else.
-std::uint64_t seconds_of(std::string_view text) {
+// 0 for what is none: of a time it means now, of an epoch the first.
+std::uint64_t number_of(std::string_view text) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() ? value : 0;
@@ -171,11 +171,12 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   out.name = name;
   out.mime = mime;
   out.pairs = pairs;
-  out.last_modified = seconds_of(params.get("ts"));
+  out.last_modified = number_of(params.get("ts"));
   if (const auto ttl = Ttl::parse(params.get("ttl"))) out.ttl = *ttl;
   out.ttl_text = params.get("ttl");
   out.fsync = params.get("fsync") == "true";
   out.is_replica = is_replica;
+  if (is_replica) out.epoch = number_of(params.get("epoch"));
   const auto authorization = authorization_to_pass_on(request);
   out.authorization = authorization;
   out.request_id = request_id;
@@ -236,6 +237,7 @@ Task VolumeRoutes::Inside::remove(Exchange& exchange) {
   const auto fid_text = std::string(asked.path.volume) + "," + std::string(asked.path.fid);
   if (needs_token(&api::JwtKeys::write)) out.fid_text = fid_text;
   out.is_replica = asked.param("type") == "replicate";
+  if (out.is_replica) out.epoch = number_of(asked.param("epoch"));
   const auto authorization = authorization_to_pass_on(request);
   out.authorization = authorization;
 

@@ -94,6 +94,12 @@ std::string remove_trouble(const std::string& url, const Result<client::HttpAnsw
   return answer->body.empty() ? fmt::format("status {}", answer->status) : answer->body;
 }
 
+// Under which epoch the copy here is; upstream's servers, whose copies never have one, are not told.
+template <typename Request>
+std::string epoch_of(const Request& request) {
+  return request.epoch == 0 ? std::string() : "&epoch=" + std::to_string(request.epoch);
+}
+
 template <typename Request>
 std::string path_of(const Request& request) {
   return "/" + (request.fid_text.empty() ? text(request.id) : std::string(request.fid_text));
@@ -130,9 +136,9 @@ struct Replicator::Gathered {
 client::HttpRequest Replicator::write_request(const WriteRequest& request, const std::string& server, Form& form) {
   client::HttpRequest out;
   out.authority = server;
-  out.target = fmt::format("{}?{}{}ts={}&ttl={}&type=replicate", path_of(request),
+  out.target = fmt::format("{}?{}{}ts={}&ttl={}&type=replicate{}", path_of(request),
                            request.chunk_manifest ? "cm=true&" : "", request.fsync ? "fsync=true&" : "",
-                           request.last_modified, query_escaped(request.ttl_text));
+                           request.last_modified, query_escaped(request.ttl_text), epoch_of(request));
   out.connect_timeout = kConnectMax;
   out.silence_timeout = kSilenceMax;
   // The same needle with the same cookie and bytes once more changes nothing.
@@ -244,7 +250,7 @@ void Replicator::remove(const RemoveRequest& request, const std::vector<std::str
     client::HttpRequest http;
     http.method = "DELETE";
     http.authority = server;
-    http.target = path_of(request) + "?type=replicate";
+    http.target = path_of(request) + "?type=replicate" + epoch_of(request);
     http.connect_timeout = kConnectMax;
     http.silence_timeout = kSilenceMax;
     http.may_repeat = true;  // deleting what is deleted changes nothing

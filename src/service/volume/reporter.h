@@ -67,7 +67,7 @@ class Reporter {
   static constexpr Duration kBackoffMax = 250ms;
   static constexpr Duration kRefusedPause = 2s;    // before a master that turned us away is asked again
   static constexpr Duration kFirstAnswerMax = 5s;  // a connected master that says nothing for this long is redialled
-  static constexpr std::uint32_t kFeatureLevel = 1;
+  static constexpr std::uint32_t kFeatureLevel = 2;
 
   struct World {
     io::Clock& clock;

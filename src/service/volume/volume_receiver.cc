@@ -96,7 +96,8 @@ Result<std::uint64_t> VolumeReceiver::copy(const Copy& copy, const std::function
                                         .bytes = remote->dat_bytes + remote->idx_bytes});
   if (!place) return place.error();
   options_.changed();  // an own replica may be gone
-  auto copied = pull(*source, *remote, copy, *place, progress, cancel);
+  // The copy takes its source's place among the copies, or stands beside it: it belongs to the same set.
+  auto copied = pull(*source, *remote, copy, *place, true, progress, cancel);
   if (!copied) {
     LOG_WARNING("volume {}: its copy from {} broke off: {}", text(copy.id), copy.source, copied.error().what());
     store_.drop_copy(*place);
@@ -110,9 +111,30 @@ Result<std::uint64_t> VolumeReceiver::copy(const Copy& copy, const std::function
   return time != 0 ? time : *copied;
 }
 
+Result<VolumePlace> VolumeReceiver::fetch(const Copy& copy, Cancel& cancel) {
+  const auto address = source_of(copy.source);
+  if (!address) return address.error();
+  const auto source = client::VolumeSource::at(*address);
+  const auto remote = [&] {
+    const Cancel::Hook hook(cancel, [&] { source->cancel(); });
+    return source->status(copy.id);
+  }();
+  if (!remote) return remote.error();
+  const auto place = store_.begin_copy({.id = copy.id,
+                                        .collection = remote->collection,
+                                        .disk_type = remote->disk_type == "hdd" ? "" : remote->disk_type,
+                                        .bytes = remote->dat_bytes + remote->idx_bytes,
+                                        .may_replace = false});
+  if (!place) return place.error();
+  const auto pulled = pull(*source, *remote, copy, *place, false, [](std::uint64_t) { return true; }, cancel);
+  if (pulled) return place;
+  store_.drop_copy(*place);
+  return pulled.error();
+}
+
 // All files, checked against what the source said. The .dat's time, in ns.
 Result<std::uint64_t> VolumeReceiver::pull(client::VolumeSource& source, const client::RemoteVolume& remote,
-                                           const Copy& copy, const VolumePlace& place,
+                                           const Copy& copy, const VolumePlace& place, bool with_epoch,
                                            const std::function<bool(std::uint64_t)>& progress, Cancel& cancel) {
   Pacer pacer(clock_, copy.bytes_per_second > 0 ? copy.bytes_per_second : options_.bytes_per_second);
   std::uint64_t moved = 0;
@@ -138,6 +160,10 @@ Result<std::uint64_t> VolumeReceiver::pull(client::VolumeSource& source, const c
   wish.stop_offset = kSettingsBytesMax;
   wish.ignore_missing = true;
   if (const auto vif = pull_file(source, wish, disk_, place.vif(), pulling); !vif) return vif.error();
+  if (with_epoch) {
+    wish.extension = ReplicaState::kExtension;
+    if (const auto hfe = pull_file(source, wish, disk_, place.hfe(), pulling); !hfe) return hfe.error();
+  }
   const auto differs = [&](const char* what, std::uint64_t got, std::uint64_t expected) {
     return Error(Code::corrupt, "the " + std::string(what) + " of volume " + text(copy.id) + " came as " +
                                     std::to_string(got) + " bytes, not " + std::to_string(expected));

@@ -42,6 +42,12 @@ class VolumeReceiver {
   // The time of the newest write in the copy: a tail from there on brings what came meanwhile.
   Result<std::uint64_t> copy(const Copy& copy, const std::function<bool(std::uint64_t bytes)>& progress, Cancel& cancel);
 
+  // The first half of it, for who says later whether the copy is to be served (healer.h): its files lie here, beside the
+  // marker that says they are no volume. Never in place of an own replica.
+  Result<VolumePlace> fetch(const Copy& copy, Cancel& cancel);
+  // "host:port" or "host:port.grpcPort" of another server; invalid for this one.
+  Result<Address> source_of(const std::string& text) const;
+
   // Writes here what is appended to the volume at `source` after `since_ns`, until nothing came for so many rounds.
   Status tail(VolumeId id, std::uint64_t since_ns, std::uint32_t idle_rounds, const std::string& source, Cancel& cancel);
 
@@ -68,9 +74,8 @@ class VolumeReceiver {
 
  private:
   Result<std::uint64_t> pull(client::VolumeSource& source, const client::RemoteVolume& remote, const Copy& copy,
-                             const VolumePlace& place, const std::function<bool(std::uint64_t)>& progress,
-                             Cancel& cancel);
-  Result<Address> source_of(const std::string& text) const;
+                             const VolumePlace& place, bool with_epoch,
+                             const std::function<bool(std::uint64_t)>& progress, Cancel& cancel);
   Status write(Volume& volume, const client::TailRecord& record);
   Result<std::string> path_for(const FileInfo& info);
 

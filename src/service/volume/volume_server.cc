@@ -14,6 +14,7 @@
 #include "core/volume/needle.h"
 #include "service/volume/ec_server.h"
 #include "service/volume/fence_keeper.h"
+#include "service/volume/healer.h"
 #include "service/volume/locator.h"
 #include "service/volume/replicator.h"
 #include "service/volume/reporter.h"
@@ -148,6 +149,12 @@ class Server final : public VolumeServer {
                                      .changed = [this] { reporter_->changed(); }},
                         .scrub_bytes_per_second = config_.maintenance_bytes_per_second,
                         .admit = [this](const OrderFence& fence, VolumeId id) { return fences_->admit(fence, id); }});
+    healer_ = std::make_unique<Healer>(Healer::World{.store = *store_,
+                                                     .disk = world_.disk,
+                                                     .clock = world_.clock,
+                                                     .receiver = upkeep_->receiver(),
+                                                     .bytes_per_second = config_.maintenance_bytes_per_second,
+                                                     .changed = [this] { reporter_->changed(); }});
     ec_ = std::make_unique<EcServer>(EcServer::World{.disk = world_.disk,
                                                      .clock = world_.clock,
                                                      .random = world_.random,
@@ -188,14 +195,14 @@ class Server final : public VolumeServer {
   // --- reading ---
 
   ReadNow read_now(const FileId& id, ReadOptions options, ReadBuffer& buffer, Found& out) override {
-    const auto volume = store_->find(id.volume);
+    const auto volume = serving(id.volume);
     // Pieces of an encoded file may have to come from other servers.
     if (!volume) return ec_->has(id.volume) ? ReadNow::would_block : ReadNow::no_volume;
     return volume->read_now(id.key, id.cookie, options, buffer, out);
   }
 
   void read(const FileId& id, ReadOptions options, Done<Found> done) override {
-    auto volume = store_->find(id.volume);
+    auto volume = serving(id.volume);
     if (!volume && ec_->has(id.volume)) return ec_->read(id, std::move(done));
     if (!volume) return done(Error(Code::not_found, "volume " + text(id.volume) + " not found"));
     const bool posted = disk_pool_.post([volume = std::move(volume), id, options, done] {
@@ -204,7 +211,7 @@ class Server final : public VolumeServer {
     if (!posted) done(Error(Code::busy, "too many reads wait for the disks"));
   }
 
-  bool has_volume(VolumeId id) const override { return store_->find(id) != nullptr || ec_->has(id); }
+  bool has_volume(VolumeId id) const override { return serving(id) != nullptr || ec_->has(id); }
 
   EcService* ec() override { return ec_.get(); }
 
@@ -212,7 +219,7 @@ class Server final : public VolumeServer {
 
   void write(WriteRequest request, Done<Written> done) override {
     if (auto may = upkeep_->maintenance().check(); !may) return done(may.error());
-    auto volume = store_->find(request.id.volume);
+    auto volume = serving(request.id.volume);
     if (request.last_modified == 0) {
       request.last_modified = static_cast<std::uint64_t>(
           std::chrono::duration_cast<std::chrono::seconds>(world_.clock.wall().time_since_epoch()).count());
@@ -224,6 +231,7 @@ class Server final : public VolumeServer {
     if (!volume) return forward(std::move(request), std::move(done));
     if (request.is_replica || volume->replica_placement().copies() <= 1) {
       auto put = put_of(request, config_.fsync);
+      if (request.is_replica) put.epoch = request.epoch;
       put.done = [done = std::move(done)](Result<Put::Outcome> outcome) { done(written(outcome)); };
       return volume->put(std::move(put), false);
     }
@@ -231,6 +239,8 @@ class Server final : public VolumeServer {
       return done(Error(Code::read_only, "failed to write to local disk: volume " + text(volume->id()) + " is read only"));
     }
     const auto id = request.id.volume;
+    // Before it is asked who the other holders are: the answer may be older than the epoch, and then they refuse.
+    request.epoch = volume->replica().epoch();
     const auto under_way = std::make_shared<WriteUnderWay>();
     under_way->request = std::move(request);
     under_way->done = std::move(done);
@@ -242,18 +252,27 @@ class Server final : public VolumeServer {
 
   void remove(RemoveRequest request, Done<Removed> done) override {
     if (auto may = upkeep_->maintenance().check(); !may) return done(may.error());
-    const auto volume = store_->find(request.id.volume);
+    const auto volume = serving(request.id.volume);
     if (!volume && ec_->has(request.id.volume)) return ec_->remove(request, std::move(done));
     if (!volume) return done(Error(Code::not_found, "volume " + text(request.id.volume) + " not found"));
-    const bool alone = request.is_replica || request.skip_cookie_check || volume->replica_placement().copies() <= 1;
+    if (!request.is_replica) request.epoch = volume->replica().epoch();
+    // Who goes to every copy itself may go by what it knew before one of them was made again elsewhere.
+    const bool alone = request.is_replica || volume->replica_placement().copies() <= 1 ||
+                       (request.is_for_each && request.epoch == 0);
     Remove remove{.id = request.id.key,
                   .cookie = request.id.cookie,
                   .check_cookie = !request.skip_cookie_check,
                   .fsync = config_.fsync};
+    if (!request.is_for_each) remove.epoch = request.epoch;
     remove.done = [this, alone, request, done = std::move(done)](Result<std::int32_t> size) {
       if (!size) return done(size.error());
       if (alone) return done(Removed{*size});
-      remove_copies(request, *size, done);
+      if (!request.is_for_each) return remove_copies(request, *size, done);
+      // Not what the caller waits for: it hears from the other copies itself, if it knows them.
+      remove_copies(request, *size, [id = request.id, size = *size, done](const Result<Removed>& removed) {
+        if (!removed) LOG_WARNING("{}: deleted here, and at its other copies only as far as the caller does: {}", text(id), removed.error().what());
+        done(Removed{size});
+      });
     };
     volume->remove(std::move(remove), false);
   }
@@ -398,6 +417,7 @@ class Server final : public VolumeServer {
 
   VacuumService* vacuum() override { return vacuumer_.get(); }
   Upkeep* upkeep() override { return upkeep_.get(); }
+  Healer* healer() override { return healer_.get(); }
 
   ClusterId cluster() const override { return fences_->state().cluster_id; }
 
@@ -408,6 +428,13 @@ class Server final : public VolumeServer {
   }
 
  private:
+  // Not a copy that others have taken the place of: what was deleted since lives on in it.
+  std::shared_ptr<Volume> serving(VolumeId id) const {
+    auto volume = store_->find(id);
+    if (volume && volume->replica().outdated_by() != 0) return nullptr;
+    return volume;
+  }
+
   // A master that cannot be told is told by the reports.
   bool tell_mark(const Volume& volume, bool is_read_only) {
     const auto info = volume.info();
@@ -444,6 +471,10 @@ class Server final : public VolumeServer {
     for (const auto& holder : *holders) {
       if (holder.url != self()) out.push_back(holder.url);
     }
+    if (volume.replica().epoch() > 0 && out.size() == holders->size()) {
+      locator_->forget(volume.id());
+      return Error(Code::unavailable, "this copy of volume " + text(volume.id()) + " is not among those that count now");
+    }
     return out;
   }
 
@@ -462,6 +493,7 @@ class Server final : public VolumeServer {
       settle(under_way, {}, std::move(copies));
     });
     auto put = put_of(under_way->request, config_.fsync);
+    put.epoch = under_way->request.epoch;
     put.done = [under_way](Result<Put::Outcome> outcome) { settle(under_way, std::move(outcome), {}); };
     volume->put(std::move(put), false);
   }
@@ -564,6 +596,7 @@ class Server final : public VolumeServer {
         if (tend_stop_) return;
       }
       vacuumer_->tend();
+      healer_->tend();
       bool news = !store_->tend(volume_size_limit_).empty();
       const auto now = std::chrono::duration_cast<std::chrono::seconds>(world_.clock.wall().time_since_epoch()).count();
       news = !store_->ec().tend(static_cast<std::uint64_t>(now)).empty() || news;
@@ -594,6 +627,7 @@ class Server final : public VolumeServer {
   std::unique_ptr<Reporter> reporter_;
   std::unique_ptr<Vacuumer> vacuumer_;
   std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<Healer> healer_;
   std::unique_ptr<EcServer> ec_;
 
   UnderWay under_way_;

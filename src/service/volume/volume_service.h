@@ -38,6 +38,7 @@ namespace holdfast::volume {
 
 class VacuumService;
 class EcService;
+class Healer;
 
 struct WriteRequest {
   FileId id;  // with the _N suffix already added to the key
@@ -58,8 +59,10 @@ struct WriteRequest {
   std::string_view ttl_text;    // as the client wrote it; goes to the replicas
   bool fsync = false;
 
-  // A copy sent on by a sibling (type=replicate): stored here and nowhere else.
+  // A copy sent on by a sibling (type=replicate): stored here and nowhere else, and only under the epoch that the sibling's
+  // copy has (docs/self-healing.md).
   bool is_replica = false;
+  std::uint64_t epoch = 0;
 
   // For the copies sent on to siblings.
   std::string_view authorization;  // the request's Authorization header, "" for none
@@ -78,6 +81,8 @@ struct RemoveRequest {
   FileId id;
   std::string_view fid_text;  // as that of a write
   bool is_replica = false;
+  std::uint64_t epoch = 0;         // as that of a write
+  bool is_for_each = false;        // BatchDelete: the caller goes to every copy itself
   bool skip_cookie_check = false;  // BatchDelete
   std::string_view authorization;
 };
@@ -177,6 +182,8 @@ class VolumeService {
 
   // For those who move and mend volumes (upkeep.h); null where there is none.
   virtual Upkeep* upkeep() { return nullptr; }
+  // Its part in making lost copies again; null where there is none.
+  virtual Healer* healer() { return nullptr; }
   // Its erasure-coded volumes; null where there can be none.
   virtual EcService* ec() { return nullptr; }
 

@@ -119,6 +119,7 @@ Status Compaction::make_files() {
   if (!dat) return dat.error();
   auto idx = disk.open(cpx(place), {.write = true, .create = true, .truncate = true});
   if (!idx) return idx.error();
+  successor_->replica_ = volume_->replica_;
   auto& next = *successor_;
   next.dat_ = std::move(*dat);
   next.idx_ = std::move(*idx);

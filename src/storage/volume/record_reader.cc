@@ -100,12 +100,13 @@ Result<std::optional<RecordReader::Record>> RecordReader::next() {
   record.bytes = record_bytes(record.header.size, version);
   // Only the padding of the last one may be missing.
   if (record.bytes - padding_bytes(record.header.size, version) > end_ - at_) return ends_early(at_);
-  if (version == Version::v3) {
-    const auto time_at = at_ + kHeaderBytes + static_cast<std::uint64_t>(record.header.size) + 4;
-    if (auto filled = fill(time_at, 8); !filled) return filled.error();
-    if (time_at + 8 > window_at_ + window_.size()) return ends_early(at_);
-    record.append_at_ns = load_be<std::uint64_t>(window_.data() + (time_at - window_at_));
-  }
+  const std::uint64_t crc_at = at_ + kHeaderBytes + static_cast<std::uint64_t>(record.header.size);
+  const std::size_t wanted = version == Version::v3 ? 12 : 4;
+  if (auto filled = fill(crc_at, wanted); !filled) return filled.error();
+  if (crc_at + wanted > window_at_ + window_.size()) return ends_early(at_);
+  const auto* const tail = window_.data() + (crc_at - window_at_);
+  record.crc = load_be<std::uint32_t>(tail);
+  if (version == Version::v3) record.append_at_ns = load_be<std::uint64_t>(tail + 4);
   at_ += record.bytes;
   return std::optional(record);
 }

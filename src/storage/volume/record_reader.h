@@ -21,6 +21,7 @@ class RecordReader {
     std::uint64_t offset = 0;
     NeedleHeader header;
     std::uint64_t bytes = 0;         // with its padding
+    std::uint32_t crc = 0;           // as it is stored
     std::uint64_t append_at_ns = 0;  // 0 in versions 1 and 2
   };
 

@@ -101,6 +101,7 @@ class Store {
     std::string collection;
     std::string disk_type;
     std::uint64_t bytes = 0;  // of all its files
+    bool may_replace = true;  // an own volume of that id; else already_exists
   };
   // Finds a folder with a slot and room, deletes an own volume of that id, and writes the marker. busy: another copy of
   // it is under way here; no_space: "no space left for disk type ...".

@@ -51,6 +51,9 @@ Result<VolumePlace> Store::begin_copy(const Incoming& incoming) {
     return Error(Code::no_space, "no space left for disk type " +
                                      (incoming.disk_type.empty() ? std::string("hdd") : incoming.disk_type));
   }
+  if (own && !incoming.may_replace) {
+    return Error(Code::already_exists, "volume " + text(incoming.id) + " is here already");
+  }
   if (own) {
     LOG_INFO("volume {}: deleted: a copy of it comes in its place", text(incoming.id));
     if (auto removed = remove_one(incoming.id, false); !removed) return removed.error();
@@ -66,6 +69,7 @@ Result<VolumePlace> Store::begin_copy(const Incoming& incoming) {
       return Error(Code::already_exists, path + " is there and not loaded: mount or remove it first");
     }
   }
+  (void)around_.disk.remove(place.hfe());  // of a volume of that id that was here once
   if (auto marked = around_.disk.replace_file(note_of(place), kNoteText); !marked) {
     return marked.error();
   }
@@ -113,6 +117,7 @@ Status Store::remove_copied(const VolumePlace& place) {
     for (const auto* ext : {".dat", ".idx", ".sdx"}) drop(io::join(folder, base + ext));
   }
   if (!is_coded) drop(place.vif());
+  drop(place.hfe());
   if (!worst) return worst;
   for (const auto& folder : std::set<std::string>{place.data_folder, place.index_folder}) {
     if (auto synced = disk.sync_dir(folder); !synced) return synced;

@@ -22,6 +22,7 @@ std::string VolumePlace::base_name() const { return collection.empty() ? text(id
 std::string VolumePlace::dat() const { return io::join(data_folder, base_name() + ".dat"); }
 std::string VolumePlace::idx() const { return io::join(index_folder, base_name() + ".idx"); }
 std::string VolumePlace::vif() const { return io::join(data_folder, base_name() + ".vif"); }
+std::string VolumePlace::hfe() const { return io::join(data_folder, base_name() + ReplicaState::kExtension); }
 
 // A large needle's data. Holds the volume, and so its file.
 class Volume::FileBody final : public Body {
@@ -49,7 +50,10 @@ class Volume::FileBody final : public Body {
   const std::uint64_t bytes_;
 };
 
-Volume::Volume(const Surroundings& around, VolumePlace place) : around_(around), place_(std::move(place)) {}
+Volume::Volume(const Surroundings& around, VolumePlace place)
+    : around_(around),
+      place_(std::move(place)),
+      replica_(std::make_shared<ReplicaState>(around_.disk, around_.clock, place_.hfe())) {}
 Volume::~Volume() = default;
 
 std::uint64_t Volume::wall_ns() const {
@@ -239,6 +243,7 @@ VolumeInfo Volume::info() const {
   out.compact_revision = superblock_.compact_revision;
   out.size = dat_bytes();
   out.read_only = is_read_only();
+  out.replica_epoch = replica_->epoch();
   out.modified_at_second = modified_at_second_.load(std::memory_order_relaxed);
   Guard guard(map_mutex_);
   const auto& counts = map_.counts();
@@ -393,7 +398,8 @@ Status Volume::remove_files() {
   const bool encoded = around_.disk.info(io::join(place_.data_folder, base + ".ecx")).ok() ||
                        around_.disk.info(io::join(place_.index_folder, base + ".ecx")).ok();
   // The marker of a vacuum first: without it what a vacuum made is nothing.
-  for (const auto* ext : {".cpc", ".cpd", ".cpx", ".dat", ".idx", ".sdx", ".note", ".vif"}) {
+  for (const auto* ext : {".cpc", ".cpd", ".cpx", ".dat", ".idx", ".sdx", ".note", ".vif",
+                          ReplicaState::kExtension}) {
     if (encoded && std::string_view(ext) == ".vif") continue;
     drop(place_.data_folder, ext);
     if (place_.index_folder != place_.data_folder) drop(place_.index_folder, ext);

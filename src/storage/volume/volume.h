@@ -42,6 +42,7 @@
 #include "io/disk.h"
 #include "model/volume_info.h"
 #include "storage/volume/reading.h"
+#include "storage/volume/replica_state.h"
 #include "storage/volume/spool.h"
 #include "storage/volume/volume_settings.h"
 #include "storage/volume/work_pool.h"
@@ -68,6 +69,7 @@ struct VolumePlace {
   std::string dat() const;
   std::string idx() const;
   std::string vif() const;
+  std::string hfe() const;  // replica_state.h
 };
 
 struct Put {
@@ -77,6 +79,7 @@ struct Put {
   bool fsync = false;
   bool inherit_cookie = false;  // a cookie of 0 takes the old needle's
   bool check_cookie = true;     // false: another cookie than the old needle's takes its place (copies of needles)
+  std::optional<std::uint64_t> epoch;  // that of the copies it is written to (replica_state.h); nothing: only here
 
   struct Outcome {
     bool unchanged = false;  // the same cookie and bytes were live already: nothing was appended
@@ -91,6 +94,7 @@ struct Remove {
   Cookie cookie;
   bool check_cookie = true;
   bool fsync = false;
+  std::optional<std::uint64_t> epoch;  // as of a put
   // The removed needle's size field. not_found: absent, deleted, expired or unreadable; refused: another cookie.
   std::function<void(Result<std::int32_t>)> done;
 };
@@ -154,6 +158,13 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::uint64_t last_append_at_ns() const { return last_append_at_ns_.load(std::memory_order_relaxed); }
   std::size_t live_needles() const;
   std::size_t index_memory_bytes() const;
+
+  // --- copies of it elsewhere ---
+  ReplicaState& replica() const { return *replica_; }
+  // Nothing is written from now on, until the freeze is over; waits for what is being written. Not on the pool's threads.
+  Status freeze(std::uint64_t token, Duration time);
+  // Waits for what is being written. Not on the pool's threads.
+  void settle_writes() { drain(); }
 
   // --- marks ---
   bool is_read_only() const { return !read_only_reason().empty(); }
@@ -229,6 +240,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // Waits for the running batch; from then on operations only queue up, until resume() or hand_over(). For a vacuum,
   // never on the pool's threads: a batch may be waiting for one.
   void pause();
+  void drain();
   void resume();
   // While paused: marks and what is queued go over to `successor`, and so will all that comes.
   std::shared_ptr<Volume> successor() const;
@@ -252,6 +264,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::unique_ptr<io::File> dat_;
   std::unique_ptr<io::File> idx_;
   Superblock superblock_;
+  std::shared_ptr<ReplicaState> replica_;
   bool settings_are_ours_ = true;       // false: the .vif does not parse and is left alone
 
   mutable Mutex map_mutex_;  // leaf; held for one call of the map

@@ -44,6 +44,7 @@ Result<std::shared_ptr<Volume>> Volume::create(const Surroundings& around, const
   auto dat = disk.open(place.dat(), {.write = true, .create = true, .exclusive = true});
   if (!dat) return dat.error().at("volume " + text(place.id));
   volume->dat_ = std::move(*dat);
+  (void)disk.remove(place.hfe());  // of a volume of that id that was here once
   volume->superblock_ = {.version = creation.version,
                          .replica_placement = creation.replica_placement,
                          .ttl = creation.ttl};
@@ -81,6 +82,7 @@ Result<std::shared_ptr<Volume>> Volume::create(const Surroundings& around, const
 
 Result<std::shared_ptr<Volume>> VolumeLoader::load() {
   volume_ = std::shared_ptr<Volume>(new Volume(around_, place_));
+  if (auto known = volume_->replica_->load(); !known) return known.error();
   for (const auto step : {&VolumeLoader::read_settings, &VolumeLoader::open_files, &VolumeLoader::read_superblock,
                           &VolumeLoader::replay_index, &VolumeLoader::index_again}) {
     if (auto done = (this->*step)(); !done) return done.error();

@@ -152,6 +152,19 @@ void Volume::pause() {
 
 void Volume::resume() { write_queued(true); }
 
+// Whoever was writing has ended, here and in those that took this one's place.
+void Volume::drain() {
+  pause();
+  resume();
+  if (const auto next = successor()) next->drain();
+}
+
+Status Volume::freeze(std::uint64_t token, Duration time) {
+  if (auto frozen = replica_->freeze(token, time); !frozen) return frozen;
+  drain();
+  return {};
+}
+
 void Volume::hand_over(const std::shared_ptr<Volume>& successor) {
   std::deque<OperationPtr> queued;
   {
@@ -222,6 +235,7 @@ bool Volume::prepare_put(Operation& operation, Put& put, Batch& batch) {
     return false;
   };
   if (is_read_only()) return answer(Error(Code::read_only, "volume " + text(id()) + " is read only"));
+  if (auto may = replica_->may_write(put.epoch); !may) return answer(may.error().at("volume " + text(id())));
   needle.data_size = static_cast<std::uint32_t>(operation.data_bytes());
   if (batch.end >= kDatBytesMax && needle.data_size > 0) {
     return answer(Error(Code::no_space, "volume " + text(id()) + " has reached its largest size of 32 GiB"));
@@ -366,6 +380,7 @@ bool Volume::prepare_remove(Operation& operation, Remove& remove, Batch& batch) 
   if (is_read_only() && !only_marked) {
     return answer(Error(Code::read_only, "volume " + text(id()) + " is read only"));
   }
+  if (auto may = replica_->may_write(remove.epoch); !may) return answer(may.error().at("volume " + text(id())));
   NeedleView tombstone;
   tombstone.id = remove.id;
   tombstone.cookie = cookie;

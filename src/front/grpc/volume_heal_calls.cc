@@ -1,0 +1,87 @@
+#include "front/grpc/volume_heal_calls.h"
+
+#include "api/convert.h"
+#include "front/grpc/fence.h"
+#include "front/grpc/status.h"
+#include "service/volume/healer.h"
+#include "service/volume/upkeep.h"
+
+namespace holdfast::front {
+
+namespace pb = volume_server_pb;
+
+grpc::ServerUnaryReactor* VolumeHealCalls::HealReplica(grpc::CallbackServerContext* context,
+                                                       const pb::HealReplicaRequest* request,
+                                                       pb::HealReplicaResponse* response) {
+  auto no = refuse_(context);
+  if (!no && service_.healer() == nullptr) no = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no volumes are kept here");
+  if (no) {
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(*no);
+    return reactor;
+  }
+  return BlockingUnary::run(threads_, [this, request, response](volume::Cancel& cancel) {
+    const auto done = step(*request, response, cancel);
+    if (done) return grpc::Status::OK;
+    // UNAVAILABLE and its like would make the caller drop a connection that is in order.
+    const bool is_overtaken = done.error().code() == Code::refused;
+    return grpc::Status(is_overtaken ? grpc::StatusCode::FAILED_PRECONDITION : grpc::StatusCode::UNKNOWN,
+                        api::utf8(done.error().what()));
+  });
+}
+
+grpc::ServerWriteReactor<pb::HealContentResponse>* VolumeHealCalls::HealContent(grpc::CallbackServerContext* context,
+                                                                                const pb::HealContentRequest* request) {
+  using Writer = BlockingWriter<pb::HealContentResponse>;
+  auto no = refuse_(context);
+  if (!no && service_.healer() == nullptr) no = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no volumes are kept here");
+  if (no) return Writer::refused(*no);
+  return Writer::run(threads_, [this, request](Writer& call) {
+    const auto give = [&](BytesView entries) -> Status {
+      pb::HealContentResponse response;
+      response.set_entries(entries.data(), entries.size());
+      return call.write(response) ? Status() : Error(Code::unavailable, "the caller is gone");
+    };
+    const auto told = service_.healer()->content(VolumeId(request->volume_id()), give, *call.cancel());
+    return told ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNKNOWN, api::utf8(told.error().what()));
+  });
+}
+
+Status VolumeHealCalls::step(const pb::HealReplicaRequest& request, pb::HealReplicaResponse* response,
+                             volume::Cancel& cancel) {
+  // Only who leads may: an order without a fence could come from anywhere, at any time.
+  if (!request.has_fence()) return Error(Code::refused, "a step of a mending must carry a fence");
+  const auto fence = fence_of(request);
+  if (!fence) return fence.error();
+  const VolumeId id(request.volume_id());
+  auto& upkeep = *service_.upkeep();
+  if (auto may = upkeep.admit(*fence, id); !may) return may;
+  auto& healer = *service_.healer();
+  const Duration time = std::chrono::seconds(request.seconds());
+  switch (request.step()) {
+    case pb::HealReplicaRequest::FREEZE: {
+      const auto epoch = healer.freeze(id, request.token(), time);
+      if (!epoch) return epoch.error();
+      response->set_epoch(*epoch);
+      return {};
+    }
+    case pb::HealReplicaRequest::EXTEND: return healer.extend(id, request.token(), time);
+    case pb::HealReplicaRequest::THAW: return healer.thaw(id, request.token());
+    case pb::HealReplicaRequest::COPY: return healer.copy(id, request.source(), request.token(), time, cancel);
+    case pb::HealReplicaRequest::ADOPT:
+      return healer.adopt(id, request.token(), request.frozen(), request.from(), request.to());
+    case pb::HealReplicaRequest::OUTDATE: return healer.outdate(id, request.to());
+    case pb::HealReplicaRequest::COMPARE: {
+      const auto compared = healer.compare(id, request.source(), cancel);
+      if (!compared) return compared.error();
+      response->set_files(compared->files);
+      response->set_files_missing(compared->missing);
+      response->set_example(compared->example.value());
+      return {};
+    }
+    case pb::HealReplicaRequest::DISCARD: return healer.discard(id, request.to());
+    default: return Error(Code::invalid, "unknown step " + std::to_string(request.step()));
+  }
+}
+
+}  // namespace holdfast::front

@@ -1,0 +1,91 @@
+#include "service/volume/content.h"
+
+#include <algorithm>
+
+#include "storage/volume/record_reader.h"
+
+namespace holdfast::volume {
+
+void ContentEntry::append_to(std::string& out) const {
+  append_be(out, key.value());
+  append_be(out, cookie.value());
+  append_be(out, static_cast<std::uint32_t>(size));
+  append_be(out, crc);
+  append_be(out, append_at_ns);
+}
+
+ContentEntry ContentEntry::parse(const std::uint8_t* bytes) {
+  ContentEntry out;
+  out.key = NeedleId(load_be<std::uint64_t>(bytes));
+  out.cookie = Cookie(load_be<std::uint32_t>(bytes + 8));
+  out.size = static_cast<std::int32_t>(load_be<std::uint32_t>(bytes + 12));
+  out.crc = load_be<std::uint32_t>(bytes + 16);
+  out.append_at_ns = load_be<std::uint64_t>(bytes + 20);
+  return out;
+}
+
+Status walk_content(const std::shared_ptr<const Volume>& volume, Pacer& pacer, Cancel& cancel,
+                    const std::function<Status(const ContentEntry&)>& visit) {
+  constexpr int kRoundsMax = 100;
+  RecordReader reader(volume, volume->first_needle());
+  for (int rounds = 0;;) {
+    const auto next = reader.next();
+    if (!next) return next.error();
+    if (!*next) {
+      // What was passed over as overwritten is told by its last record, which may have come meanwhile.
+      const auto before = reader.offset();
+      reader.refresh();
+      if (before >= volume->dat_bytes() || ++rounds > kRoundsMax) return {};
+      continue;
+    }
+    const auto& record = **next;
+    if (!pacer.pass(record.bytes, cancel)) return Error(Code::unavailable, "called off");
+    ContentEntry entry{record.header.id, record.header.cookie, record.header.size, record.crc, record.append_at_ns};
+    const auto slot = volume->find(entry.key);
+    const bool is_live = slot && slot->is_live();
+    if (is_live && slot->offset * kAlignment != record.offset) continue;  // overwritten since
+    if (!is_live) {
+      if (record.header.size != 0) continue;  // its deletion stands further on
+      entry.size = kTombstoneSize;
+    }
+    if (auto told = visit(entry); !told) return told;
+  }
+}
+
+Result<Coverage> Coverage::of(const std::shared_ptr<const Volume>& copy, Pacer& pacer, Cancel& cancel) {
+  Coverage out;
+  const auto walked = walk_content(copy, pacer, cancel, [&](const ContentEntry& entry) {
+    if (entry.is_live()) out.files_.push_back({entry, false});
+    return Status();
+  });
+  if (!walked) return walked.error();
+  // Fewer than the index knows: something of it cannot be read here, and then nothing can be said of it.
+  if (out.files_.size() != copy->live_needles()) {
+    return Error(Code::corrupt, "the .dat and the index of volume " + text(copy->id()) + " tell of different files");
+  }
+  std::sort(out.files_.begin(), out.files_.end(), [](const File& a, const File& b) { return a.entry.key < b.entry.key; });
+  return out;
+}
+
+void Coverage::known(const ContentEntry& entry) {
+  const auto at = std::lower_bound(files_.begin(), files_.end(), entry.key,
+                                   [](const File& file, NeedleId key) { return file.entry.key < key; });
+  if (at == files_.end() || at->entry.key != entry.key) return;
+  const auto& mine = at->entry;
+  const bool is_same = entry.is_live() && entry.cookie == mine.cookie && entry.size == mine.size && entry.crc == mine.crc;
+  // Times of versions 1 and 2 are not known, and prove nothing.
+  const bool is_younger = mine.append_at_ns != 0 && entry.append_at_ns > mine.append_at_ns;
+  if (is_same || is_younger) at->known = true;
+}
+
+Coverage::Answer Coverage::answer() const {
+  Answer out;
+  out.files = files_.size();
+  for (const File& file : files_) {
+    if (file.known) continue;
+    if (out.missing++ == 0) out.example = file.entry.key;
+  }
+  return out;
+}
+
+}  // namespace holdfast::volume
