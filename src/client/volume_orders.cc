@@ -145,7 +145,44 @@ class GrpcVolumeOrders final : public VolumeOrders {
         [](auto* stub, auto... rest) { stub->VacuumVolumeCleanup(rest...); });
   }
 
+  void heal(const std::string& server, const Heal& order, const Fence& fence, Duration time_max,
+            HealDone done) override {
+    using Request = volume_server_pb::HealReplicaRequest;
+    using Response = volume_server_pb::HealReplicaResponse;
+    Request request;
+    request.set_step(step_of(order.step));
+    request.set_volume_id(order.volume.value());
+    request.set_token(order.token);
+    request.set_seconds(static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(order.time).count()));
+    request.set_source(order.source);
+    request.set_from(order.from);
+    request.set_to(order.to);
+    request.set_frozen(order.frozen);
+    call<Response>(
+        server, std::move(request), &fence, time_max,
+        [done = std::move(done)](const Status& status, const Response& response) {
+          if (!status) return done(status.error());
+          done(Healed{response.epoch(), response.files(), response.files_missing(), NeedleId(response.example())});
+        },
+        [](auto* stub, auto... rest) { stub->HealReplica(rest...); });
+  }
+
  private:
+  static volume_server_pb::HealReplicaRequest::Step step_of(Heal::Step step) {
+    using Request = volume_server_pb::HealReplicaRequest;
+    switch (step) {
+      case Heal::Step::freeze: return Request::FREEZE;
+      case Heal::Step::extend: return Request::EXTEND;
+      case Heal::Step::thaw: return Request::THAW;
+      case Heal::Step::copy: return Request::COPY;
+      case Heal::Step::adopt: return Request::ADOPT;
+      case Heal::Step::outdate: return Request::OUTDATE;
+      case Heal::Step::compare: return Request::COMPARE;
+      case Heal::Step::discard: return Request::DISCARD;
+    }
+    return Request::NONE;
+  }
+
   using Contexts = std::list<std::shared_ptr<grpc::ClientContext>>;  // shared with the order's callback
 
   template <typename Request, typename Response>

@@ -53,6 +53,29 @@ class VolumeOrders {
   virtual void delete_collection(const std::string& server, const std::string& collection, const Fence& fence,
                                  Done done) = 0;
 
+  // A step of making a lost copy again (docs/self-healing.md). A server that knows none of that:
+  // unsupported.
+  struct Heal {
+    enum class Step { freeze, extend, thaw, copy, adopt, outdate, compare, discard };
+    Step step = Step::freeze;
+    VolumeId volume;
+    std::uint64_t token = 0;
+    Duration time{0};    // freeze, extend, copy: how long it holds
+    std::string source;  // copy, compare: "host:port.grpcport"
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+    bool frozen = false;
+  };
+  struct Healed {
+    std::uint64_t epoch = 0;    // freeze: the one that is frozen
+    std::uint64_t files = 0;    // compare: in the outdated copy
+    std::uint64_t missing = 0;  // of these, that the other copy does not know
+    NeedleId example;           // one of them
+  };
+  using HealDone = std::function<void(Result<Healed>)>;
+  virtual void heal(const std::string& server, const Heal& order, const Fence& fence, Duration time_max,
+                    HealDone done) = 0;
+
   // The steps of a vacuum (spec/weed-grpc 6), each with its own bound of time. The check needs no fence: it changes
   // nothing.
   virtual void vacuum_check(const std::string& server, VolumeId volume, Duration time_max,

@@ -451,6 +451,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
   }
   options.preallocate = flags.boolean("volumePreallocate");
   options.garbage_threshold = flags.number("garbageThreshold");
+  options.heal_after = flags.duration("healAfter");
   options.vacuums_per_server_max =
       static_cast<int>(std::clamp<std::int64_t>(flags.integer("maxParallelVacuumPerServer"), 1, 1000));
   const auto copies = [&](const char* key, std::uint32_t fallback) {

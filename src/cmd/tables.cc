@@ -60,6 +60,7 @@ constexpr Flag kMaster[] = {
                           "later the stored members rule"},
     {"volumeSizeLimitMB", unsigned_integer, "30720", "a volume of this size gets no more files; at most 30720"},
     {"volumePreallocate", boolean, "false", "volume servers reserve the disk space of a volume when they make it"},
+    {"healAfter", duration, "5m0s", "a copy of a volume that has been gone for this long is made again on another server; 0s: never"},
     {"maxParallelVacuumPerServer", integer, "1", "volumes vacuumed at once on one volume server"},
     {"defaultReplication", string, "", "replication of files whose upload names none: xyz, further copies in other "
                                        "data centers, in other racks, on other servers; empty: 000"},

@@ -410,6 +410,7 @@ std::string render(const MasterPage& page) {
   append_metaloggers_section(out, page.metaloggers);
   put_servers(out, page);
   put_layouts(out, page.topology);
+  put_healing(out, page);
   put(out, "<footer><p>Version {}. Cluster {}, generation {}, feature level {}.</p>", html(page.version),
       page.cluster.cluster_id.value().empty() ? std::string("not founded yet") : text(page.cluster.cluster_id),
       page.cluster.generation.value(), page.cluster.feature_level);

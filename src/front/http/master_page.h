@@ -17,6 +17,7 @@
 
 #include "base/time.h"
 #include "front/http/member_watch.h"
+#include "service/master/healing_status.h"
 #include "service/master/metalogger_status.h"
 #include "service/master/status.h"
 #include "service/master/watch.h"
@@ -34,6 +35,7 @@ struct MasterPage {
   std::shared_ptr<const master::WatchReport> watch = std::make_shared<master::WatchReport>();  // never null
   bool changes_members = false;  // there are buttons for it
   std::vector<master::MetaloggerStatus> metaloggers = {};
+  master::HealingStatus healing = {};
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.

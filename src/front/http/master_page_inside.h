@@ -48,5 +48,6 @@ void put_alarms(std::string& out, const MasterPage& page);
 void put_masters(std::string& out, const MasterPage& page);
 void put_reach(std::string& out, const MasterPage& page);
 void put_history(std::string& out, const MasterPage& page);
+void put_healing(std::string& out, const MasterPage& page);
 
 }  // namespace holdfast::front::page

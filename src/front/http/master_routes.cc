@@ -184,6 +184,7 @@ void MasterRoutes::Inside::page(Exchange& exchange) {
   page.watch = watch_report();
   page.changes_members = static_cast<bool>(parts.change_members);
   page.metaloggers = metaloggers();
+  page.healing = parts.master.healing();
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")

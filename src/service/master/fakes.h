@@ -264,6 +264,41 @@ class FakeOrders final : public VolumeOrders {
     if (!failure) return take({name, address, fence, volume}, std::move(done));
     take({name, address, fence, volume}, [done = std::move(done), failure](const Status&) { done(*failure); });
   }
+  // Keeps volumes' epochs as volume servers do, by address; a step that is told to fail does.
+  void heal(const std::string& address, const OrderFence& fence, const HealOrder& order, Duration,
+            HealDone done) override {
+    constexpr const char* kNames[] = {"freeze", "extend", "thaw",    "copy",
+                                      "adopt",  "outdate", "compare", "discard"};
+    const char* const name = kNames[static_cast<std::size_t>(order.step)];
+    std::optional<Error> failure;
+    Healed healed;
+    {
+      Guard guard(mutex_);
+      if (const auto it = step_failures_.find({address, name}); it != step_failures_.end()) failure = it->second;
+      auto& known = epochs_[address];
+      if (!failure && order.step == HealOrder::Step::adopt) known = order.to;
+      healed.epoch = known;
+      if (order.step == HealOrder::Step::compare) {
+        healed.files = 10;
+        healed.missing = files_missing_;
+      }
+    }
+    take({name, address, fence, order.volume, order.source},
+         [done = std::move(done), failure, healed](const Status& status) {
+           if (failure) return done(*failure);
+           done(status.ok() ? Result<Healed>(healed) : status.error());
+         });
+  }
+  // What a comparison finds from now on.
+  void set_files_missing(std::uint64_t files) {
+    Guard guard(mutex_);
+    files_missing_ = files;
+  }
+  std::uint64_t epoch(const std::string& address) const {
+    Guard guard(mutex_);
+    const auto it = epochs_.find(address);
+    return it == epochs_.end() ? 0 : it->second;
+  }
   void set_ratio(const std::string& address, double ratio) {
     Guard guard(mutex_);
     ratios_[address] = ratio;
@@ -334,6 +369,8 @@ class FakeOrders final : public VolumeOrders {
   std::vector<Done> held_;
   std::map<std::string, Error> failures_;
   std::map<std::string, double> ratios_;
+  std::map<std::string, std::uint64_t> epochs_;
+  std::uint64_t files_missing_ = 0;
   std::map<std::pair<std::string, std::string>, Error> step_failures_;
   bool holding_ = false;
 };

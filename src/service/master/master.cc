@@ -12,6 +12,7 @@
 #include "service/master/duties.h"
 #include "service/master/growth.h"
 #include "service/master/key_values_service.h"
+#include "service/master/healing.h"
 #include "service/master/leftovers.h"
 #include "service/master/reports.h"
 #include "service/master/shared.h"
@@ -47,6 +48,7 @@ class MasterImpl final : public Master {
         duties_(shared_, growth_),
         leftovers_(shared_, growth_),
         vacuum_(shared_),
+        healing_(shared_),
         assigner_(shared_, growth_, duties_),
         reports_(shared_),
         key_values_(shared_) {}
@@ -63,6 +65,7 @@ class MasterImpl final : public Master {
 
   void grow(GrowRequest request, std::function<void(OrRefusal<GrowAnswer>)> done) override;
   void delete_collection(std::string collection, std::function<void(OrRefusal<Done>)> done) override;
+  HealingStatus healing() const override { return healing_.status(); }
   void vacuum(VacuumRequest request, std::function<void(OrRefusal<Done>)> done) override;
   void disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) override;
   OrRefusal<CollectionStatus> collection_info(const std::string& collection) const override;
@@ -127,6 +130,7 @@ class MasterImpl final : public Master {
   Duties duties_;
   Leftovers leftovers_;
   Vacuum vacuum_;
+  Healing healing_;
   Assigner assigner_;
   Reports reports_;
   KeyValueService key_values_;
@@ -166,6 +170,7 @@ void MasterImpl::stop() {
       duties_.stop();
       leftovers_.stop();
       vacuum_.stop();
+      healing_.stop();
       growth_.stop();
       assigner_.stop();
       key_values_.stop();
@@ -195,6 +200,7 @@ Duration MasterImpl::turn() {
   duties_.look(now);
   leftovers_.look(now);
   vacuum_.look(now);
+  healing_.look(now);
   assigner_.look(now);
   key_values_.look(now);
   look_at_leader_waits(now);
@@ -230,6 +236,7 @@ void MasterImpl::look_at_view() {
   if (before == nullptr || before->term != view->term || before->leader != view->leader) {
     growth_.view_changed();
     vacuum_.view_changed();
+    healing_.view_changed();
     abandon_deletions(*view);
   }
   look_for_lost_leader(*view);

@@ -28,6 +28,7 @@
 #include "model/file_id.h"
 #include "model/ids.h"
 #include "service/master/consensus.h"
+#include "service/master/healing_status.h"
 #include "service/master/key_values.h"
 #include "service/master/refusal.h"
 #include "service/master/status.h"
@@ -201,6 +202,7 @@ struct Options {
   double garbage_threshold = 0.3;  // a volume of which this share or more is deleted is vacuumed
   Duration vacuum_pass = 15min;    // between two vacuums that the leader begins by itself, a minute more or less; 0: none
   int vacuums_per_server_max = 1;
+  Duration heal_after = 5min;      // a copy gone for so long is made again; 0: never
   bool replication_as_minimum = false;
   bool knows_collections = true;        // false: reports do not tell them, and lookups do not look at them
   std::uint64_t key_block = 1u << 20;   // keys reserved at a time for each master
@@ -248,6 +250,9 @@ class Master {
     (void)request;
     done(Refusal{Refusal::Kind::unsupported, "vacuum is not built here"});
   }
+  // What this master mends, if it leads; as of a second ago.
+  virtual HealingStatus healing() const { return {}; }
+
   // Stops the vacuums that the leader begins by itself, or lets them go on. `by_plugin` is a mark of its own: they go on
   // when neither is set.
   virtual void disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) {

@@ -38,6 +38,24 @@ class RemoteOrders final : public VolumeOrders {
     orders_->delete_collection(grpc_address, collection, wire_fence(fence), std::move(done));
   }
 
+  void heal(const std::string& grpc_address, const OrderFence& fence, const HealOrder& order, Duration time_max,
+            HealDone done) override {
+    using Step = client::VolumeOrders::Heal::Step;  // the same, in the same order
+    orders_->heal(grpc_address,
+                  {.step = static_cast<Step>(order.step),
+                   .volume = order.volume,
+                   .token = order.token,
+                   .time = order.time,
+                   .source = order.source,
+                   .from = order.from,
+                   .to = order.to,
+                   .frozen = order.frozen},
+                  wire_fence(fence), time_max, [done = std::move(done)](const Result<client::VolumeOrders::Healed>& healed) {
+                    if (!healed) return done(healed.error());
+                    done(Healed{healed->epoch, healed->files, healed->missing, healed->example});
+                  });
+  }
+
   void vacuum_check(const std::string& grpc_address, VolumeId volume, Duration time_max, RatioDone done) override {
     orders_->vacuum_check(grpc_address, volume, time_max, std::move(done));
   }

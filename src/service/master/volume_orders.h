@@ -56,6 +56,32 @@ class VolumeOrders {
   virtual void delete_collection(const std::string& grpc_address, const OrderFence& fence,
                                  const std::string& collection, Done done) = 0;
 
+  // A step of making a lost copy again (healing.h), answered within `time_max`. One that takes long is called off
+  // as far as its server still hears.
+  struct HealOrder {
+    enum class Step { freeze, extend, thaw, copy, adopt, outdate, compare, discard };
+    Step step = Step::freeze;
+    VolumeId volume;
+    std::uint64_t token = 0;
+    Duration time{0};    // freeze, extend, copy: how long it holds
+    std::string source;  // copy, compare: "host:port.grpcport"
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+    bool frozen = false;
+  };
+  struct Healed {
+    std::uint64_t epoch = 0;    // freeze: the one that is frozen
+    std::uint64_t files = 0;    // compare: in the outdated copy
+    std::uint64_t missing = 0;  // of these, that the other copy does not know
+    NeedleId example;           // one of them
+  };
+  using HealDone = std::function<void(Result<Healed>)>;
+  virtual void heal(const std::string& grpc_address, const OrderFence& fence, const HealOrder& order, Duration time_max,
+                    HealDone done) {
+    (void)grpc_address, (void)fence, (void)order, (void)time_max;
+    done(Error(Code::unsupported, "no copies are made again here"));
+  }
+
   // The steps of a vacuum, each answered within `time_max`; those that take no fence change nothing. A compaction that is
   // not answered in time is called off as far as its server still hears.
   using RatioDone = std::function<void(Result<double>)>;

@@ -1,0 +1,455 @@
+#include "service/master/healing.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace holdfast::master {
+
+namespace {
+
+using Healed = VolumeOrders::Healed;
+using topology::HealCopy;
+using topology::HealPlace;
+using topology::HealView;
+using topology::HealVolume;
+
+std::string gone(const HealVolume& volume) {
+  const auto wanted = static_cast<std::size_t>(volume.replica_placement.copies());
+  return std::to_string(wanted - std::min(wanted, volume.copies.size())) + " of its " + std::to_string(wanted) +
+         " copies gone";
+}
+
+long seconds(Duration time) { return static_cast<long>(std::chrono::duration_cast<std::chrono::seconds>(time).count()); }
+
+}  // namespace
+
+Healing::Healing(Shared& shared)
+    : shared_(shared),
+      made_count_(metrics::process().counter("holdfast_master_copies_healed_total", "lost copies that were made again",
+                                             {{"result", "success"}})),
+      failed_count_(metrics::process().counter("holdfast_master_copies_healed_total", "lost copies that were made again",
+                                               {{"result", "failure"}})) {}
+
+bool Healing::is_current(const Heal& heal) const {
+  const auto view = shared_.consensus.load()->view();
+  return !stopped_ && view->is_leader() && view->term == heal.term;
+}
+
+void Healing::look(Instant now) {
+  if (now - looked_at_ < kHealLook) return;
+  looked_at_ = now;
+  const auto view = shared_.consensus.load()->view();
+  if (!view->is_leader()) return;
+  if (term_ != view->term) {
+    term_ = view->term;
+    shorts_.clear();
+    old_copies_.clear();
+    comparing_ = false;
+    troubles_.clear();
+    begun_at_ = kDistantPast;
+  }
+  const auto heals = heals_;  // tend() may end one
+  for (const auto& [id, heal] : heals) tend(heal, now);
+  if (now - begun_at_ < kHealBegin) return;
+  begun_at_ = now;
+  const HealView missing = shared_.with_topology([](topology::Topology& topology) { return topology.heal_view(); });
+  look_after_old_copies(missing, now);
+  begin_some(missing, now);
+}
+
+// What was away while its volume was mended does not serve what it knows from before; and it goes, once the copies that count
+// are found to know everything in it.
+void Healing::look_after_old_copies(const HealView& view, Instant now) {
+  std::map<std::pair<VolumeId, std::string>, OldCopy> old;
+  for (const HealVolume& volume : view.with_aside) {
+    for (const HealCopy& copy : volume.aside) {
+      const std::pair key(volume.id, copy.place.id);
+      const auto known = old_copies_.find(key);
+      auto& one = old[key] = known == old_copies_.end() ? OldCopy{.next = now + kOutdateAfter, .told = false, .found = {}}
+                                                        : known->second;
+      // One that is just being moved on to the epoch, or has been and did not tell of it yet, is none of them.
+      if (copy.epoch >= volume.agreed_epoch || !copy.can_take_part || heals_.contains(volume.id)) continue;
+      if (now < one.next) continue;
+      if (!one.told) {
+        one.next = now + kOutdateAgain;
+        outdate(volume, copy);
+        continue;
+      }
+      // Not in a cluster that may be cut in two, nor before every copy that should be there is.
+      const bool all_there = volume.is_complete() && volume.epoch == volume.agreed_epoch && volume.copies.front().can_take_part;
+      if (shared_.options.heal_after <= Duration(0) || !all_there || topology::is_too_much_at_once(view) || comparing_) continue;
+      one.next = now + kCompareAgain;
+      comparing_ = true;
+      compare(volume, copy);
+    }
+  }
+  old_copies_ = std::move(old);
+}
+
+Healing::HealPtr Healing::errand(const HealVolume& volume) const {
+  const auto heal = std::make_shared<Heal>();
+  heal->volume = volume;
+  heal->term = term_;
+  return heal;
+}
+
+void Healing::outdate(const HealVolume& volume, const HealCopy& copy) {
+  order(errand(volume), copy.address, {.step = Step::outdate, .volume = volume.id, .to = volume.agreed_epoch}, kHealStepTime,
+        [this, id = volume.id, server = copy.place.id](const Result<Healed>& done) {
+          if (!done) {
+            LOG_WARNING("volume {}: the copy on {} is of before the volume was mended, and was not told: {}", text(id), server,
+                        done.error().what());
+            return;
+          }
+          LOG_INFO("volume {}: the copy on {} is of before the volume was mended: it serves nothing any more", text(id), server);
+          if (const auto it = old_copies_.find({id, server}); it != old_copies_.end()) {
+            it->second.told = true;
+            it->second.next = shared_.clock.now() + std::min(shared_.options.heal_after, kCompareAfterMax);
+          }
+        });
+}
+
+void Healing::compare(const HealVolume& volume, const HealCopy& copy) {
+  const auto& other = volume.copies.front();
+  const auto gibibytes = static_cast<std::int64_t>(volume.bytes >> 30);
+  order(errand(volume), copy.address,
+        {.step = Step::compare, .volume = volume.id, .source = other.source}, kHealTimePerGiB * (gibibytes + 1),
+        [this, volume, copy, other = other.place.id](const Result<Healed>& compared) {
+          comparing_ = false;
+          const auto it = old_copies_.find({volume.id, copy.place.id});
+          if (it == old_copies_.end()) return;
+          if (!compared) {
+            LOG_WARNING("volume {}: the old copy on {} could not be compared with the one on {}: {}", text(volume.id),
+                        copy.place.id, other, compared.error().what());
+            it->second.found = "could not be compared: " + compared.error().what();
+            return;
+          }
+          if (compared->missing > 0) {
+            it->second.found = std::to_string(compared->missing) + " of its " + std::to_string(compared->files) +
+                               " files are not known to the copy on " + other + ", key " + fmt::format("{:x}", compared->example.value()) +
+                               " for one: written there and never acknowledged, or deleted since and vacuumed; nobody can tell";
+            return;
+          }
+          discard(volume, copy, compared->files, other);
+        });
+}
+
+void Healing::discard(const HealVolume& volume, const HealCopy& copy, std::uint64_t files, const std::string& other) {
+  order(errand(volume), copy.address, {.step = Step::discard, .volume = volume.id, .to = volume.agreed_epoch}, kHealStepTime,
+        [id = volume.id, server = copy.place.id, files, other](const Result<Healed>& done) {
+          if (!done) {
+            LOG_WARNING("volume {}: the old copy on {} stays: {}", text(id), server, done.error().what());
+            return;
+          }
+          LOG_INFO("volume {}: the old copy on {} is removed: each of its {} files is on {} as it is, or was overwritten or "
+                   "deleted there since", text(id), server, files, other);
+        });
+}
+
+void Healing::begin_some(const HealView& view, Instant now) {
+  std::map<VolumeId, Short> shorts;
+  std::map<VolumeId, std::string> troubles;
+  for (const auto& [key, old] : old_copies_) {
+    if (!old.found.empty()) {
+      troubles[key.first] = "the old copy on " + key.second + " serves nothing and stays: " + old.found +
+                            ". If nothing in it is wanted, delete it on that server";
+    }
+  }
+  for (const VolumeId id : view.only_aside) {
+    troubles[id] = "none of its copies of epoch " + std::to_string(shared_.registry.state()->epoch(id)) +
+                   " is there, only older ones, which lack what was written since: bring its servers back";
+  }
+  const auto& options = shared_.options;
+  std::string waiting;
+  if (options.heal_after <= Duration(0)) {
+    waiting = "it is switched off (-healAfter=0)";
+  } else if (options.replication_as_minimum) {
+    waiting = "master.replication.treat_replication_as_minimums is set: a volume may have any number of copies then";
+  } else if (shared_.registry.state()->feature_level < kHealingFeatureLevel) {
+    waiting = "not every master knows epochs of copies yet";
+  } else if (topology::is_too_much_at_once(view)) {
+    waiting = "too much is missing at once (" + std::to_string(view.copies_missing) + " of " +
+              std::to_string(view.copies_missing + view.copies_there) + " copies, " +
+              std::to_string(view.servers_silent) + " of " + std::to_string(view.servers) +
+              " servers silent): that looks like a cut network rather than like lost servers";
+  }
+  std::set<std::string> busy;  // servers
+  for (const auto& [id, heal] : heals_) {
+    busy.insert(heal->source.place.id);
+    busy.insert(heal->target);
+  }
+  std::size_t looked_into = 0;
+  for (const VolumeId id : view.short_of_copies) {
+    const auto known = shorts_.find(id);
+    Short& one = shorts[id] = known == shorts_.end() ? Short{.since = now, .next = now + options.heal_after, .obstacle = {}}
+                                                     : known->second;
+    const bool may_begin = waiting.empty() && now >= one.next && !heals_.contains(id) && heals_.size() < kHealsAtOnce;
+    if (may_begin && ++looked_into <= kLookedInto) try_volume(id, one, busy, now);
+    if (!one.obstacle.empty()) troubles[id] = one.obstacle;
+  }
+  shorts_ = std::move(shorts);
+  for (const auto& [id, what] : troubles) {
+    if (const auto known = troubles_.find(id); known == troubles_.end() || known->second != what) {
+      LOG_WARNING("volume {}: {}", text(id), what);
+    }
+  }
+  troubles_ = std::move(troubles);
+  if (waiting != waiting_ && !waiting.empty() && view.short_count > 0) {
+    LOG_WARNING("{} volumes are short of copies, and none is made again: {}", view.short_count, waiting);
+  }
+  waiting_ = waiting;
+  publish(std::move(waiting), &view);
+}
+
+// Begins with it, or notes what is in the way.
+void Healing::try_volume(VolumeId id, Short& one, std::set<std::string>& busy, Instant now) {
+  const auto found = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(id); });
+  if (!found || found->is_complete()) return;
+  const HealVolume& volume = *found;
+  const auto not_now = [&](const std::string& why) {
+    one.next = now + kObstacleWait;  // others come first
+    one.obstacle = gone(volume) + ": " + why;
+  };
+  if (volume.busy) return not_now("it is under vacuum, half made or erasure-coded");
+  for (const HealCopy& copy : volume.copies) {
+    if (copy.can_take_part) continue;
+    return not_now("its copy on " + copy.place.id + " cannot be asked now, or is of a server that knows no epochs of copies");
+  }
+  if (busy.contains(volume.copies.front().place.id)) return;
+  std::vector<HealPlace> holders;
+  for (const HealCopy& copy : volume.copies) holders.push_back(copy.place);
+  auto places = shared_.with_topology([&](topology::Topology& topology) {
+    return topology.heal_targets(volume.id, volume.disk_type);
+  });
+  topology::PickRandom random(shared_.random.below(~0ull));
+  if (topology::choose_target(holders, places, volume.replica_placement, random).empty()) {
+    return not_now("no server with room for it fits its placement " + text(volume.replica_placement));
+  }
+  std::erase_if(places, [&](const HealPlace& place) { return busy.contains(place.id); });
+  const auto target = topology::choose_target(holders, places, volume.replica_placement, random);
+  if (target.empty()) return;  // all that fit are at work
+  one.obstacle.clear();
+  busy.insert(volume.copies.front().place.id);
+  busy.insert(target);
+  begin(volume, target, one.since, now);
+}
+
+void Healing::begin(const HealVolume& volume, const std::string& target, Instant short_since, Instant now) {
+  const auto heal = std::make_shared<Heal>();
+  heal->short_since = short_since;
+  heal->volume = volume;
+  heal->term = term_;
+  heal->token = 1 + shared_.random.below(~0ull - 1);
+  heal->to = volume.epoch + 1;
+  heal->source = volume.copies.front();
+  heal->others.assign(volume.copies.begin() + 1, volume.copies.end());
+  heal->target = target;
+  heal->begun = heal->extended = now;
+  shared_.with_topology([&](topology::Topology& topology) {
+    heal->target_address = topology.grpc_address(target);
+    topology.hold(volume.id, true);
+  });
+  heals_[volume.id] = heal;
+  LOG_INFO("volume {}: {} for {} s: one is made again on {}, from {}", text(volume.id), gone(volume),
+           seconds(now - heal->short_since), target, heal->source.place.id);
+  order(heal, heal->source.address,
+        {.step = Step::freeze, .volume = volume.id, .token = heal->token, .time = kFreezeTime}, kHealStepTime,
+        [this, heal](const Result<Healed>& frozen) {
+          if (!frozen) return fail(heal, "the source could not be frozen: " + frozen.error().what());
+          if (frozen->epoch != heal->volume.epoch) {
+            return fail(heal, "the source is of epoch " + std::to_string(frozen->epoch) + " by now");
+          }
+          copy(heal);
+        });
+}
+
+void Healing::copy(const HealPtr& heal) {
+  heal->phase = Phase::copying;
+  heal->extended = shared_.clock.now();
+  const auto gibibytes = static_cast<std::int64_t>(heal->volume.bytes >> 30);
+  order(heal, heal->target_address,
+        {.step = Step::copy,
+         .volume = heal->volume.id,
+         .token = heal->token,
+         .time = kFreezeTime * 2,
+         .source = heal->source.source},
+        kHealTimePerGiB * (gibibytes + 1), [this, heal](const Result<Healed>& copied) {
+          if (!heal->failure.empty()) return fail(heal, heal->failure);
+          if (!copied) return fail(heal, "the copy broke off: " + copied.error().what());
+          adopt(heal);
+        });
+}
+
+// A freeze is given more time while the copy is on its way; a source that has adopted its epoch tells of it by its report.
+void Healing::tend(const HealPtr& heal, Instant now) {
+  if (!is_current(*heal)) return end(heal);
+  if (heal->phase == Phase::copying && heal->failure.empty() && now - heal->extended >= kFreezeExtend) {
+    heal->extended = now;
+    order(heal, heal->source.address,
+          {.step = Step::extend, .volume = heal->volume.id, .token = heal->token, .time = kFreezeTime}, kHealStepTime,
+          [heal](const Result<Healed>& extended) {
+            // The copy that is on its way ends first; then this is looked at.
+            if (!extended && heal->phase == Phase::copying) heal->failure = "the source's freeze was lost: " + extended.error().what();
+          });
+  }
+  if (heal->phase != Phase::telling) return;
+  const auto volume = shared_.with_topology(
+      [&](topology::Topology& topology) { return topology.heal_volume(heal->volume.id); });
+  const bool told = volume && std::any_of(volume->copies.begin(), volume->copies.end(), [&](const HealCopy& copy) {
+                      return copy.place.id == heal->source.place.id && copy.epoch == heal->to;
+                    });
+  if (told) return commit(heal);
+  if (now - heal->adopted > kHealTellTime) fail(heal, "the source did not tell of its new epoch");
+}
+
+void Healing::adopt(const HealPtr& heal) {
+  const auto volume = shared_.with_topology(
+      [&](topology::Topology& topology) { return topology.heal_volume(heal->volume.id); });
+  if (!volume) return fail(heal, "the volume is gone");
+  if (volume->is_complete()) return fail(heal, "it has all its copies again");
+  if (volume->epoch != heal->volume.epoch) return fail(heal, "its copies are of another epoch by now");
+  heal->phase = Phase::adopting;
+  order(heal, heal->source.address,
+        {.step = Step::adopt,
+         .volume = heal->volume.id,
+         .token = heal->token,
+         .from = heal->volume.epoch,
+         .to = heal->to,
+         .frozen = true},
+        kHealStepTime, [this, heal](const Result<Healed>& adopted) {
+          if (!adopted) return fail(heal, "the source did not go on to the next epoch: " + adopted.error().what());
+          heal->phase = Phase::telling;
+          heal->adopted = shared_.clock.now();
+        });
+}
+
+void Healing::commit(const HealPtr& heal) {
+  heal->phase = Phase::committing;
+  shared_.consensus.load()->propose(
+      topology::encode(topology::SetReplicaEpoch{heal->volume.id, heal->to}),
+      [this, heal, loop = shared_.loop_owner](const Result<std::string>& answer) {
+        loop->post([this, heal, answer] {
+          if (stopped_) return;
+          const auto decided = answer.ok() ? topology::decode_answer(*answer) : Result<topology::Answer>(answer.error());
+          if (!decided) return fail(heal, "the masters did not agree on its epoch: " + decided.error().what());
+          if (!is_current(*heal)) return end(heal);
+          spread(heal);
+        });
+      });
+}
+
+void Healing::spread(const HealPtr& heal) {
+  heal->phase = Phase::spreading;
+  heal->missing = 1 + heal->others.size();
+  const VolumeOrders::HealOrder adoption{.step = Step::adopt,
+                                         .volume = heal->volume.id,
+                                         .token = heal->token,
+                                         .time = Duration(0),
+                                         .source = {},
+                                         .from = heal->volume.epoch,
+                                         .to = heal->to,
+                                         .frozen = false};
+  const auto answered = [this, heal](const std::string& server, const Result<Healed>& adopted) {
+    if (!adopted) {
+      if (heal->failure.empty()) heal->failure = server + " did not go on to the next epoch: " + adopted.error().what();
+    }
+    if (--heal->missing > 0) return;
+    if (!heal->failure.empty()) return fail(heal, heal->failure);
+    ++made_;
+    made_count_.add();
+    LOG_INFO("volume {}: a copy was made again on {} in {} s, {} bytes; its copies are of epoch {} now",
+             text(heal->volume.id), heal->target, seconds(shared_.clock.now() - heal->begun), heal->volume.bytes, heal->to);
+    end(heal);
+  };
+  order(heal, heal->target_address, adoption, kHealStepTime,
+        [answered, server = heal->target](const Result<Healed>& adopted) { answered(server, adopted); });
+  for (const HealCopy& other : heal->others) {
+    order(heal, other.address, adoption, kHealStepTime,
+          [answered, server = other.place.id](const Result<Healed>& adopted) { answered(server, adopted); });
+  }
+}
+
+void Healing::fail(const HealPtr& heal, const std::string& why) {
+  if (heal->phase == Phase::over) return;
+  ++failed_;
+  failed_count_.add();
+  LOG_WARNING("volume {}: no copy was made again on {}: {}", text(heal->volume.id), heal->target, why);
+  // What is left undone ends by time as well; a source that has adopted its epoch is not frozen any more.
+  if (is_current(*heal)) {
+    for (const std::string& address : {heal->source.address, heal->target_address}) {
+      order(heal, address, {.step = Step::thaw, .volume = heal->volume.id, .token = heal->token}, kHealStepTime,
+            [](const Result<Healed>&) {});
+    }
+  }
+  // Again after another grace time.
+  if (const auto it = shorts_.find(heal->volume.id); it != shorts_.end()) {
+    it->second.next = shared_.clock.now() + shared_.options.heal_after;
+    it->second.obstacle = "the last try failed: " + why;
+  }
+  end(heal);
+}
+
+void Healing::end(const HealPtr& heal) {
+  if (heal->phase == Phase::over) return;
+  heal->phase = Phase::over;
+  const auto it = heals_.find(heal->volume.id);
+  if (it == heals_.end() || it->second != heal) return;
+  heals_.erase(it);
+  shared_.with_topology([&](topology::Topology& topology) { topology.hold(heal->volume.id, false); });
+}
+
+void Healing::order(const HealPtr& heal, const std::string& address, VolumeOrders::HealOrder order, Duration time_max,
+                    std::function<void(Result<Healed>)> then) {
+  const auto state = shared_.registry.state();
+  const OrderFence fence{state->cluster_id, state->generation, heal->term, shared_.next_order.fetch_add(1)};
+  shared_.orders->heal(address, fence, order, time_max,
+                       [this, heal, then = std::move(then), loop = shared_.loop_owner](const Result<Healed>& done) {
+                         loop->post([this, heal, then, done] {
+                           if (stopped_ || heal->phase == Phase::over) return;
+                           if (!is_current(*heal)) return end(heal);
+                           then(done);
+                         });
+                       });
+}
+
+void Healing::view_changed() {
+  const auto heals = heals_;
+  for (const auto& [id, heal] : heals) {
+    if (!is_current(*heal)) end(heal);
+  }
+  const auto view = shared_.consensus.load()->view();
+  if (!view->is_leader()) publish("another master leads", nullptr);
+}
+
+void Healing::stop() { stopped_ = true; }
+
+void Healing::publish(std::string waiting, const HealView* view) {
+  HealingStatus status;
+  status.is_on = shared_.options.heal_after > Duration(0);
+  status.grace = shared_.options.heal_after;
+  status.waiting = std::move(waiting);
+  status.made = made_;
+  status.failed = failed_;
+  if (view != nullptr) {
+    status.short_of_copies = view->short_count;
+    for (const auto& [id, heal] : heals_) {
+      constexpr const char* kSteps[] = {"freezing", "copying", "adopting", "telling", "committing", "spreading", "over"};
+      status.under_way.push_back({id, gone(heal->volume), heal->source.place.id, heal->target,
+                                  kSteps[static_cast<std::size_t>(heal->phase)]});
+    }
+    for (const auto& [id, what] : troubles_) {
+      if (status.reported.size() < HealingStatus::kTroublesMax) status.reported.push_back({id, what});
+    }
+    status.reported_all = troubles_.size();
+  }
+  const Guard guard(status_mutex_);
+  status_ = std::move(status);
+}
+
+HealingStatus Healing::status() const {
+  const Guard guard(status_mutex_);
+  return status_;
+}
+
+}  // namespace holdfast::master

@@ -1,0 +1,134 @@
+// Healing: makes copies again that were lost, as the leader (docs/self-healing.md).
+//
+// A volume that has had too few copies for the grace time gets another one, where its placement allows:
+//   1. freeze   one of its copies, the source, takes no writes for as long as this goes on
+//   2. copy     the target pulls it; that is no volume yet
+//   3. adopt    the source goes on to the next epoch, if its freeze has lasted until then. From here on it refuses whatever
+//               is written for the old set of copies, the lost one's writes among them
+//   4. commit   the masters agree that the copies of that epoch count, once the source has told of it
+//   5. spread   the target's copy becomes a volume of that epoch, and other copies that there are go on to it
+// A leader that is lost in between leaves a freeze that ends by time, a copy that is dropped by time, or a source that is
+// ahead of the others: then that one counts, and the next leader begins with it.
+//
+// Copies of an older epoch than the agreed one are told so, and serve nothing any more. One is removed only when it was held
+// against a copy that counts, file by file, and that one knows all that is in it.
+//
+// Everything here runs on the master's loop, but for status().
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "service/master/healing_status.h"
+#include "service/master/shared.h"
+
+namespace holdfast::master {
+
+constexpr std::uint32_t kHealingFeatureLevel = 4;
+constexpr Duration kHealLook = 200ms;
+constexpr Duration kHealBegin = 1s;            // between two looks for what to begin
+constexpr Duration kFreezeTime = 30s;          // given anew every kFreezeExtend while a copy is on its way
+constexpr Duration kFreezeExtend = 8s;
+constexpr Duration kHealStepTime = 30s;        // for the answer to a step that is no copy
+constexpr Duration kHealTellTime = 15s;        // for the source's report of its epoch
+constexpr Duration kHealTimePerGiB = 5min;     // of a copy
+constexpr Duration kOutdateAfter = 2s;         // an old copy was seen for so long
+constexpr Duration kOutdateAgain = 1min;       // a server that did not obey is told again
+constexpr Duration kCompareAfterMax = 1min;    // after it was told; at most -healAfter
+constexpr Duration kCompareAgain = 1h;         // an old copy that was not found to be known elsewhere
+constexpr std::size_t kHealsAtOnce = 4;        // and one for each server
+constexpr std::size_t kLookedInto = 64;        // volumes in one look
+constexpr Duration kObstacleWait = 10s;        // before one that could not be mended is looked at again
+
+class Healing {
+ public:
+  explicit Healing(Shared& shared);
+
+  void look(Instant now);
+
+  // The term may have changed: what an earlier one began is given up.
+  void view_changed();
+  void stop();
+
+  // On any thread.
+  HealingStatus status() const;
+
+ private:
+  using Step = VolumeOrders::HealOrder::Step;
+  enum class Phase { freezing, copying, adopting, telling, committing, spreading, over };
+  struct Heal {
+    topology::HealVolume volume;
+    Term term;
+    std::uint64_t token = 0;
+    std::uint64_t to = 0;  // the epoch
+    topology::HealCopy source;
+    std::vector<topology::HealCopy> others;  // that are there, besides the source
+    std::string target;
+    std::string target_address;
+    Phase phase = Phase::freezing;
+    Instant short_since;
+    Instant begun;
+    Instant extended;
+    Instant adopted;
+    std::string failure;
+    std::size_t missing = 0;  // answers while spreading
+  };
+  using HealPtr = std::shared_ptr<Heal>;
+  struct Short {
+    Instant since;
+    Instant next;          // not before that
+    std::string obstacle;  // found at the last try
+  };
+  struct OldCopy {
+    Instant next;        // when to do something about it
+    bool told = false;   // it knows, in this term
+    std::string found;   // why it stays
+  };
+
+  void tend(const HealPtr& heal, Instant now);
+  void look_after_old_copies(const topology::HealView& view, Instant now);
+  void outdate(const topology::HealVolume& volume, const topology::HealCopy& copy);
+  void compare(const topology::HealVolume& volume, const topology::HealCopy& copy);
+  void discard(const topology::HealVolume& volume, const topology::HealCopy& copy, std::uint64_t files,
+               const std::string& other);
+  // An order of its own about this volume.
+  HealPtr errand(const topology::HealVolume& volume) const;
+  void begin_some(const topology::HealView& view, Instant now);
+  void try_volume(VolumeId id, Short& one, std::set<std::string>& busy, Instant now);
+  void begin(const topology::HealVolume& volume, const std::string& target, Instant short_since, Instant now);
+  void copy(const HealPtr& heal);
+  void adopt(const HealPtr& heal);
+  void commit(const HealPtr& heal);
+  void spread(const HealPtr& heal);
+  void fail(const HealPtr& heal, const std::string& why);
+  void end(const HealPtr& heal);
+  void order(const HealPtr& heal, const std::string& address, VolumeOrders::HealOrder order, Duration time_max,
+             std::function<void(Result<VolumeOrders::Healed>)> then);
+  bool is_current(const Heal& heal) const;
+  void publish(std::string waiting, const topology::HealView* view);
+
+  Shared& shared_;
+  Term term_;
+  Instant looked_at_ = kDistantPast;
+  Instant begun_at_ = kDistantPast;
+  std::map<VolumeId, HealPtr> heals_;
+  std::map<VolumeId, Short> shorts_;  // short of copies, as seen in this term
+  std::map<std::pair<VolumeId, std::string>, OldCopy> old_copies_;  // by their server
+  bool comparing_ = false;  // one at a time
+  std::map<VolumeId, std::string> troubles_;
+  std::string waiting_;
+  std::uint64_t made_ = 0;
+  std::uint64_t failed_ = 0;
+  bool stopped_ = false;
+
+  mutable Mutex status_mutex_;  // leaf
+  HealingStatus status_ HOLDFAST_GUARDED_BY(status_mutex_);
+
+  metrics::Counter& made_count_;
+  metrics::Counter& failed_count_;
+};
+
+}  // namespace holdfast::master

@@ -1,0 +1,314 @@
+#include "service/master/healing.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "service/master/fakes.h"
+
+namespace holdfast::master {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr Duration kGrace = 1min;
+
+Options options() {
+  Options out;
+  out.vacuum_pass = Duration(0);
+  out.copy_2 = 1;
+  out.heal_after = kGrace;
+  out.feature_level = kHealingFeatureLevel;
+  return out;
+}
+
+// A leader with volume 1 in two copies, on two of three servers (or more); they report what the orders made of them.
+class HealingTest : public testing::Test {
+ protected:
+  explicit HealingTest(int servers = 3, const char* replication = "001")
+      : servers_(servers), master(Master::create(options(), clock, random)) {
+    for (int i = 0; i < 2; ++i) group.set_feature_level(i, kHealingFeatureLevel);
+    group.attach(0, master->state_machine());
+    group.attach(1, other->state_machine());
+    master->start(group.consensus(0), orders);
+    other->start(group.consensus(1), orders);
+    group.lead(0);
+    for (int n = 1; n <= servers_; ++n) come(n);
+    std::promise<void> grown;
+    master->assign({.replication = replication}, [&](const OrRefusal<AssignAnswer>& answer) {
+      EXPECT_TRUE(std::holds_alternative<AssignAnswer>(answer));
+      grown.set_value();
+    });
+    grown.get_future().get();
+    for (const auto& order : orders.orders()) {
+      if (order.what == "allocate" && order.volume == VolumeId(1)) held_[order.address[7] - '0'] = 0;
+    }
+    made = orders.orders().size();
+    placement = *ReplicaPlacement::parse(replication);
+  }
+  ~HealingTest() override {
+    orders.release();
+    master->stop();
+    other->stop();
+  }
+
+  static std::string address(int n) { return "10.0.0." + std::to_string(n) + ":18080"; }
+  int holder(std::size_t i) const { return std::next(held_.begin(), static_cast<std::ptrdiff_t>(i))->first; }
+  int free_one() const {
+    for (int n = 1; n <= servers_; ++n) {
+      if (!held_.contains(n)) return n;
+    }
+    return 0;
+  }
+  void come(int n) {
+    sessions[n] = {master->open_session("10.0.0." + std::to_string(n)), other->open_session("10.0.0." + std::to_string(n))};
+    tell(n);
+  }
+  void tell(int n) {
+    auto report = fake_report(n);
+    report.feature_level = topology::kHealingServerLevel;
+    if (held_.contains(n)) {
+      VolumeInfo info;
+      info.id = VolumeId(1);
+      info.size = 8;
+      info.replica_placement = placement;
+      info.replica_epoch = held_.at(n);
+      report.volumes.push_back(info);
+    }
+    for (auto& session : sessions[n]) (void)session->on_report(report);
+  }
+  void go(int n) { sessions.erase(n); }
+
+  // "freeze 1", ... in the order they were given.
+  std::vector<std::string> given() const {
+    std::vector<std::string> out;
+    const auto all = orders.orders();
+    for (std::size_t i = made; i < all.size(); ++i) out.push_back(all[i].what + " " + all[i].address.substr(7, 1));
+    return out;
+  }
+  // Time passes in steps, in which servers report.
+  void pass(Duration time) {
+    for (Duration passed{0}; passed < time; passed += 250ms) {
+      clock.advance(250ms);
+      obey();
+      for (const auto& [n, session] : sessions) tell(n);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  }
+  // What orders change on servers.
+  void obey() {
+    const auto all = orders.orders();
+    for (; obeyed < all.size(); ++obeyed) {
+      const int n = all[obeyed].address[7] - '0';
+      if (const auto epoch = orders.epoch(address(n)); all[obeyed].what == "adopt" && epoch > 0) held_[n] = epoch;
+    }
+  }
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    for (int i = 0; i < 200; ++i) {
+      if (condition()) return true;
+      pass(500ms);
+    }
+    return false;
+  }
+  std::set<std::string> holders(Master& of) {
+    std::set<std::string> out;
+    const auto found = of.lookup(VolumeId(1), "").locations;
+    if (!found) return out;
+    for (const auto& place : found->places) out.insert(place.url.substr(7, 1));
+    return out;
+  }
+
+  const int servers_;
+  FakeClock clock;
+  FakeRandom random{7};
+  FakeGroup group{2};
+  FakeOrders orders;
+  std::unique_ptr<Master> master;
+  std::unique_ptr<Master> other = Master::create(options(), clock, random);
+  std::map<int, std::array<std::unique_ptr<ReportSession>, 2>> sessions;
+  std::map<int, std::uint64_t> held_;  // server -> epoch of its copy
+  ReplicaPlacement placement;
+  std::size_t made = 0;
+  std::size_t obeyed = 0;
+};
+
+TEST_F(HealingTest, ALostCopyIsMadeAgainAfterTheGraceTime) {
+  const int kept = holder(0), lost = holder(1), target = free_one();
+  go(lost);
+  pass(kGrace - 5s);
+  EXPECT_THAT(given(), IsEmpty());
+  ASSERT_TRUE(eventually([&] { return given().size() >= 4; }));
+  const auto name = [](const char* what, int n) { return std::string(what) + " " + std::to_string(n); };
+  EXPECT_THAT(given(), ElementsAre(name("freeze", kept), name("copy", target), name("adopt", kept), name("adopt", target)));
+  const auto all = orders.orders();
+  EXPECT_EQ(all[made + 1].collection, "10.0.0." + std::to_string(kept) + ":8080.18080");  // the source it is given
+  for (std::size_t i = made; i < all.size(); ++i) EXPECT_EQ(all[i].fence.term, Term(1));
+  held_.erase(lost);
+  ASSERT_TRUE(eventually([&] { return holders(*master).size() == 2; }));
+  EXPECT_EQ(holders(*master), (std::set{std::to_string(kept), std::to_string(target)}));
+  EXPECT_EQ(holders(*other), holders(*master));
+  EXPECT_TRUE(eventually([&] { return master->healing().made == 1; }));
+  // It takes files again.
+  EXPECT_TRUE(eventually([&] { return master->try_assign({.replication = "001"}).has_value(); }));
+  // The lost one returns with what it had, is named nowhere, and told so.
+  held_[lost] = 0;
+  come(lost);
+  ASSERT_TRUE(eventually([&] { return given().back() == name("outdate", lost); }));
+  EXPECT_EQ(holders(*master), (std::set{std::to_string(kept), std::to_string(target)}));
+  EXPECT_TRUE(master->try_assign({.replication = "001"}).has_value());
+}
+
+TEST_F(HealingTest, AnOldCopyGoesOnlyWhenAllThatIsInItIsKnownElsewhere) {
+  const int lost = holder(1);
+  go(lost);
+  held_.erase(lost);
+  ASSERT_TRUE(eventually([&] { return holders(*master).size() == 2 && master->healing().made == 1; }));
+  orders.set_files_missing(3);
+  held_[lost] = 0;
+  come(lost);
+  const auto server = " " + std::to_string(lost);
+  ASSERT_TRUE(eventually([&] { return given().back() == "compare" + server; }));
+  EXPECT_THAT(given(), Contains("outdate" + server));
+  pass(1min);
+  EXPECT_EQ(given().back(), "compare" + server);
+  const auto status = master->healing();
+  ASSERT_EQ(status.reported.size(), 1u);
+  EXPECT_THAT(status.reported[0].what, HasSubstr("3 of its 10 files are not known"));
+  // Looked at again later, or by another leader.
+  orders.set_files_missing(0);
+  group.lead(1);
+  ASSERT_TRUE(eventually([&] { return given().back() == "discard" + server; }));
+}
+
+TEST_F(HealingTest, AServerThatIsBackInTimeIsLeftAlone) {
+  const int lost = holder(1);
+  go(lost);
+  pass(kGrace / 2);
+  come(lost);
+  pass(2 * kGrace);
+  EXPECT_THAT(given(), IsEmpty());
+}
+
+TEST_F(HealingTest, NothingIsAgreedOnWhenTheSourceDoesNotGoOn) {
+  const int kept = holder(0), lost = holder(1), target = free_one();
+  orders.fail_step(address(kept), "adopt", Error(Code::stale, "the freeze is over"));
+  go(lost);
+  ASSERT_TRUE(eventually([&] { return given().size() >= 5; }));
+  const auto all = given();
+  EXPECT_EQ(all[2], "adopt " + std::to_string(kept));
+  EXPECT_THAT(all, Contains("thaw " + std::to_string(target)));
+  EXPECT_THAT(all, Not(Contains("adopt " + std::to_string(target))));
+  EXPECT_TRUE(eventually([&] { return master->healing().failed == 1; }));
+  // The lost one comes back: its copy counts.
+  come(lost);
+  ASSERT_TRUE(eventually([&] { return holders(*master).size() == 2; }));
+}
+
+TEST_F(HealingTest, ACopyThatBreaksOffIsTriedAgainLater) {
+  const int kept = holder(0), target = free_one();
+  orders.fail_step(address(target), "copy", Error(Code::no_space, "full"));
+  go(holder(1));
+  ASSERT_TRUE(eventually([&] { return master->healing().failed == 1; }));
+  EXPECT_THAT(given(), Contains("thaw " + std::to_string(kept)));
+  const auto first = given().size();
+  pass(kGrace / 2);
+  EXPECT_EQ(given().size(), first);
+  ASSERT_TRUE(eventually([&] { return master->healing().failed == 2; }));
+}
+
+TEST_F(HealingTest, WhenTheLostOneReturnsMeanwhileTheCopyIsDropped) {
+  const int lost = holder(1), target = free_one();
+  go(lost);
+  pass(kGrace - 5s);
+  orders.hold();
+  ASSERT_TRUE(eventually([&] { return !given().empty(); }));
+  orders.answer_held();  // frozen
+  ASSERT_TRUE(eventually([&] { return given().back() == "copy " + std::to_string(target); }));
+  come(lost);
+  pass(1s);
+  orders.release();
+  ASSERT_TRUE(eventually([&] { return master->healing().failed == 1; }));
+  EXPECT_THAT(given(), Contains("thaw " + std::to_string(target)));
+  for (const auto& one : given()) EXPECT_THAT(one, Not(HasSubstr("adopt")));
+}
+
+TEST_F(HealingTest, AFreezeIsGivenMoreTimeWhileTheCopyIsOnItsWay) {
+  const int kept = holder(0), target = free_one();
+  go(holder(1));
+  pass(kGrace - 5s);
+  orders.hold();
+  ASSERT_TRUE(eventually([&] { return !given().empty(); }));
+  orders.answer_held();
+  ASSERT_TRUE(eventually([&] { return given().back() == "copy " + std::to_string(target); }));
+  pass(kFreezeExtend + 1s);
+  EXPECT_EQ(given().back(), "extend " + std::to_string(kept));
+}
+
+TEST_F(HealingTest, ALeaderThatLosesItsPlaceGoesNoFurther) {
+  go(holder(1));
+  pass(kGrace - 5s);
+  orders.hold();
+  ASSERT_TRUE(eventually([&] { return !given().empty(); }));
+  group.lead(1);
+  orders.release();
+  pass(5s);
+  EXPECT_EQ(given().size(), 1u);
+  // The next one waits as long as it would otherwise, and begins anew.
+  ASSERT_TRUE(eventually([&] { return given().size() >= 5; }));
+  EXPECT_EQ(orders.orders().back().fence.term, Term(2));
+}
+
+class HealingAloneTest : public HealingTest {
+ protected:
+  HealingAloneTest() : HealingTest(2) {}
+};
+
+TEST_F(HealingAloneTest, WithoutAServerThatFitsItIsReported) {
+  go(holder(1));
+  pass(kGrace + 10s);
+  EXPECT_THAT(given(), IsEmpty());
+  const auto status = master->healing();
+  ASSERT_EQ(status.reported.size(), 1u);
+  EXPECT_THAT(status.reported[0].what, HasSubstr("no server with room"));
+  EXPECT_EQ(status.short_of_copies, 1u);
+}
+
+class HealingMuchTest : public HealingTest {
+ protected:
+  HealingMuchTest() : HealingTest(5, "002") {}
+};
+
+TEST_F(HealingMuchTest, WhenTooMuchIsMissingNothingIsBegun) {
+  go(holder(1));
+  go(holder(2));
+  pass(2 * kGrace);
+  EXPECT_THAT(given(), IsEmpty());
+  EXPECT_THAT(master->healing().waiting, HasSubstr("too much is missing at once"));
+}
+
+TEST_F(HealingMuchTest, OthersThatAreThereGoOnToTheEpochAfterTheAgreement) {
+  const int source = holder(0), stays = holder(1), lost = holder(2), target = free_one();
+  go(lost);
+  held_.erase(lost);
+  ASSERT_TRUE(eventually([&] { return holders(*master).size() == 3 && master->healing().made == 1; }));
+  const auto all = given();
+  const auto at = [&](const char* what, int n) {
+    const auto it = std::find(all.begin(), all.end(), std::string(what) + " " + std::to_string(n));
+    EXPECT_NE(it, all.end()) << what << n;
+    return it - all.begin();
+  };
+  EXPECT_LT(at("adopt", source), at("adopt", stays));
+  EXPECT_LT(at("adopt", source), at("adopt", target));
+  EXPECT_LT(at("copy", target), at("adopt", source));
+  for (const auto& one : all) EXPECT_THAT(one, Not(HasSubstr("outdate")));
+}
+
+}  // namespace
+}  // namespace holdfast::master

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Lost copies are made again (docs/self-healing.md): a volume server dies while files are written, overwritten and deleted,
+its volumes get their second copy on another server, and it comes back with what it knew.
+
+Every file must then read as it was last acknowledged, at each of its holders, and what was deleted must stay so, also
+where the server that was away is asked itself.
+"""
+import random
+import time
+
+from harness import NETWORK_ERRORS, Client, Cluster, Failure, Http, check, payload, run, until
+from vacuum_test import GONE, Writer, read
+
+FLAGS = ("-healAfter=2s",)
+
+
+class Places:
+    """The url of a file: one of those that hold its volume now."""
+
+    def __init__(self, masters, seed):
+        self.client, self.draw = Client(masters, timeout=5), random.Random(seed)
+
+    def __getitem__(self, fid):
+        found = self.client.lookup(fid.split(",")[0]).get("locations")
+        if not found:
+            raise Failure(f"nobody has {fid}")
+        return self.draw.choice(found)["url"]
+
+    def __setitem__(self, fid, url):
+        pass
+
+
+class Healed(Cluster):
+    def __init__(self, **more):
+        super().__init__(masters=3, master_flags=FLAGS, **more)
+
+    def __enter__(self):
+        super().__enter__()
+        self.wait_writable()
+        self.client, self.http = Client(self.masters), Http(10)
+        return self
+
+    def writers(self, count=4):
+        out = []
+        for seed in range(count):
+            writer = Writer(self.masters, seed, "replication=001")
+            writer.urls = Places(self.masters, seed)
+            out.append(writer)
+        for writer in out:
+            writer.start()
+        until("files are written", lambda: all(w.done > 20 for w in out), 60)
+        return out
+
+    def holders(self, volume):
+        return sorted(p["url"] for p in self.client.lookup(volume).get("locations") or [])
+
+    def healed(self, volumes, without, seconds=60):
+        """Waits until each has two copies, none of them on `without`."""
+        def short():
+            return {v: self.holders(v) for v in volumes
+                    if len(self.holders(v)) != 2 or without in self.holders(v)}
+        try:
+            until("all copies are made again", lambda: not short(), seconds)
+        except Failure as failure:
+            raise Failure(f"{failure}: {short()}")
+
+    def verify(self, writers):
+        files = gone = 0
+        for writer in writers:
+            for fid, states in writer.states.items():
+                allowed = [GONE if state == GONE else payload(*state) for state in states]
+                for url in until(f"{fid} has holders", lambda f=fid: self.holders(f.split(",")[0])):
+                    data = read(self.http, url, fid)
+                    check(data in allowed, f"{fid} at {url}: {'gone' if data == GONE else len(data)} instead of {states}")
+                    files, gone = files + 1, gone + (data == GONE)
+        return files, gone
+
+
+def answers(http, url):
+    try:
+        return http.request("GET", url, "/status")[0] == 200
+    except NETWORK_ERRORS:
+        return False
+
+
+def put(http, url, fid, data):
+    status, _, body = http.request("PUT", url, "/" + fid, data, {"Content-Type": "application/octet-stream"})
+    return status, body
+
+
+def end(writers):
+    for writer in writers:
+        writer.stopping.set()
+    for writer in writers:
+        writer.join(30)
+
+
+def volumes_of(writers):
+    return sorted({fid.split(",")[0] for writer in writers for fid in list(writer.states)})
+
+
+def a_lost_copy_is_made_again():
+    with Healed(volumes=4) as cluster:
+        writers = cluster.writers()
+        volumes = volumes_of(writers)
+        lost = cluster.volumes[0]
+        held = [v for v in volumes if lost in cluster.holders(v)]
+        check(held, f"the first volume server has none of {volumes}")
+        own = {}  # volume -> a file that nobody else touches
+        for n in range(200):
+            fid = cluster.client.upload(payload(n, 500), "replication=001")
+            own.setdefault(fid.split(",")[0], (fid, n))
+        held = sorted(set(held) | {v for v in own if lost in cluster.holders(v)})
+        changed, *deleted = [own[v] for v in held if v in own]
+        cluster.volume_processes[0].kill()
+        cluster.healed(held, lost)
+        done = [w.done for w in writers]
+        until("files are written to volumes that were mended",
+              lambda: all(w.done > before + 20 for w, before in zip(writers, done)), 60)
+        log = "".join(p.log() for p in cluster.master_processes)
+        check("1 of its 2 copies gone" in log and "a copy was made again on" in log, f"no word of why:\n{log[-3000:]}")
+        # It comes back with what it knew, while files are changed.
+        cluster.volume_processes[0].start()
+        # Before anybody has told it: what it is asked to write is acknowledged by nobody.
+        until("the old server answers", lambda: answers(cluster.http, lost))
+        status, body = put(cluster.http, lost, changed[0], payload(1000, 500))
+        check(status >= 400, f"a write of an old set of copies is acknowledged: {status} {body}")
+        for fid, _ in deleted:
+            status = cluster.http.request("DELETE", lost, "/" + fid)[0]
+            check(status >= 400, f"a deletion of an old set of copies is acknowledged: {status}")
+        until("the old copies serve nothing", lambda: "is neither read nor written any more"
+              in cluster.volume_processes[0].log(), 30)
+        time.sleep(2)
+        end(writers)
+        files, gone = cluster.verify(writers)
+        for volume in held:
+            check(lost not in cluster.holders(volume), f"volume {volume}: its old copy is found again")
+        for fid, n in (changed, *deleted):
+            for url in cluster.holders(fid.split(",")[0]):
+                check(read(cluster.http, url, fid) == payload(n, 500), f"{fid} at {url} is not what was acknowledged")
+        # Asked by who still has the old address, it serves what is true now or nothing.
+        asked = 0
+        for writer in writers:
+            for fid, states in writer.states.items():
+                if fid.split(",")[0] not in held:
+                    continue
+                status, _, data = cluster.http.request("GET", lost, "/" + fid)
+                allowed = [GONE if state == GONE else payload(*state) for state in states]
+                if status in (301, 302, 307):
+                    continue
+                check((data if status == 200 else GONE) in allowed + [GONE],
+                      f"{fid}: the server that was away says {status} with {len(data)} bytes instead of {states}")
+                check(status != 200 or data in allowed, f"{fid}: stale at {lost}")
+                asked += 1
+        # What is in them is known to the copies that count, so they go; but for the one with a file that is not.
+        keeps = changed[0].split(",")[0]
+        def left():
+            return sorted(p.stem for p in (cluster.folder / "v1").glob("*.dat") if p.stem in held)
+        until("the old copies are removed", lambda: left() == [keeps], 60)
+        logs = lambda: "".join(p.log() for p in cluster.master_processes)
+        until(f"there is a word on each of {held}", lambda: logs().count("is removed: each of its") == len(held) - 1)
+        said = f"volume {keeps}: the old copy on {lost} serves nothing and stays: 1 of its"
+        until("the one that stays is reported", lambda: said in logs())
+        page = cluster.http.request("GET", cluster.masters[cluster.leader()], "/ui/index.html")[2].decode()
+        check("serves nothing and stays" in page, "the page does not say so")
+        # And do not come back.
+        cluster.volume_processes[0].stop()
+        cluster.volume_processes[0].start()
+        time.sleep(4)
+        for volume in held:
+            check(lost not in cluster.holders(volume), f"volume {volume}: its old copy is found after a restart")
+        print(f"  {len(held)} volumes mended; {files} copies compared ({gone} gone), {asked} asked of the old server")
+
+
+def a_server_that_is_back_in_time_is_left_alone():
+    with Healed(volumes=3) as cluster:
+        fids = [cluster.client.upload(payload(i, 1000), "replication=001") for i in range(20)]
+        volumes = sorted({fid.split(",")[0] for fid in fids})
+        before = {v: cluster.holders(v) for v in volumes}
+        cluster.volume_processes[0].kill()
+        time.sleep(1)
+        cluster.volume_processes[0].start()
+        until("all are back", lambda: {v: cluster.holders(v) for v in volumes} == before, 30)
+        time.sleep(5)
+        check({v: cluster.holders(v) for v in volumes} == before, "copies were moved")
+        log = "".join(p.log() for p in cluster.master_processes)
+        check("a copy was made again" not in log, "a copy was made again")
+
+
+def leaders_die_meanwhile():
+    with Healed(volumes=4) as cluster:
+        writers = cluster.writers()
+        volumes = volumes_of(writers)
+        lost = cluster.volumes[1]
+        held = [v for v in volumes if lost in cluster.holders(v)]
+        cluster.volume_processes[1].kill()
+        chance = random.Random(5)
+        for _ in range(3):
+            time.sleep(2.2 + chance.random() * 1.5)
+            victim = cluster.master_processes[cluster.leader()]
+            victim.kill()
+            time.sleep(0.5)
+            victim.start()
+        cluster.healed(held, lost, 120)
+        cluster.volume_processes[1].start()
+        time.sleep(4)
+        end(writers)
+        files, gone = cluster.verify(writers)
+        print(f"  {len(held)} volumes mended; {files} copies compared ({gone} gone)")
+
+
+def sources_and_targets_die_meanwhile():
+    with Healed(volumes=5) as cluster:
+        writers = cluster.writers()
+        volumes = volumes_of(writers)
+        lost = cluster.volumes[0]
+        held = [v for v in volumes if lost in cluster.holders(v)]
+        cluster.volume_processes[0].kill()
+        chance = random.Random(9)
+        for _ in range(4):
+            time.sleep(1.5 + chance.random())
+            victim = chance.choice(cluster.volume_processes[1:])
+            victim.kill()
+            time.sleep(chance.random())
+            victim.start()
+        cluster.healed(held, lost, 120)
+        cluster.volume_processes[0].start()
+        time.sleep(4)
+        end(writers)
+        files, gone = cluster.verify(writers)
+        print(f"  {len(held)} volumes mended; {files} copies compared ({gone} gone)")
+
+
+if __name__ == "__main__":
+    run([a_lost_copy_is_made_again, a_server_that_is_back_in_time_is_left_alone, leaders_die_meanwhile,
+         sources_and_targets_die_meanwhile])
