@@ -97,9 +97,9 @@ class HealingTest : public testing::Test {
       clock.advance(250ms);
       obey();
       for (const auto& [n, session] : sessions) tell(n);
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   // What orders change on servers.
   void obey() {
