@@ -116,8 +116,14 @@ def what_a_unit_starts_does_start_and_ends_as_it_expects():
             check(str(changed) in line, line)
             processes.append(Process(name, line.split(), FOLDER, {"TMPDIR": str(FOLDER)}).start())
         http = Http(timeout=2)
-        for address in (ports["master"], ports["server"]):
-            until("a file can be assigned", lambda: http.request("GET", f"127.0.0.1:{address}", "/dir/assign")[0] == 200, 20)
+
+        def assigned(port):
+            status, _, body = http.request("GET", f"127.0.0.1:{port}", "/dir/assign")
+            check(status == 200, f"{status} {body!r}")
+            return True
+
+        for name in ("master", "server"):
+            until(f"the {name} assigns a file", lambda: assigned(ports[name]), 20)
         processes[1].signal(signal.SIGHUP)  # ExecReload
         check(http.request("GET", f"127.0.0.1:{ports['volume']}", "/status")[0] == 200, "the volume server serves on")
         http.close()
