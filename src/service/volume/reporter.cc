@@ -36,6 +36,7 @@ struct Reporter::Link {
   std::uint64_t number = 0;  // of the stream; events of earlier ones are dropped
   Instant dial_at = kDistantPast;
   Duration backoff = kBackoffMin;
+  Duration patience{0};  // for the first answer; 0: what it is at first
 
   // Of the present stream.
   Instant opened = kDistantPast;
@@ -128,7 +129,7 @@ void Reporter::run() {
     Instant next = world_.clock.now() + kUpstreamPulse;
     for (const auto& link : links_) {
       auto due = link->stream ? link->sent + pulse_of(*link) : link->dial_at;
-      if (link->stream && !link->answered) due = std::min(due, link->opened + kFirstAnswerMax);
+      if (link->stream && !link->answered) due = std::min(due, link->opened + link->patience);
       next = std::min(next, due);
     }
     std::vector<Event> events;
@@ -153,7 +154,8 @@ void Reporter::run() {
       auto& link = *links_[i];
       if (!link.stream) {
         if (now >= link.dial_at) dial(link, now);
-      } else if (!link.answered && now >= link.opened + kFirstAnswerMax) {
+      } else if (!link.answered && now >= link.opened + link.patience) {
+        link.patience = std::min(link.patience * 2, kFirstAnswerLongest);
         on_closed(link, "connected, but it says nothing");
       } else if (changed || link.full_wanted || now >= link.sent + pulse_of(link) * 9 / 10) {
         pulse(link, now);
@@ -194,6 +196,7 @@ void Reporter::dial(Link& link, Instant now) {
   }
   link.number = ++last_link_;
   link.opened = now;
+  if (link.patience == Duration(0)) link.patience = world_.first_answer_max;
   link.answered = link.accepted = link.upstream = link.full_wanted = false;
   link.cluster = ClusterId();
   link.to = {};
@@ -258,6 +261,7 @@ void Reporter::on_response(Link& link, const master_pb::HeartbeatResponse& respo
     link.dial_at = now + pause;
   };
   link.answered = true;
+  link.patience = Duration(0);
   if (response.volume_size_limit() > 0) world_.settings(response.volume_size_limit());
   if (response.duplicated_uuids_size() > 0) {
     return turn_away(response.refusal().empty() ? "another volume server reports the folder " + response.duplicated_uuids(0)

@@ -66,7 +66,10 @@ class Reporter {
   // For ever: a master that comes back without its disk has little time to hear whose it is (runtime.cc, kLoneWait).
   static constexpr Duration kBackoffMax = 250ms;
   static constexpr Duration kRefusedPause = 2s;    // before a master that turned us away is asked again
-  static constexpr Duration kFirstAnswerMax = 5s;  // a connected master that says nothing for this long is redialled
+  // A connected master that says nothing for this long is redialled; each time it gets twice as long, so that one to which a
+  // thousand servers have come at once is not asked to read all their full reports again and again.
+  static constexpr Duration kFirstAnswerMax = 5s;
+  static constexpr Duration kFirstAnswerLongest = 60s;
   static constexpr std::uint32_t kFeatureLevel = 2;
 
   struct World {
@@ -77,6 +80,7 @@ class Reporter {
     Uuid process;
     // Called on the reporter's thread when a master tells other settings.
     std::function<void(std::uint64_t volume_size_limit)> settings;
+    Duration first_answer_max = kFirstAnswerMax;
   };
 
   Reporter(const VolumeConfig& config, World world);

@@ -63,14 +63,21 @@ class FakeMaster final : public master_pb::Seaweed::Service {
                              grpc::ServerReaderWriter<master_pb::HeartbeatResponse, master_pb::Heartbeat>* stream) override {
     master_pb::Heartbeat report;
     bool first = true;
+    {
+      std::lock_guard guard(mutex_);
+      streams_++;
+    }
     while (stream->Read(&report)) {
       master_pb::HeartbeatResponse answer;
+      bool is_silent = false;
       {
         std::lock_guard guard(mutex_);
+        is_silent = silent_;
         reports_.push_back(report);
         answer = answer_;
         stream_ = stream;
       }
+      if (is_silent) continue;
       if (first && !stream->Write(answer)) break;
       first = false;
     }
@@ -98,6 +105,15 @@ class FakeMaster final : public master_pb::Seaweed::Service {
     answer_.set_master_uuid(uuid());
     answer_.set_pulse_ms(20);
     answer_.set_volume_size_limit(30000_MiB);
+  }
+  // Takes what comes, and answers nothing.
+  void be_silent(bool silent) {
+    std::lock_guard guard(mutex_);
+    silent_ = silent;
+  }
+  int streams() {
+    std::lock_guard guard(mutex_);
+    return streams_;
   }
   std::string uuid() const { return "33333333-3333-4333-8333-33333333333" + std::to_string(id_); }
 
@@ -146,6 +162,8 @@ class FakeMaster final : public master_pb::Seaweed::Service {
   int grpc_port_ = 0;
   mutable std::mutex mutex_;
   bool stopping_ = false;
+  bool silent_ = false;
+  int streams_ = 0;
   grpc::ServerReaderWriter<master_pb::HeartbeatResponse, master_pb::Heartbeat>* stream_ = nullptr;
   master_pb::HeartbeatResponse answer_;
   std::vector<master_pb::Heartbeat> reports_;
@@ -254,6 +272,29 @@ TEST_F(ReporterTest, ABrokenMasterIsFoundAgainAtOnce) {
   a_.start();
   EXPECT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.volumes_size() == 1; }); }));
   EXPECT_LT(io::posix::boot_now() - back, 2s);
+}
+
+// A thousand servers that come to a master at once must not ask it to read all their full reports again and again because it
+// has not answered yet.
+TEST_F(ReporterTest, AMasterThatTakesLongToAnswerIsAskedEverMoreSeldom) {
+  a_.be_silent(true);
+  FenceKeeper fences(ServerState{}, [](const ServerState&) { return Status(); });
+  VolumeConfig config;
+  config.ip = "127.0.0.1";
+  config.masters = {a_.address()};
+  Reporter reporter(config, {.clock = io::posix::system_clock(),
+                             .fences = fences,
+                             .holdings = [] { return Holdings(); },
+                             .folder_uuids = {},
+                             .process = Uuid::from_random(1, 2),
+                             .settings = [](std::uint64_t) {},
+                             .first_answer_max = 100ms});
+  reporter.start();
+  std::this_thread::sleep_for(1400ms);
+  EXPECT_GE(a_.streams(), 2);  // at 0, 0.1, 0.3, 0.7 and 1.5 s, each a little later
+  EXPECT_LE(a_.streams(), 5);
+  a_.be_silent(false);
+  EXPECT_TRUE(soon([&] { return reporter.connected() == 1; }));
 }
 
 TEST_F(ReporterTest, OrdersOfOldLeadersAndOtherClustersAreRefusedAlsoAfterARestart) {
