@@ -1,10 +1,14 @@
 #include "cmd/servers.h"
 
+#include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "client/http_pool.h"
+#include "cmd/paths.h"
 #include "cmd/plan.h"
 #include "cmd/signals.h"
 
@@ -17,7 +21,21 @@ std::optional<std::string> process_environment(const std::string& name) {
 }
 
 void announce(const Call& call, const std::string& command) {
+  if (const auto raised = raise_files_limit(); !raised) LOG_WARNING("{}", raised.error().what());
   LOG_INFO("{} {} {}, feature level {}, process {}", call.program, command, version_text(), feature_level(), ::getpid());
+}
+
+Status raise_files_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
+  if (::geteuid() == 0 && limit.rlim_max < kFilesWanted) {
+    const rlimit wanted{kFilesWanted, kFilesWanted};
+    if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return {};
+  }
+  const auto before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return {};
+  return Error{Code::refused, fmt::format("the limit of open files stays {}: {}", before, errno_words(errno))};
 }
 
 std::string serve_until_stopped(const Call& call, const std::function<void(const Reread&)>& reload) {

@@ -24,8 +24,13 @@ T or_fatal(Result<T> result, const std::string& what = "",
   return std::move(*result);
 }
 
-// The first line of a server's log: what this is, and as what it was started.
+// The first line of a server's log: what this is, and as what it was started. Raises the limit of open files, as below.
 void announce(const Call& call, const std::string& command);
+
+// Lets this process have as many open files as the system allows it: each connection and each volume has its own, and a shell's
+// limit is often 1,024. As root at least kFilesWanted, whatever is allowed. The Error says that it stays as it was.
+inline constexpr std::uint64_t kFilesWanted = 65536;
+Status raise_files_limit();
 
 // Waits for a signal to stop and answers its name. SIGHUP reads security.toml again and gives
 // the white list, together with the one of -whiteList, to `reload`.

@@ -54,6 +54,23 @@ def test_no_command_prints_the_list_and_global_flags_on_stderr():
     expect(err.splitlines()[0], "flag provided but not defined: -nosuch", "first line")
 
 
+def test_servers_may_have_as_many_open_files_as_the_system_allows():
+    folder = pathlib.Path(tempfile.mkdtemp(dir=FOLDER))
+    line = f"ulimit -S -n 256; exec {WEED} -logtostderr=true volume -ip=127.0.0.1 -port={free_port()} -dir={folder} -preStopSeconds=0"
+    with subprocess.Popen(["bash", "-c", line], stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(FOLDER)}) as server:
+        try:
+            end = time.monotonic() + 20
+            while True:
+                limits = re.search(r"Max open files +(\d+) +(\d+)", pathlib.Path(f"/proc/{server.pid}/limits").read_text())
+                soft, hard = int(limits.group(1)), int(limits.group(2))
+                if soft == hard:
+                    break
+                check(time.monotonic() < end, f"open files: {soft} of {hard}")
+                time.sleep(0.05)
+        finally:
+            server.kill()
+
+
 def test_help_prints_the_list_on_stdout():
     status, out, err = weed("help")
     expect((status, err), (0, ""), "exit and stderr")

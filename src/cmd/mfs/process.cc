@@ -20,11 +20,12 @@
 #include <cstring>
 #include <utility>
 
+#include "cmd/servers.h"
+
 namespace holdfast::mfs {
 namespace {
 
 constexpr char kWell = '0';
-constexpr rlim_t kFilesWanted = 65536;  // connections and volumes; as root even beyond the hard limit
 constexpr std::size_t kEntryRoom = 16384;
 
 std::string system_words(int number) { return std::strerror(number); }
@@ -58,19 +59,6 @@ std::optional<gid_t> find_group(const std::string& name) {
   group* found = nullptr;
   if (::getgrnam_r(name.c_str(), &entry, room.data(), room.size(), &found) != 0 || found == nullptr) return std::nullopt;
   return found->gr_gid;
-}
-
-void raise_files_limit(std::vector<std::string>* remarks) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  if (::geteuid() == 0 && limit.rlim_max < kFilesWanted) {
-    const rlimit wanted{kFilesWanted, kFilesWanted};
-    if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
-  }
-  limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kFilesWanted));
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    remarks->push_back(fmt::format("the limit of open files stays {}: {}", limit.rlim_cur, system_words(errno)));
-  }
 }
 
 void raise_core_limit() {
@@ -206,7 +194,7 @@ Status make_data_folder(const std::string& path, const User& user) {
 }
 
 Status prepare_process(const Config& config, const User& user, bool keeps_core_limit, std::vector<std::string>* remarks) {
-  raise_files_limit(remarks);
+  if (const auto raised = cmd::raise_files_limit(); !raised) remarks->push_back(raised.error().what());
   if (!keeps_core_limit) raise_core_limit();
   if (const auto arenas = config.integer("LIMIT_GLIBC_MALLOC_ARENAS"); arenas > 0) {
     ::mallopt(M_ARENA_MAX, static_cast<int>(arenas));
