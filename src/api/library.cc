@@ -26,7 +26,16 @@ struct Keeper {
 // Where a leak checker finds it: a static that nobody reads would be optimised away.
 std::atomic<Keeper*> g_keeper{nullptr};
 
-void log_line(gpr_log_func_args* line) { LOG_V(1, "grpc: {}", line->message); }
+void log_line(gpr_log_func_args* line) {
+  const std::string_view text(line->message);
+  if (text.starts_with("assertion failed")) {
+    LOG_ERROR("grpc: {}", text);  // the library ends the process next; without this nobody would know why
+  } else if (text.starts_with("Failed accept")) {
+    LOG_WARNING("grpc: {}", text);  // at most one a second, by the library itself
+  } else {
+    LOG_V(1, "grpc: {}", text);
+  }
+}
 
 }  // namespace
 
