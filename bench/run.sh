@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 n=${N:-100}
 rounds=${ROUNDS:-5}
-cmake --build --preset release --target bare_loop bare_beats volume_bench ec_bench >/dev/null 2>&1 || cmake --build --preset release --target bare_loop bare_beats
+cmake --build --preset release --target bare_loop bare_beats load_servers fill_volumes volume_bench ec_bench >/dev/null
 echo "== (b) reads, (c) writes, (e) assigns"
 bench/throughput.py --rounds "$rounds"
 echo "== (d) memory per million needles, opening a volume of a million needles"
@@ -20,5 +20,7 @@ echo "== (i) changes lost by a restore from a metalogger"
 bench/restore.py -n "$rounds"
 echo "== (j) assigns by gRPC, beside empty calls"
 bench/grpc.py --rounds "$rounds" || [ $? -eq 77 ]
+echo "== (m) 1,000 servers with 1,000 volumes each; 10 million needles in one server"
+bench/load.py
 echo "== (a) failover beside etcd"
 bench/failover.py -n "$n"
