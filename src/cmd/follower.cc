@@ -8,7 +8,7 @@
 #include "client/location_feed.h"
 #include "client/master_client.h"
 #include "cmd/command.h"
-#include "cmd/metrics_server.h"
+#include "cmd/side_server.h"
 #include "cmd/plan.h"
 #include "cmd/servers.h"
 #include "cmd/world.h"
@@ -91,7 +91,7 @@ class Follower {
     }
     if (at.also_loopback) (void)http_->listen("127.0.0.1", at.http_port);  // a convenience, may be taken
     if (at.metrics_port != 0) {
-      auto metrics = MetricsServer::start(world.loops, at.metrics_address, at.metrics_port);
+      auto metrics = SideServer::metrics(world.loops, at.metrics_address, at.metrics_port);
       if (!metrics) return metrics.error();
       metrics_ = std::move(*metrics);
     }
@@ -147,7 +147,7 @@ class Follower {
   std::unique_ptr<front::MasterRoutes> routes_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<front::GrpcServer> grpc_;
-  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<SideServer> metrics_;
   std::unique_ptr<client::LocationFeed> feed_;
 };
 

@@ -9,11 +9,12 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "cmd/exposure.h"
-#include "cmd/metrics_server.h"
+#include "cmd/side_server.h"
 #include "front/grpc/backup_service.h"
 #include "front/grpc/master_service.h"
 #include "front/grpc/raft_service.h"
 #include "front/grpc/server.h"
+#include "front/http/access_log.h"
 #include "front/http/master_routes.h"
 #include "front/http/white_list.h"
 #include "service/master/backup_source.h"
@@ -71,9 +72,11 @@ struct MasterRole::Inside {
   std::unique_ptr<master::Staleness> staleness;  // of one that only reads
   std::unique_ptr<master::MasterRuntime> runtime;
   std::unique_ptr<front::MasterRoutes> routes;
+  std::unique_ptr<front::AccessLog> access_log;
   std::unique_ptr<http::Server> http;
   std::unique_ptr<front::GrpcServer> grpc;
-  std::unique_ptr<MetricsServer> metrics;
+  std::unique_ptr<SideServer> metrics;
+  std::unique_ptr<SideServer> debug;
   std::atomic<bool> is_open{false};  // `runtime` is there, for requests that come before
   bool is_stopped = false;
 };
@@ -153,10 +156,17 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
                                  .jwt = &in.jwt,
                                  .metaloggers = [&in] { return in.backups->metaloggers(); }},
       routes);
+  http::Observer* observer = &in.routes->observer();
+  if (!listen.access_log.empty()) {
+    auto opened = front::AccessLog::open(listen.access_log, *observer, world.clock);
+    if (!opened) return opened.error();
+    in.access_log = std::move(*opened);
+    observer = in.access_log.get();
+  }
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,
       http::ServerOptions{.idle_timeout = in.plan.idle_timeout,
-                          .observer = &in.routes->observer(),
+                          .observer = observer,
                           .tls = in.plan.https,
                           .every_head = in.staleness ? staleness_header(*in.staleness) : nullptr});
   if (const auto listening = in.http->listen(listen.address, listen.http_port); !listening) {
@@ -168,9 +178,14 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
     if (!listening) return listen_error(place.address, place.port, listening.error());
   }
   if (listen.metrics_port != 0) {
-    auto metrics = MetricsServer::start(world.loops, listen.metrics_address, listen.metrics_port);
+    auto metrics = SideServer::metrics(world.loops, listen.metrics_address, listen.metrics_port);
     if (!metrics) return metrics.error();
     in.metrics = std::move(*metrics);
+  }
+  if (listen.debug_port != 0) {
+    auto debug = SideServer::debug(world.loops, listen.debug_port);
+    if (!debug) return debug.error();
+    in.debug = std::move(*debug);
   }
 
   master::RuntimeConfig config = in.plan.runtime;
@@ -281,10 +296,12 @@ void MasterRole::stop() {
   if (in.master) in.master->stop();
   closing.join();
   in.metrics.reset();
+  in.debug.reset();
   if (in.grpc) in.grpc->stop();
 }
 
 void MasterRole::reload(const Reread& news) {
+  if (inside_->access_log) inside_->access_log->reopen();
   put(news.jwt, inside_->jwt);
   read_again(inside_->plan.https);
   if (const auto set = inside_->white_list.set(news.white_list); !set) {

@@ -2,7 +2,7 @@
 // mfsmetalogger it is a daemon with MooseFS's settings (cmd/mfs/).
 #include <fmt/format.h>
 
-#include "cmd/metrics_server.h"
+#include "cmd/side_server.h"
 #include "cmd/paths.h"
 #include "cmd/servers.h"
 #include "cmd/world.h"
@@ -27,10 +27,10 @@ int run_metalogger(const Call& call) {
   options.images_kept = static_cast<std::size_t>(images);
   options.image_interval = hours;
   World world(1);
-  std::unique_ptr<MetricsServer> metrics;
+  std::unique_ptr<SideServer> metrics;
   if (const auto port = flags.integer("metricsPort"); port != 0) {
     if (port < 1 || port > 65535) LOG_FATAL("-metricsPort is {}, but a port is 1 to 65535", port);
-    metrics = or_fatal(MetricsServer::start(world.loops, flags.string("metricsIp"), static_cast<std::uint16_t>(port)));
+    metrics = or_fatal(SideServer::metrics(world.loops, flags.string("metricsIp"), static_cast<std::uint16_t>(port)));
   }
   auto logger = or_fatal(metalogger::Metalogger::open(options, world.disk, world.clock, world.random));
   logger->start();

@@ -65,6 +65,7 @@ using Ports = std::vector<std::pair<std::string, std::uint16_t>>;  // each with 
 Ports ports_of(const FlagView& flags, const ListenPlan& plan) {
   Ports ports = {{flags.full_name("port"), plan.http_port}, {flags.full_name("port.grpc"), plan.grpc_port}};
   if (plan.metrics_address == plan.address) ports.emplace_back(flags.full_name("metricsPort"), plan.metrics_port);
+  ports.emplace_back("debug.port", plan.debug_port);
   return ports;
 }
 
@@ -107,6 +108,12 @@ Result<ListenPlan> plan_listen(const FlagView& flags, const std::string& ip) {
                              *http + kGrpcPortDistance, flags.full_name("port.grpc")));
   }
   plan.grpc_port = *grpc != 0 ? *grpc : static_cast<std::uint16_t>(*http + kGrpcPortDistance);
+  if (flags.is_declared("debug.port") && flags.boolean("debug")) {
+    const auto debug = port_of(flags, "debug.port");
+    if (!debug) return debug.error();
+    plan.debug_port = *debug;
+  }
+  if (flags.is_declared("accessLog")) plan.access_log = expand_home(flags.string("accessLog"));
   const std::string& metrics_ip = flags.string("metricsIp");
   plan.metrics_address = metrics_ip.empty() ? plan.address : metrics_ip;
   if (auto apart = ports_are_apart(ports_of(flags, plan)); !apart) return apart.error();
@@ -519,7 +526,7 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
   if (!listen) return listen.error();
   plan.listen = *listen;
   plan.listen.also_loopback = false;  // only masters open it
-  if (is_server(flags)) plan.listen.metrics_port = 0;  // the process has one, and the master opens it
+  if (is_server(flags)) plan.listen.metrics_port = plan.listen.debug_port = 0;  // the process has one, and the master opens it
 
   const auto public_port = port_of(flags, "port.public");
   if (!public_port) return public_port.error();

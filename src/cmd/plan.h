@@ -29,6 +29,8 @@ struct ListenPlan {
   std::uint16_t grpc_port = 0;
   std::uint16_t metrics_port = 0;  // 0: none
   std::string metrics_address;
+  std::uint16_t debug_port = 0;  // on the loopback address; 0: none
+  std::string access_log;        // a file, "" for none
 
   // Where gRPC listens, when that is not `address`; "" = all addresses.
   std::optional<std::string> grpc_address;

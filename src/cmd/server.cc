@@ -45,7 +45,10 @@ int run_server(const Call& call) {
   if (has_volume) {
     volume_plan = or_fatal(plan_volume(FlagView(flags, "volume."), settings, masters));
     if (volume_plan->cluster_secret.empty()) volume_plan->cluster_secret = master_plan.runtime.cluster_secret;
-    if (!has_master) volume_plan->listen.metrics_port = master_plan.listen.metrics_port;
+    if (!has_master) {
+      volume_plan->listen.metrics_port = master_plan.listen.metrics_port;
+      volume_plan->listen.debug_port = master_plan.listen.debug_port;
+    }
   }
 
   if (has_master) master_plan.runtime.guardian = start_guardian(master_plan.guardian);

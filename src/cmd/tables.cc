@@ -34,8 +34,9 @@ constexpr Flag kGlobal[] = {
 
 // Diagnostics that `master`, `volume` and `server` share.
 constexpr Flag kDiagnostics[] = {
-    {"debug", boolean, "false", "serve runtime profiles", later, kNoProfiles},
-    {"debug.port", integer, "6060", "port of -debug", inert},
+    {"accessLog", string, "", "append a line for each HTTP request to this `file`, begun anew at SIGHUP once it was moved away; empty: none"},
+    {"debug", boolean, "false", "serve a look inside the process on -debug.port, to this machine only"},
+    {"debug.port", integer, "6060", "port of -debug, at 127.0.0.1"},
     {"cpuprofile", string, "", "write a profile of the processor to this file", later, kNoProfiles},
     {"memprofile", string, "", "write a profile of the memory to this file", later, kNoProfiles},
 };

@@ -7,10 +7,11 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "cmd/exposure.h"
-#include "cmd/metrics_server.h"
+#include "cmd/side_server.h"
 #include "front/grpc/raft_service.h"
 #include "front/grpc/server.h"
 #include "front/grpc/volume_service.h"
+#include "front/http/access_log.h"
 #include "front/http/volume_routes.h"
 #include "front/http/white_list.h"
 #include "front/image/image_pool.h"
@@ -34,10 +35,12 @@ struct VolumeRole::Inside {
   std::unique_ptr<volume::VolumeServer> server;
   front::ImagePool images{{}};  // its workers start with the first image
   std::unique_ptr<front::VolumeRoutes> routes;
+  std::unique_ptr<front::AccessLog> access_log;
   std::unique_ptr<http::Server> http;
   std::unique_ptr<master::WitnessHost> witness;
   std::unique_ptr<front::GrpcServer> grpc;
-  std::unique_ptr<MetricsServer> metrics;
+  std::unique_ptr<SideServer> metrics;
+  std::unique_ptr<SideServer> debug;
   std::unique_ptr<metalogger::Metalogger> metalogger;
   bool is_stopped = false;
 
@@ -48,6 +51,7 @@ struct VolumeRole::Inside {
     if (http && pre_stop > Duration(0)) std::this_thread::sleep_for(pre_stop);
     if (http) http->stop(kGrace);
     metrics.reset();
+    debug.reset();
     if (witness) witness->stop();
     if (grpc) grpc->stop();
     if (server) server->stop();
@@ -95,18 +99,30 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
                                                                                .jwt = &in.jwt,
                                                                                .images = &in.images},
                                                     routes);
+  http::Observer* observer = &in.routes->observer();
+  if (!listen.access_log.empty()) {
+    auto opened = front::AccessLog::open(listen.access_log, *observer, world.clock);
+    if (!opened) return opened.error();
+    in.access_log = std::move(*opened);
+    observer = in.access_log.get();
+  }
   in.http = std::make_unique<http::Server>(
       world.loops, *in.routes,
-      http::ServerOptions{.idle_timeout = in.plan.idle_timeout, .observer = &in.routes->observer(), .tls = in.plan.https});
+      http::ServerOptions{.idle_timeout = in.plan.idle_timeout, .observer = observer, .tls = in.plan.https});
   for (const auto port : {listen.http_port, in.plan.public_port}) {
     if (port == 0) continue;
     const auto listening = in.http->listen(listen.address, port);
     if (!listening) return listen_error(listen.address, port, listening.error());
   }
   if (listen.metrics_port != 0) {
-    auto metrics = MetricsServer::start(world.loops, listen.metrics_address, listen.metrics_port);
+    auto metrics = SideServer::metrics(world.loops, listen.metrics_address, listen.metrics_port);
     if (!metrics) return metrics.error();
     in.metrics = std::move(*metrics);
+  }
+  if (listen.debug_port != 0) {
+    auto debug = SideServer::debug(world.loops, listen.debug_port);
+    if (!debug) return debug.error();
+    in.debug = std::move(*debug);
   }
 
   front::VolumeServiceOptions service;
@@ -168,6 +184,7 @@ std::string VolumeRole::describe() const {
 }
 
 void VolumeRole::reload(const Reread& news) {
+  if (inside_->access_log) inside_->access_log->reopen();
   put(news.jwt, inside_->jwt);
   read_again(inside_->plan.https);
   if (const auto loaded = inside_->server->load_new_volumes(); loaded > 0) {

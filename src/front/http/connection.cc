@@ -233,6 +233,7 @@ bool Connection::serve_next() {
   request.host = parsed_.host;
   request.peer_ip = peer_ip_;
   request.peer_port = peer_port_;
+  request.version_minor = parsed_.version_minor;
   request.local_port = local_port_;
   request.body_bytes = parsed_.content_length.value_or(0);
   if (parsed_.chunked) request.body_bytes.reset();
@@ -301,6 +302,7 @@ const ServerOptions& Connection::server_options() const { return listener_.optio
 void Connection::head(int status) {
   CHECK(answer_ == Answer::none);
   status_ = status;
+  body_sent_ = 0;
   out_.clear();
   out_sent_ = 0;
   if (status == 200) {
@@ -350,6 +352,7 @@ void Connection::finish(std::string_view first, std::string_view second,
 
   const bool body = !is_head_ && !head_only_length && !is_without_body(status_);
   std::array<iovec, 2> both{piece_of(first), piece_of(second)};
+  if (body) body_sent_ = total;
   std::span<iovec> pieces;  // what is not copied behind the head
   if (body && total <= kCopiedBytes) {
     out_.append(first).append(second);
@@ -393,6 +396,7 @@ bool Connection::write_ready(std::string_view piece) {
     return true;
   }
   if (is_head_ || is_without_body(status_)) piece = {};
+  body_sent_ += piece.size();
   std::string_view after;
   if (chunked_out_ && !piece.empty()) {
     out_.append_number(piece.size(), 16);

@@ -82,6 +82,7 @@ class Connection final : public ListHook, private io::Watched {
   Result<BytesView> read_outcome();
   void read_all(std::size_t bytes_max, std::function<void(Result<std::string>)> done);
   bool is_broken();
+  std::uint64_t body_bytes_sent() const { return body_sent_; }
 
  private:
   enum class Phase : std::uint8_t { head, serving, flushing, draining, lingering };
@@ -169,6 +170,7 @@ class Connection final : public ListHook, private io::Watched {
   std::string_view after_piece_;  // CRLF behind a chunk
   std::optional<std::uint64_t> length_;  // announced by begin()
   std::uint64_t written_ = 0;
+  std::uint64_t body_sent_ = 0;
   bool chunked_out_ = false;
   int status_ = 0;
   Answer answer_ = Answer::none;

@@ -32,7 +32,14 @@ Task collect(Exchange& exchange, std::size_t bytes_max, std::function<void(Resul
 }  // namespace
 
 io::EventLoop& Exchange::loop() { return connection_.loop(); }
+std::uint64_t Exchange::body_bytes_sent() const { return connection_.body_bytes_sent(); }
+
+std::string_view Exchange::request_id() const {
+  return head_.has_request_id_ ? std::string_view(head_.request_id_.data(), head_.request_id_.size()) : std::string_view();
+}
+
 Head& Exchange::head(int status) {
+  head_.has_request_id_ = false;
   connection_.head(status);
   if (const auto& more = connection_.server_options().every_head) more(head_);
   return head_;
@@ -65,6 +72,10 @@ bool Exchange::is_broken() const { return connection_.is_broken(); }
 
 Head& Head::add(std::string_view name, std::string_view value) {
   out_->append_line(name, value);
+  if (value.size() == kRequestIdBytes && name == "X-Amz-Request-Id") {
+    std::copy(value.begin(), value.end(), request_id_.begin());
+    has_request_id_ = true;
+  }
   return *this;
 }
 

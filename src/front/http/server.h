@@ -70,6 +70,7 @@ struct Request {
   std::string_view host;     // "localhost:8080"
   std::string_view peer_ip;  // "127.0.0.1", "::1": no port, no zone; IPv4 over an IPv6 socket shows as IPv4
   std::uint16_t peer_port = 0;
+  int version_minor = 1;  // of HTTP/1.x
   std::uint16_t local_port = 0;             // which of the server's ports it came in on
   std::optional<std::uint64_t> body_bytes;  // from Content-Length, 0 without a body; empty when chunked
   bool has_body() const { return !body_bytes || *body_bytes > 0; }
@@ -99,7 +100,10 @@ class Head {
  private:
   friend class Exchange;
   friend class Connection;
+  static constexpr std::size_t kRequestIdBytes = 24;
   OutBuffer* out_ = nullptr;
+  std::array<char, kRequestIdBytes> request_id_{};  // the X-Amz-Request-Id that was added; for the access log
+  bool has_request_id_ = false;
 };
 
 class Connection;
@@ -161,7 +165,10 @@ class Exchange {
   // all the same.
   bool is_broken() const;
 
-  // --- for the Observer: what this request was, in the handler's own numbering
+  // --- for the Observer
+  std::uint64_t body_bytes_sent() const;  // handed to the socket
+  std::string_view request_id() const;    // of the answer, "" when it has none
+  // What this request was, in the handler's own numbering.
   void set_kind(std::uint8_t kind) { kind_ = kind; }
   std::uint8_t kind() const { return kind_; }
 

@@ -159,6 +159,7 @@ void VolumeRoutes::Inside::read(Exchange& exchange) {
       return;
     }
     case ReadNow::failed:
+      read_failures.add();
       answer_nothing(exchange, 500);
       return;
   }
@@ -184,6 +185,7 @@ Task VolumeRoutes::Inside::read_slowly(Exchange& exchange, std::unique_ptr<Asked
   if (found) {
     answer_found(exchange, *asked, *found);
   } else {
+    if (found.error().code() != Code::not_found) read_failures.add();
     answer_nothing(exchange, found.error().code() == Code::not_found ? 404 : 500);
   }
 }

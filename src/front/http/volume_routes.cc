@@ -145,7 +145,19 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
       started_at(clock.now()),
       buffers(loops.size()),
       requests(registry, "volumeServer", kKinds),
-      volume_metrics(registry, service, clock, this->options.version) {
+      volume_metrics(registry, service, clock, this->options.version),
+      read_failures(registry.counter("SeaweedFS_volumeServer_file_read_failures", "Reads that a disk or a checksum failed.")),
+      write_failures(registry.counter("SeaweedFS_volumeServer_file_write_failures", "Writes that a disk or a copy failed.")),
+      limit_metrics(registry.collector([this](std::vector<metrics::Family>& out) {
+        const auto add = [&out](const char* name, const char* help, std::uint64_t value) {
+          out.push_back({name, help, metrics::Family::Kind::gauge, {{{}, static_cast<double>(value), {}}}});
+        };
+        add("SeaweedFS_volumeServer_in_flight_upload_size", "Bytes of uploads under way, where they are limited.", uploads.bytes());
+        add("SeaweedFS_volumeServer_in_flight_download_size", "Bytes of large files on their way out, where they are limited.",
+            downloads.bytes());
+        add("SeaweedFS_volumeServer_concurrent_upload_limit", "Their bound; 0: none.", uploads.bytes_max());
+        add("SeaweedFS_volumeServer_concurrent_download_limit", "Their bound; 0: none.", downloads.bytes_max());
+      })) {
   load_host_types(types);
 }
 

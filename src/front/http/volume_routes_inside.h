@@ -184,6 +184,9 @@ struct VolumeRoutes::Inside : http::Observer {
 
   RequestMetrics requests;
   VolumeMetrics volume_metrics;
+  metrics::Counter& read_failures;
+  metrics::Counter& write_failures;
+  metrics::Registry::Collector limit_metrics;
 };
 
 // The token a request carries (spec/weed-cluster 3.11): the first of query, Authorization header and cookie that has one.

@@ -186,6 +186,7 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   auto start = [&](auto done) { service.write(std::move(out), done); };
   const auto written = co_await awaited<Result<volume::Written>>(exchange.loop(), start);
   if (!written) {
+    if (status_of_write(written.error()) == 500) write_failures.add();
     answer_error(exchange, status_of_write(written.error()), written.error().what());
     co_return;
   }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <boost/json.hpp>
 
+#include "base/metrics.h"
 #include "base/mutex.h"
 #include "base/task.h"
 
@@ -113,7 +114,7 @@ std::uint64_t data_bytes(const WriteRequest& request) {
 
 // Counts the answers of all siblings and tells the whole.
 struct Replicator::Gathered {
-  Gathered(std::size_t n, Done d) : done(std::move(d)), missing(n) {}
+  Gathered(std::size_t n, const char* what, Done d) : operation(what), done(std::move(d)), missing(n) {}
 
   void tell(const std::string& server, std::string trouble) {
     std::string all;
@@ -124,9 +125,17 @@ struct Replicator::Gathered {
       std::sort(troubles.begin(), troubles.end());
       for (const auto& one : troubles) all += (all.empty() ? "" : "\n") + one;
     }
+    auto& registry = metrics::process();
+    const char* result = all.empty() ? "success" : "failure";
+    registry.counter("SeaweedFS_volumeServer_replication_operations_total", "Writes and deletions sent to siblings.",
+                     {{"operation", operation}, {"result", result}}).add();
+    registry.histogram("SeaweedFS_volumeServer_replication_seconds", "Until the last sibling has answered.")
+        .observe(std::chrono::steady_clock::now() - begun);
     done(all.empty() ? Status() : Error(Code::unavailable, all));
   }
 
+  const char* const operation;
+  const std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
   const Done done;
   Mutex mutex;  // leaf
   std::size_t missing HOLDFAST_GUARDED_BY(mutex);
@@ -170,7 +179,7 @@ client::HttpRequest Replicator::write_request(const WriteRequest& request, const
 
 void Replicator::write(const WriteRequest& request, const std::vector<std::string>& servers, Done done) {
   if (servers.empty()) return done({});
-  const auto gathered = std::make_shared<Gathered>(servers.size(), std::move(done));
+  const auto gathered = std::make_shared<Gathered>(servers.size(), "write", std::move(done));
   for (const auto& server : servers) {
     if (request.spool) {
       send_spooled(request, server, gathered);
@@ -245,7 +254,7 @@ void Replicator::send_spooled(const WriteRequest& request, std::string server, s
 
 void Replicator::remove(const RemoveRequest& request, const std::vector<std::string>& servers, Done done) {
   if (servers.empty()) return done({});
-  const auto gathered = std::make_shared<Gathered>(servers.size(), std::move(done));
+  const auto gathered = std::make_shared<Gathered>(servers.size(), "delete", std::move(done));
   for (const auto& server : servers) {
     client::HttpRequest http;
     http.method = "DELETE";
