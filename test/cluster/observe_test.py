@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What operators look at: the access log and its rotation, /debug, and a Grafana board whose every query names a metric that
-a cluster serves."""
+"""What operators look at: the access log and its rotation, /debug, a Grafana board whose every query names a metric that a
+cluster serves, and pings from one server to another."""
 import json
 import re
 import signal
 
-from harness import ROOT, Client, Cluster, Http, check, free_port, run, until
+from harness import ROOT, Client, Cluster, Failure, Http, check, free_port, run, until
+from volume_move_test import rpc
 
 LINE = re.compile(r'^(\S+) - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "([A-Z]+) (\S+) HTTP/1\.1" (\d{3}) (\d+) "[^"]*" "[^"]*" '
                   r'\d+\.\d{6} (\S+) (\S+)$')
@@ -86,6 +87,24 @@ def every_query_of_the_board_names_a_metric_that_is_served():
         check(len(ids) == len(set(ids)), "ids of panels are unique")
 
 
+def volume_servers_ping_for_others():
+    with Cluster(masters=1, volumes=2) as cluster:
+        cluster.wait_writable()
+        one, other = cluster.volumes
+        for target, kind in (("", ""), (other, "volumeServer"), (cluster.masters[0], "master")):
+            told, = rpc(one, "Ping", {"target": target, "targetType": kind})
+            times = [int(told[name]) for name in ("startTimeNs", "remoteTimeNs", "stopTimeNs")]
+            check(times == sorted(times) and times[0] > 0, f"{kind}: {told}")
+        for target, kind, words in (("nowhere", "master", ": 3 unknown ping target nowhere of type master"),
+                                    (other, "broker", f": 3 unknown ping target {other} of type broker"),
+                                    (f"127.0.0.1:{free_port()}", "volumeServer", ": 2 ping volumeServer 127.0.0.1:")):
+            try:
+                rpc(one, "Ping", {"target": target, "targetType": kind})
+                check(False, f"{target} answered")
+            except Failure as failure:
+                check(words in str(failure), f"{target}: {failure}")
+
+
 if __name__ == "__main__":
-    run([requests_leave_a_line_and_the_file_can_be_moved, debug_is_off_unless_asked_for,
+    run([volume_servers_ping_for_others, requests_leave_a_line_and_the_file_can_be_moved, debug_is_off_unless_asked_for,
          every_query_of_the_board_names_a_metric_that_is_served])

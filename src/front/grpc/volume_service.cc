@@ -14,6 +14,7 @@
 #include "front/grpc/status.h"
 #include "front/grpc/volume_copy_calls.h"
 #include "front/grpc/volume_heal_calls.h"
+#include "front/grpc/volume_ping_call.h"
 #include "front/grpc/volume_vacuum_calls.h"
 #include "io/posix/memory.h"
 #include "service/volume/upkeep.h"
@@ -282,8 +283,9 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   ServerUnaryReactor* Ping(CallbackServerContext* context, const pb::PingRequest* request,
                            pb::PingResponse* response) override {
     if (!request->target().empty()) {
-      return answered(context, grpc::Status(StatusCode::INVALID_ARGUMENT, "unknown ping target " + request->target() +
-                                                                              " of type " + request->target_type()));
+      // It makes this server dial where the caller says.
+      if (const auto refused = refuse(context)) return answered(context, *refused);
+      return ping_other(context, request, response);
     }
     const std::int64_t now = wall_ns();
     response->set_start_time_ns(now);
