@@ -92,14 +92,14 @@ def volume_servers_ping_for_others():
         cluster.wait_writable()
         one, other = cluster.volumes
         for target, kind in (("", ""), (other, "volumeServer"), (cluster.masters[0], "master")):
-            told, = rpc(one, "Ping", {"target": target, "targetType": kind})
-            times = [int(told[name]) for name in ("startTimeNs", "remoteTimeNs", "stopTimeNs")]
+            told, = rpc(one, "Ping", {"target": target, "target_type": kind})
+            times = [int(told[name]) for name in ("start_time_ns", "remote_time_ns", "stop_time_ns")]
             check(times == sorted(times) and times[0] > 0, f"{kind}: {told}")
         for target, kind, words in (("nowhere", "master", ": 3 unknown ping target nowhere of type master"),
                                     (other, "broker", f": 3 unknown ping target {other} of type broker"),
                                     (f"127.0.0.1:{free_port()}", "volumeServer", ": 2 ping volumeServer 127.0.0.1:")):
             try:
-                rpc(one, "Ping", {"target": target, "targetType": kind})
+                rpc(one, "Ping", {"target": target, "target_type": kind})
                 check(False, f"{target} answered")
             except Failure as failure:
                 check(words in str(failure), f"{target}: {failure}")
