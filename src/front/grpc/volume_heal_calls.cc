@@ -14,7 +14,7 @@ grpc::ServerUnaryReactor* VolumeHealCalls::HealReplica(grpc::CallbackServerConte
                                                        const pb::HealReplicaRequest* request,
                                                        pb::HealReplicaResponse* response) {
   auto no = refuse_(context);
-  if (!no && service_.healer() == nullptr) no = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no volumes are kept here");
+  if (!no && service_.healer() == nullptr) no = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no volumes are kept here");
   if (no) {
     auto* reactor = context->DefaultReactor();
     reactor->Finish(*no);
@@ -34,7 +34,7 @@ grpc::ServerWriteReactor<pb::HealContentResponse>* VolumeHealCalls::HealContent(
                                                                                 const pb::HealContentRequest* request) {
   using Writer = BlockingWriter<pb::HealContentResponse>;
   auto no = refuse_(context);
-  if (!no && service_.healer() == nullptr) no = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no volumes are kept here");
+  if (!no && service_.healer() == nullptr) no = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no volumes are kept here");
   if (no) return Writer::refused(*no);
   return Writer::run(threads_, [this, request](Writer& call) {
     const auto give = [&](BytesView entries) -> Status {
