@@ -187,6 +187,25 @@ def a_server_that_is_back_in_time_is_left_alone():
         check("a copy was made again" not in log, "a copy was made again")
 
 
+def copies_that_differ_are_reported():
+    with Healed(volumes=3) as cluster:
+        fids = [cluster.client.upload(payload(i, 1000), "replication=001") for i in range(30)]
+        volume = fids[0].split(",")[0]
+        one, other = cluster.holders(volume)
+        # A file that one copy has and the other has not, as after a write that broke off or a loss of power.
+        fid = cluster.client.assign("replication=001")["fid"]
+        alone = volume + "," + fid.split(",")[1]
+        check(cluster.http.request("PUT", one, f"/{alone}?type=replicate", b"alone")[0] == 201, "not written")
+        logs = lambda: "".join(p.log() for p in cluster.master_processes)
+        until("it is reported", lambda: f"volume {volume}: its copies differ" in logs(), 60)
+        check("1 of the" in logs() and f"files on {one} are not on {other}" in logs(), logs()[-2000:])
+        check(logs().count("its copies differ") == 1, "other volumes are said to differ, or it is said again and again")
+        check(read(cluster.http, one, alone) == b"alone", "the copy was changed")
+        check(read(cluster.http, other, alone) == GONE, "the copy was changed")
+        for i, fid in enumerate(fids):
+            check(cluster.client.read(fid) == payload(i, 1000), fid)
+
+
 def leaders_die_meanwhile():
     with Healed(volumes=4) as cluster:
         writers = cluster.writers()
@@ -232,5 +251,5 @@ def sources_and_targets_die_meanwhile():
 
 
 if __name__ == "__main__":
-    run([a_lost_copy_is_made_again, a_server_that_is_back_in_time_is_left_alone, leaders_die_meanwhile,
-         sources_and_targets_die_meanwhile])
+    run([a_lost_copy_is_made_again, a_server_that_is_back_in_time_is_left_alone, copies_that_differ_are_reported,
+         leaders_die_meanwhile, sources_and_targets_die_meanwhile])

@@ -46,6 +46,8 @@ void Healing::look(Instant now) {
     shorts_.clear();
     old_copies_.clear();
     comparing_ = false;
+    look_ = {};
+    look_.pass = look_.next = now + kFirstLook * shared_.options.heal_after;
     troubles_.clear();
     begun_at_ = kDistantPast;
   }
@@ -55,6 +57,7 @@ void Healing::look(Instant now) {
   begun_at_ = now;
   const HealView missing = shared_.with_topology([](topology::Topology& topology) { return topology.heal_view(); });
   look_after_old_copies(missing, now);
+  compare_next(missing, now);
   begin_some(missing, now);
 }
 
@@ -147,6 +150,76 @@ void Healing::discard(const HealVolume& volume, const HealCopy& copy, std::uint6
         });
 }
 
+void Healing::compare_next(const HealView& view, Instant now) {
+  const Duration grace = shared_.options.heal_after;
+  if (grace <= Duration(0) || comparing_ || now < look_.next || topology::is_too_much_at_once(view)) return;
+  VolumeId id;
+  for (const auto& [suspect, at] : look_.suspected) {
+    if (now >= at) id = suspect;
+  }
+  if (id == VolumeId() && look_.waiting.empty() && now >= look_.pass) {
+    look_.pass = now + kLooksPass;
+    const auto all = shared_.with_topology([](topology::Topology& topology) { return topology.vacuum_candidates(); });
+    for (auto it = all.rbegin(); it != all.rend(); ++it) {
+      if (it->all_are_ours && it->servers.size() > 1) look_.waiting.push_back(it->volume);
+    }
+  }
+  if (id == VolumeId()) {
+    if (look_.waiting.empty()) return;
+    id = look_.waiting.back();
+    look_.waiting.pop_back();
+  }
+  look_.next = now + grace / kNextLook;
+  const auto volume = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(id); });
+  const bool can = volume && !volume->busy && volume->is_complete() && volume->copies.size() > 1 && !heals_.contains(id) &&
+                   std::all_of(volume->copies.begin(), volume->copies.end(), [](const HealCopy& c) { return c.can_take_part; });
+  if (!can) {
+    look_.suspected.erase(id);
+    return;
+  }
+  comparing_ = true;
+  compare_copies(*volume, 1, false);
+}
+
+// Each copy against the first one, and the first one against it.
+void Healing::compare_copies(const HealVolume& volume, std::size_t at, bool backwards) {
+  const HealCopy& first = volume.copies.front();
+  if (at == volume.copies.size()) {
+    comparing_ = false;
+    look_.suspected.erase(volume.id);
+    look_.differ.erase(volume.id);
+    return;
+  }
+  const HealCopy& one = backwards ? first : volume.copies[at];
+  const HealCopy& other = backwards ? volume.copies[at] : first;
+  const auto gibibytes = static_cast<std::int64_t>(volume.bytes >> 30);
+  order(errand(volume), one.address, {.step = Step::compare, .volume = volume.id, .source = other.source},
+        kHealTimePerGiB * (gibibytes + 1),
+        [this, volume, at, backwards, one = one.place.id, other = other.place.id](const Result<Healed>& compared) {
+          if (!compared) {
+            LOG_V(1, "volume {}: its copies were not compared: {}", text(volume.id), compared.error().what());
+            comparing_ = false;
+            look_.suspected.erase(volume.id);
+            return;
+          }
+          if (compared->missing == 0) return compare_copies(volume, backwards ? at + 1 : at, !backwards);
+          comparing_ = false;
+          note_difference(volume, std::to_string(compared->missing) + " of the " + std::to_string(compared->files) +
+                                      " files on " + one + " are not on " + other + ", key " +
+                                      fmt::format("{:x}", compared->example.value()) + " for one");
+        });
+}
+
+void Healing::note_difference(const HealVolume& volume, const std::string& what) {
+  const auto suspected = look_.suspected.find(volume.id);
+  if (suspected == look_.suspected.end()) {  // something may have been under way
+    look_.suspected[volume.id] = shared_.clock.now() + kSecondLook * shared_.options.heal_after;
+    return;
+  }
+  look_.suspected.erase(suspected);
+  look_.differ[volume.id] = what;
+}
+
 void Healing::begin_some(const HealView& view, Instant now) {
   std::map<VolumeId, Short> shorts;
   std::map<VolumeId, std::string> troubles;
@@ -155,6 +228,10 @@ void Healing::begin_some(const HealView& view, Instant now) {
       troubles[key.first] = "the old copy on " + key.second + " serves nothing and stays: " + old.found +
                             ". If nothing in it is wanted, delete it on that server";
     }
+  }
+  for (const auto& [id, what] : look_.differ) {
+    troubles[id] = "its copies differ, and none is surely the newer one: " + what +
+                   ". Nothing was changed; volume.check.disk of the shell shows more";
   }
   for (const VolumeId id : view.only_aside) {
     troubles[id] = "none of its copies of epoch " + std::to_string(shared_.registry.state()->epoch(id)) +

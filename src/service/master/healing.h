@@ -11,7 +11,8 @@
 // ahead of the others: then that one counts, and the next leader begins with it.
 //
 // Copies of an older epoch than the agreed one are told so, and serve nothing any more. One is removed only when it was held
-// against a copy that counts, file by file, and that one knows all that is in it.
+// against a copy that counts, file by file, and that one knows all that is in it. Copies that count are held against each
+// other in the background; what differs is told, and nothing is changed.
 //
 // Everything here runs on the master's loop, but for status().
 #pragma once
@@ -39,6 +40,13 @@ constexpr Duration kOutdateAfter = 2s;         // an old copy was seen for so lo
 constexpr Duration kOutdateAgain = 1min;       // a server that did not obey is told again
 constexpr Duration kCompareAfterMax = 1min;    // after it was told; at most -healAfter
 constexpr Duration kCompareAgain = 1h;         // an old copy that was not found to be known elsewhere
+// Copies are held against each other in the background, one volume after the other: the first after a leader has led for
+// so many times the grace time (an hour), the next after a fraction of it (a minute), all of them at most once a day. What
+// differs is looked at once more before it is told.
+constexpr int kFirstLook = 12;
+constexpr int kNextLook = 5;
+constexpr int kSecondLook = 2;
+constexpr Duration kLooksPass = 24h;
 constexpr std::size_t kHealsAtOnce = 4;        // and one for each server
 constexpr std::size_t kLookedInto = 64;        // volumes in one look
 constexpr Duration kObstacleWait = 10s;        // before one that could not be mended is looked at again
@@ -94,6 +102,10 @@ class Healing {
   void compare(const topology::HealVolume& volume, const topology::HealCopy& copy);
   void discard(const topology::HealVolume& volume, const topology::HealCopy& copy, std::uint64_t files,
                const std::string& other);
+  // Of the volumes that have all their copies.
+  void compare_next(const topology::HealView& view, Instant now);
+  void compare_copies(const topology::HealVolume& volume, std::size_t at, bool backwards);
+  void note_difference(const topology::HealVolume& volume, const std::string& what);
   // An order of its own about this volume.
   HealPtr errand(const topology::HealVolume& volume) const;
   void begin_some(const topology::HealView& view, Instant now);
@@ -118,6 +130,14 @@ class Healing {
   std::map<VolumeId, Short> shorts_;  // short of copies, as seen in this term
   std::map<std::pair<VolumeId, std::string>, OldCopy> old_copies_;  // by their server
   bool comparing_ = false;  // one at a time
+  struct Look {
+    std::vector<VolumeId> waiting;  // the next one last
+    Instant pass = kDistantPast;    // when the next pass begins
+    Instant next = kDistantPast;
+    std::map<VolumeId, Instant> suspected;    // differed once; when to look again
+    std::map<VolumeId, std::string> differ;   // and again
+  };
+  Look look_;
   std::map<VolumeId, std::string> troubles_;
   std::string waiting_;
   std::uint64_t made_ = 0;

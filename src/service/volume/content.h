@@ -52,8 +52,8 @@ class Coverage {
     bool is_covered() const { return missing == 0; }
   };
 
-  // The copy must not change any more.
-  static Result<Coverage> of(const std::shared_ptr<const Volume>& copy, Pacer& pacer, Cancel& cancel);
+  // `stands_still`: the copy does not change any more, and then one that does not know its own files is corrupt.
+  static Result<Coverage> of(const std::shared_ptr<const Volume>& copy, bool stands_still, Pacer& pacer, Cancel& cancel);
 
   void known(const ContentEntry& entry);  // by the other one
   Answer answer() const;

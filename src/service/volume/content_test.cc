@@ -31,7 +31,7 @@ class ContentTest : public testing::Test {
   }
   Coverage::Answer compare(const std::shared_ptr<Volume>& copy, const std::shared_ptr<Volume>& other) {
     Pacer pacer(clock, 0);
-    auto coverage = Coverage::of(copy, pacer, cancel);
+    auto coverage = Coverage::of(copy, true, pacer, cancel);
     EXPECT_TRUE(coverage.ok());
     EXPECT_TRUE(walk_content(other, pacer, cancel, [&](const ContentEntry& entry) {
                   std::string bytes;

@@ -110,8 +110,9 @@ Status Healer::outdate(VolumeId id, std::uint64_t by) {
   return {};
 }
 
-Pacer Healer::pacer() const {
-  return Pacer(world_.clock, world_.bytes_per_second > 0 ? world_.bytes_per_second : kCompareBytesPerSecond);
+Pacer Healer::pacer(std::uint64_t bytes_per_second) const {
+  const auto bound = world_.bytes_per_second;
+  return Pacer(world_.clock, bound > 0 ? std::min(bound, bytes_per_second) : bytes_per_second);
 }
 
 Status Healer::content(VolumeId id, const std::function<Status(BytesView)>& give, Cancel& cancel) {
@@ -119,7 +120,7 @@ Status Healer::content(VolumeId id, const std::function<Status(BytesView)>& give
   if (!volume) return volume.error();
   constexpr std::size_t kPieceBytes = ContentEntry::kBytes * 8192;
   std::string piece;
-  Pacer pace = pacer();
+  Pacer pace = pacer(kCompareBytesPerSecond);
   const auto walked = walk_content(*volume, pace, cancel, [&](const ContentEntry& entry) -> Status {
     entry.append_to(piece);
     if (piece.size() < kPieceBytes) return {};
@@ -134,12 +135,15 @@ Status Healer::content(VolumeId id, const std::function<Status(BytesView)>& give
 Result<Coverage::Answer> Healer::compare(VolumeId id, const std::string& source, Cancel& cancel) {
   const auto volume = find(id);
   if (!volume) return volume.error();
-  if ((*volume)->replica().outdated_by() == 0) return Error(Code::refused, "volume " + text(id) + " is not outdated here");
-  (*volume)->settle_writes();  // what was under way when it became outdated
+  const bool is_outdated = (*volume)->replica().outdated_by() != 0;
+  if (is_outdated) (*volume)->settle_writes();  // what was under way when it became outdated
+  if (!is_outdated && (*volume)->live_needles() > kFilesMax) {
+    return Error(Code::no_space, "too many files to be held against others in the background");
+  }
   const auto address = world_.receiver.source_of(source);
   if (!address) return address.error();
-  Pacer pace = pacer();
-  auto coverage = Coverage::of(*volume, pace, cancel);
+  Pacer pace = pacer(is_outdated ? kCompareBytesPerSecond : kBackgroundBytesPerSecond);
+  auto coverage = Coverage::of(*volume, is_outdated, pace, cancel);
   if (!coverage) return coverage.error();
   const auto other = client::VolumeSource::at(*address);
   const Cancel::Hook hook(cancel, [&] { other->cancel(); });
@@ -152,6 +156,7 @@ Result<Coverage::Answer> Healer::compare(VolumeId id, const std::string& source,
   });
   if (!told) return told.error();
   const auto answer = coverage->answer();
+  if (!is_outdated) return answer;
   const Guard guard(mutex_);
   if (answer.is_covered()) {
     covered_[id] = *volume;

@@ -25,6 +25,8 @@ class Healer {
  public:
   static constexpr Duration kTimeMax = std::chrono::minutes(10);  // the longest freeze without an extension
   static constexpr std::uint64_t kCompareBytesPerSecond = 64_MiB;  // unless the maintenance of this server has a bound
+  static constexpr std::uint64_t kBackgroundBytesPerSecond = 16_MiB;
+  static constexpr std::size_t kFilesMax = 2'000'000;
 
   struct World {
     Store& store;
@@ -56,7 +58,9 @@ class Healer {
   // Other copies of epoch `by` have taken this one's place.
   Status outdate(VolumeId id, std::uint64_t by);
 
-  // Holds an outdated copy against the one at `source`; remembered until a restart. refused: it is not outdated.
+  // Holds the copy here against the one at `source`. Of an outdated one it is remembered, until a restart, that it is known
+  // there; another one may change meanwhile, is read at a lower pace, and is too large with more than kFilesMax files
+  // (no_space): this is for a look in the background.
   Result<Coverage::Answer> compare(VolumeId id, const std::string& source, Cancel& cancel);
   // Deletes a copy that is outdated by `by`, and of which a comparison has found everything at the other one. refused
   // otherwise.
@@ -73,7 +77,7 @@ class Healer {
   };
 
   Result<std::shared_ptr<Volume>> find(VolumeId id) const;
-  Pacer pacer() const;
+  Pacer pacer(std::uint64_t bytes_per_second) const;
   std::optional<Waiting> take(VolumeId id, std::uint64_t token);
 
   const World world_;
