@@ -35,6 +35,8 @@ class MasterOf2018(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def of_2018(self, answer):
+        if "Leader" in answer:  # any master does; the library takes the leader's name for a host and one port
+            answer = {"IsLeader": True, "Leader": self.headers["Host"], "Peers": []}
         if "volumeOrFileId" in answer:
             answer["volumeId"] = answer.pop("volumeOrFileId").split(",")[0]
             answer["locations"] = [{name: one[name] for name in ("url", "publicUrl")} for one in answer.get("locations", [])]
