@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <vips/vips.h>
+#include <vips/vector.h>  // not part of the above
 
 #include <cstdio>
 #include <cstring>
@@ -30,6 +31,7 @@ struct Vips {
   HOLDFAST_VIPS(vips_init)                                                                                        \
   HOLDFAST_VIPS(vips_block_untrusted_set)                                                                         \
   HOLDFAST_VIPS(vips_concurrency_set)                                                                             \
+  HOLDFAST_VIPS(vips_vector_set_enabled)                                                                          \
   HOLDFAST_VIPS(vips_cache_set_max)                                                                               \
   HOLDFAST_VIPS(vips_jpegload_buffer)                                                                             \
   HOLDFAST_VIPS(vips_pngload_buffer)                                                                              \
@@ -68,6 +70,7 @@ struct Vips {
     if (trouble.empty() && vips_init("holdfast") != 0) trouble = "libvips does not start";
     if (!trouble.empty()) return;
     vips_block_untrusted_set(TRUE);
+    vips_vector_set_enabled(FALSE);  // no machine code is made at run time, which systemd's unit forbids
     vips_concurrency_set(1);  // requests run beside each other in several processes
     vips_cache_set_max(0);
   }
