@@ -274,7 +274,9 @@ Status EcStore::remove(VolumeId id, const std::string& collection, const std::ve
       if (auto removed = files.remove_all(); !removed) return removed;
       continue;
     }
-    if (there.empty() && !files.has_index()) continue;
+    // Empty ones too, which a crash leaves at the begin of an encoding and which count as none elsewhere.
+    const bool named = std::any_of(shards.begin(), shards.end(), [&](const auto shard) { return around_.disk.info(files.shard(shard)).ok(); });
+    if (there.empty() && !named && !files.has_index()) continue;
     if (auto removed = files.remove_shards(shards); !removed) return removed;
     // An index folder that is shared by data folders goes with the last shard of all of them.
     const bool last = files.shards().empty();

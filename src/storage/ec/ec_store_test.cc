@@ -269,6 +269,18 @@ TEST(EcStore, RotInAShardIsNotSeenByReaders) {
   world.expect_all();
 }
 
+TEST(EcStore, AnOrderToRemoveTakesEmptyShardsToo) {
+  World world;
+  world.fill();
+  // What a crash at the begin of an encoding leaves.
+  const std::string empty = "/a/pics_7.ec03";
+  ASSERT_TRUE(world.disk->replace_file(empty, "").ok());
+  ASSERT_TRUE(world.store->ec().remove(kId, "pics", {0, 3}, false, 0).ok());
+  EXPECT_FALSE(world.disk->info(empty).ok());
+  EXPECT_TRUE(world.disk->info("/a/pics_7.dat").ok());
+  EXPECT_TRUE(world.disk->info("/a/pics_7.vif").ok());
+}
+
 TEST(EcStore, RebuildsLostShardsToTheByteAndFoldsDeletions) {
   for (const auto scheme : {Scheme{10, 4}, Scheme{2, 1}}) {
     World world;

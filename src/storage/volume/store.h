@@ -162,7 +162,7 @@ class Store {
   Status finish_vacuums(const Folder& folder);
   Status finish_vacuum(const Folder& folder, const std::string& base);
   bool is_marked_elsewhere(const Folder& folder, const std::string& base);
-  Status remove_half_copies(const Folder& folder);
+  Status remove_half_copies(const Folder& folder);  // and files that were to take another's place
   Status remove_copied(const VolumePlace& place);
   std::vector<VolumePlace> places_in(const Folder& folder);
   std::size_t load(const std::vector<VolumePlace>& places);

@@ -132,6 +132,16 @@ Status Store::remove_half_copies(const Folder& folder) {
   const auto names = around_.disk.list(folder.options.path);
   if (!names) return names.error();
   for (const auto& name : *names) {
+    // Files that were to take another's place: nothing refers to them yet, and nobody writes at the start.
+    for (const auto* ext : {".note.tmp", ".vif.tmp", ".dat.tmp", ".idx.tmp"}) {
+      if (!name.ends_with(ext)) continue;
+      const auto base = name.substr(0, name.size() - std::string_view(ext).size());
+      const auto place = place_of(folder, base);
+      if (!place || place->base_name() != base) continue;
+      const auto path = io::join(folder.options.path, name);
+      LOG_INFO("{}: removed: it was not finished when the server ended", path);
+      if (auto removed = around_.disk.remove(path); !removed) return removed;
+    }
     if (!name.ends_with(kNote)) continue;
     const auto base = name.substr(0, name.size() - std::string_view(kNote).size());
     auto place = place_of(folder, base);

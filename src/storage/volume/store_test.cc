@@ -157,6 +157,15 @@ TEST_F(StoreTest, WhatIsNotForThisVersionStaysUntouched) {
   }
 }
 
+TEST_F(StoreTest, FilesThatWereToTakeAnothersPlaceGoAtTheStart) {
+  open()->allocate({.id = VolumeId(1)}).value();
+  for (const auto* name : {"/1.vif.tmp", "/2.note.tmp", "/c_3.dat.tmp", "/notanumber.idx.tmp"}) put(a() + name, "x");
+  auto store = open({{.path = a(), .volumes_max = 9, .min_free_percent = 0}});
+  for (const auto* name : {"/1.vif.tmp", "/2.note.tmp", "/c_3.dat.tmp"}) EXPECT_FALSE(disk_.info(a() + name).ok()) << name;
+  EXPECT_TRUE(disk_.info(a() + "/notanumber.idx.tmp").ok());  // somebody else's
+  EXPECT_EQ(store->volumes().size(), 1u);
+}
+
 // Encoding writes .ecx first and removes the .dat last. Until the shards are whole the .dat is the volume.
 TEST_F(StoreTest, AnEncodingThatWasNotFinishedLeavesItsVolume) {
   for (const auto* base : {"/1", "/2", "/3"}) {
