@@ -249,13 +249,13 @@ def the_shell_reads_lines_and_goes_on_after_errors():
         check([p for p, (_, s) in rows.items() if s == "Leader"] == [ports[leader]], f"{rows}, leads {leader}")
         check(sorted(s for _, s in rows.values()) == ["Leader", "Voter", "Voter"], f"{rows}")
 
-        out, err = shell(cluster.masters, "cluster.raft.ps; nosuch", "volume.balance -apply", "# text",
+        out, err = shell(cluster.masters, "cluster.raft.ps; nosuch", "volume.fsck", "volume.balance -apply", "# text",
                          "cluster.raft.add -nosuch=1", "cluster.raft.remove", "lock; unlock", 'help "cluster.raft.add"',
                          "volume.list -v=3", "exit", "cluster.raft.ps")
         check(out.count("the raft cluster has") == 1, f"exit did not end it: {out}")
-        for part in ("unknown command: nosuch\n", "unknown command: volume.balance\n  it comes with a later release",
+        for part in ("unknown command: nosuch\n", "unknown command: volume.fsck\n  it comes with a later release",
                      "unknown command: #\n", "flag provided but not defined: -nosuch\nUsage of cluster.raft.add:\n  -address",
-                     "error: -id must say which master", "error: the masters of this release have no admin lock yet"):
+                     "error: -id must say which master", 'error: need to run "lock" first to continue'):
             check(part in err, f"not on stderr: {part!r}\n{err}")
         for part in ("  cluster.raft.add\t# adds a master", "Topology volumeSizeLimit:128 MB hdd(volume:", "      DataNode "):
             check(part in out, f"not on stdout: {part!r}\n{out}")
