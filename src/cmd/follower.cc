@@ -73,6 +73,7 @@ class Follower {
     front::MasterRoutes::Options routes;
     routes.address = plan_.self.http();
     routes.read_only = true;
+    routes.follows = true;
     routes.forward.wait = Duration(0);
     routes.version = "30GB 4.44 holdfast-" + release_text();
     routes_ = std::make_unique<front::MasterRoutes>(front::MasterRoutes::Parts{.master = *master_,

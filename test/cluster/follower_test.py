@@ -38,7 +38,7 @@ def it_answers_lookups_and_nothing_else():
             status, _, body = Http().request(method, one.address, path, body=b"" if method == "POST" else None)
             check(status == 403 and b"read-only" in body, f"{method} {path}: {status} {body}")
         status, _, page = Http().request("GET", one.address, "/")
-        check(status == 200 and b"follows the masters" in page, "the page says what it is")
+        check(status == 200 and b"Follows the masters" in page, "the page says what it is")
         _, peers = Http().json(cluster.masters[cluster.leader()], "/cluster/status")
         check(len(peers["Peers"]) == 2 and one.address not in json.dumps(peers), f"it is a member: {peers}")
 

@@ -308,7 +308,8 @@ TEST(MasterService, GrowthThatNeverReachedTheLeaderGoesToTheNext) {
   });
   EXPECT_EQ(waiting.wait_for(50ms), std::future_status::timeout);
   follower.follow(next, 2);
-  EXPECT_TRUE(waiting.get().ok());
+  const auto status = waiting.get();
+  EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
 TEST(MasterService, WaitsForALeaderAsLongAsItIsTold) {

@@ -36,12 +36,15 @@ class StoreService final : public volume::VolumeService {
     upkeep_ = std::make_unique<volume::Upkeep>(
         *store, disk_, clock_,
         volume::Upkeep::Options{.receiver = {.self = "127.0.0.1:1", .changed = [this] { changes++; }},
-                                .admit = [this](const volume::OrderFence&, VolumeId) { return admitted; }});
+                                .admit = [this](const volume::OrderFence&, VolumeId) -> Status {
+                                  if (!refuses) return {};
+                                  return Error(Code::refused, "an order of term 3 came after one of term 4");
+                                }});
   }
 
   std::unique_ptr<volume::Store> store;
   std::atomic<int> changes{0};
-  Status admitted;
+  std::atomic<bool> refuses{false};
 
   volume::Upkeep* upkeep() override { return upkeep_.get(); }
   volume::ReadNow read_now(const FileId&, volume::ReadOptions, volume::ReadBuffer&, volume::Found&) override {
@@ -357,7 +360,7 @@ TEST(VolumeCopy, WithoutASlotThereIsNone) {
   EXPECT_EQ(copy_volume(target, source.address()).status.error_message(), "no space left for disk type hdd");
   EXPECT_EQ(copy_volume(target, source.address(), [](auto& r) { r.set_disk_type("ssd"); }).status.error_message(),
             "no space left for disk type ssd");
-  target.service->admitted = Error(Code::refused, "an order of term 3 came after one of term 4");
+  target.service->refuses = true;
   EXPECT_EQ(copy_volume(target, source.address()).status.error_code(), StatusCode::FAILED_PRECONDITION);
 }
 

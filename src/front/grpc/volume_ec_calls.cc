@@ -1,6 +1,7 @@
 #include "front/grpc/volume_ec_calls.h"
 
 #include "api/convert.h"
+#include "base/mutex.h"
 #include "front/grpc/status.h"
 #include "service/volume/ec_service.h"
 #include "service/volume/volume_service.h"
@@ -45,7 +46,7 @@ class ReadStream final : public grpc::ServerWriteReactor<pb::VolumeEcShardReadRe
 
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
-    if (response_.is_deleted() || wish_.bytes == 0) return Finish(grpc::Status::OK);
+    if (is_over()) return Finish(grpc::Status::OK);
     next();
   }
   void OnDone() override { delete this; }
@@ -53,20 +54,35 @@ class ReadStream final : public grpc::ServerWriteReactor<pb::VolumeEcShardReadRe
  private:
   void next() {
     const bool posted = service_.post_read([this] {
-      auto piece = service_.read_shard(wish_);
+      auto piece = service_.read_shard(wish());
       if (!piece) return Finish(ec_status(piece.error()));
       if (piece->data.empty() && !piece->is_deleted) return Finish(grpc::Status::OK);  // the shard ends here
-      wish_.offset += piece->data.size();
-      wish_.bytes -= piece->data.size();
-      response_.set_is_deleted(piece->is_deleted);
-      response_.set_encode_ts_ns(piece->encode_ts_ns);
-      response_.set_data(std::move(piece->data));
+      put(std::move(*piece));
       StartWrite(&response_);
     });
     if (!posted) Finish({StatusCode::RESOURCE_EXHAUSTED, "too many reads wait for the disks"});
   }
 
+  EcService::PieceWish wish() {
+    const Guard guard(mutex_);
+    return wish_;
+  }
+  void put(EcService::Piece piece) {
+    const Guard guard(mutex_);
+    wish_.offset += piece.data.size();
+    wish_.bytes -= piece.data.size();
+    response_.set_is_deleted(piece.is_deleted);
+    response_.set_encode_ts_ns(piece.encode_ts_ns);
+    response_.set_data(std::move(piece.data));
+  }
+  bool is_over() {
+    const Guard guard(mutex_);
+    return response_.is_deleted() || wish_.bytes == 0;
+  }
+
   EcService& service_;
+  // Of one thread at a time: the one that reads a piece, then the library's. The lock is what orders them.
+  Mutex mutex_;
   EcService::PieceWish wish_;
   pb::VolumeEcShardReadResponse response_;
 };

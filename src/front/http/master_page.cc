@@ -112,8 +112,24 @@ std::string heard_text(const Count& count) {
                               : fmt::format("; {} are needed.", count.majority()));
 }
 
-Verdict verdict_of(const master::ClusterStatus& cluster) {
+// What is short of copies or differs, at the leader, who alone knows; "" when nothing is.
+std::string trouble_of_volumes(const master::HealingStatus& healing) {
+  if (healing.short_of_copies > 0) return plural(healing.short_of_copies, "volume is", "volumes are") + " short of copies";
+  if (healing.reported_all > 0) return plural(healing.reported_all, "volume needs", "volumes need") + " somebody to look";
+  return "";
+}
+
+Verdict verdict_of_follower(const master::ClusterStatus& cluster) {
+  return {cluster.servers > 0 ? Health::well : Health::weak, "Follows the masters and answers lookups; it is none of them.",
+          cluster.servers > 0 ? "Knows the volumes of " + plural(cluster.servers, "volume server", "volume servers") +
+                                    ". What changes anything goes to a master."
+                              : "No master has told of a volume server yet."};
+}
+
+Verdict verdict_of(const MasterPage& page) {
+  const auto& cluster = page.cluster;
   const auto& view = *cluster.view;
+  if (page.follows) return verdict_of_follower(cluster);
   const auto count = count_voters(view);
   Verdict out;
   if (!view.waiting_for.empty()) {
@@ -143,6 +159,10 @@ Verdict verdict_of(const master::ClusterStatus& cluster) {
     out.health = Health::weak;
     out.main = fmt::format("{}; there is no volume server yet.", leads);
     out.why = fmt::format("Start one with: holdfast volume -dir=DIR -mserver={}", address_of(*leader));
+  } else if (const auto trouble = leader->self ? trouble_of_volumes(page.healing) : ""; !trouble.empty()) {
+    out.health = Health::weak;
+    out.main = fmt::format("{}; {}.", leads, trouble);
+    out.why = "Self-healing, below, says which and why.";
   } else {
     out.main = fmt::format("{}. All is well.", leads);
     out.why = fmt::format("{}{} and {} are heard. {}", plural(count.heard, "master", "masters"),
@@ -385,7 +405,7 @@ std::string render(const MasterPage& page) {
   const auto* self = view.member(view.self);
   const auto* leader = view.leader_member();
   const auto here = html(self != nullptr ? address_of(*self) : page.address);
-  const auto verdict = verdict_of(page.cluster);
+  const auto verdict = verdict_of(page);
 
   std::string out;
   out.reserve(32 << 10);

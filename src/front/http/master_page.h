@@ -36,6 +36,7 @@ struct MasterPage {
   bool changes_members = false;  // there are buttons for it
   std::vector<master::MetaloggerStatus> metaloggers = {};
   master::HealingStatus healing = {};
+  bool follows = false;  // no master: answers lookups from what the masters tell (`master.follower`)
 };
 
 // Beyond these the lists are cut and say so; a page stays below a megabyte or two in a cluster of any size.

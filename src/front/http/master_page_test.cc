@@ -273,6 +273,26 @@ TEST(MasterPage, SaysWhoIsNotHeardAndHowManyMoreMayFail) {
   EXPECT_THAT(html, HasSubstr("not heard for 75 s"));
 }
 
+TEST(MasterPage, NotAllIsWellWhileVolumesAreShortOfCopiesOrDiffer) {
+  Cluster cluster;
+  cluster.page.healing.is_on = true;
+  cluster.page.healing.short_of_copies = 1;
+  cluster.page.healing.reported = {{VolumeId(7), "1 of its 2 copies gone: no server with room for it fits"}};
+  cluster.page.healing.reported_all = 1;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("(this master) leads; 1 volume is short of copies."));
+  EXPECT_THAT(cluster.rendered(), HasSubstr("no server with room for it fits"));
+  cluster.page.healing.short_of_copies = 0;
+  cluster.page.healing.reported_all = 2;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("(this master) leads; 2 volumes need somebody to look."));
+}
+
+TEST(MasterPage, AFollowerOfTheMastersSaysWhatItIs) {
+  Cluster cluster;
+  cluster.page.follows = true;
+  EXPECT_THAT(cluster.rendered(), HasSubstr("Follows the masters and answers lookups; it is none of them."));
+  EXPECT_THAT(cluster.rendered(), HasSubstr("3 volume servers"));
+}
+
 TEST(MasterPage, BeforeThereIsAClusterItSaysWhoIsMissing) {
   MasterPage page;
   auto view = std::make_shared<master::View>();

@@ -185,6 +185,7 @@ void MasterRoutes::Inside::page(Exchange& exchange) {
   page.changes_members = static_cast<bool>(parts.change_members);
   page.metaloggers = metaloggers();
   page.healing = parts.master.healing();
+  page.follows = options.follows;
   const auto body = render(page);
   exchange.head(200)
       .add("Content-Type", "text/html; charset=utf-8")

@@ -47,6 +47,7 @@ class MasterRoutes : public http::Handler {
     bool disable_http = false;           // -disableHttp: no data routes, no /{fileId}
     std::uint64_t submit_bytes_max = 256ull << 20;
     bool read_only = false;              // what changes anything is refused with 403
+    bool follows = false;                // of `master.follower`, for its page
     std::string admin_token;             // "" = none is asked for (admin_guard.h)
     LeaderForward::Options forward;
   };

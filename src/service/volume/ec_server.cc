@@ -131,6 +131,17 @@ Result<Removed> EcServer::remove_now(const RemoveRequest& request) {
   const auto known = holders(volume->id());
   // With no master to ask, or none that knows the volume, nobody else can be told: then a delete would come undone.
   if (!known) return known.error().at("lookup of ec volume " + text(volume->id()));
+  // Whoever is away with a shard would not know of the delete when it comes back.
+  std::string away;
+  for (ec::ShardId shard = 0; shard < volume->scheme().total(); shard++) {
+    const auto it = known->find(shard);
+    const bool is_here = (volume->bits() >> shard & 1) != 0;
+    if (!is_here && (it == known->end() || it->second.empty())) away += (away.empty() ? "" : ", ") + std::to_string(shard);
+  }
+  if (!away.empty()) {
+    return Error(Code::unavailable, fmt::format("ec volume {}: shards {} are on no server that is heard: bring it back or rebuild them "
+                                                "(ec.rebuild), and delete again", text(volume->id()), away));
+  }
   std::set<std::string> others;
   for (const auto& [shard, servers] : *known) {
     for (const auto& server : servers) {

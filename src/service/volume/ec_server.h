@@ -4,7 +4,8 @@
 // Where shards are is asked of any master and kept for kHoldersFor; a failed read forgets it, and a delete asks anew.
 //
 // A delete is told to every server that holds shards of the volume before it is written here, and fails when one of
-// them cannot be told: then it can be repeated.
+// them cannot be told, or a shard is on no server that the masters hear: it would come undone when that one is back.
+// It can be repeated.
 //
 // Threads: reads of files and orders run on a pool of this class; pieces of shards that others ask for on the disks'.
 #pragma once
