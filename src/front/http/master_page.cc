@@ -290,6 +290,29 @@ void put_servers(std::string& out, const MasterPage& page) {
   out += "</section>\n";
 }
 
+// All that a follower of the masters is told of a server.
+void put_followed(std::string& out, const MasterPage& page) {
+  out += "<section id=\"servers\" class=\"servers\"><h2>Volume servers<small>as the masters tell</small></h2>\n<div class=\"card\">"
+         "<table><thead><tr><th>Server</th><th class=\"number\">Volumes</th><th>Volume ids</th></tr></thead>\n<tbody>\n";
+  std::size_t shown = 0;
+  for (const auto& center : page.topology.data_centers) {
+    for (const auto& rack : center.racks) {
+      for (const auto& server : rack.servers) {
+        if (++shown > kServersShownMax) continue;
+        const auto& url = server.public_url.empty() ? server.url : server.public_url;
+        put(out, "<tr data-server=\"{}\"><td class=\"name\"><a href=\"//{}/ui/index.html\">{}</a></td>", html(server.id), html(url),
+            html(server.id));
+        put(out, "<td class=\"number\" data-is=\"Volumes\">{}</td>", server.volumes);
+        const auto ids = ids_text(server);
+        put(out, "<td class=\"ids{}\" data-is=\"Volume ids\">{}</td></tr>\n", ids.empty() ? " none" : "", html(ids));
+      }
+    }
+  }
+  out += "</tbody></table>";
+  if (shown > kServersShownMax) put(out, "<p class=\"empty\">And {} more.</p>", shown - kServersShownMax);
+  out += "</div></section>\n";
+}
+
 void put_layouts(std::string& out, const master::TopologyStatus& topology) {
   out += "<section id=\"layouts\"><h2>Collections<small>volumes that are alike</small></h2>\n<div class=\"card\">";
   if (topology.layouts.empty()) {
@@ -400,6 +423,27 @@ std::string volume_ranges(const std::vector<VolumeId>& ascending) {
   return out;
 }
 
+namespace {
+
+void put_sections(std::string& out, const MasterPage& page) {
+  put_alarms(out, page);
+  put_figures(out, page);
+  put_masters(out, page);
+  put_reach(out, page);
+  put_history(out, page);
+  append_metaloggers_section(out, page.metaloggers);
+  put_servers(out, page);
+  put_layouts(out, page.topology);
+  put_healing(out, page);
+  put(out, "<footer><p>Version {}. Cluster {}, generation {}, feature level {}.</p>", html(page.version),
+      page.cluster.cluster_id.value().empty() ? std::string("not founded yet") : text(page.cluster.cluster_id),
+      page.cluster.generation.value(), page.cluster.feature_level);
+  out += "<p>The same as JSON: <a href=\"/cluster/status\">/cluster/status</a>, <a href=\"/dir/status?pretty=y\">/dir/status</a>, "
+         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/cluster/member?pretty=y\">/cluster/member</a>, <a href=\"/cluster/metaloggers?pretty=y\">/cluster/metaloggers</a>, <a href=\"/cluster/lease?pretty=y\">/cluster/lease</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
+}
+
+}  // namespace
+
 std::string render(const MasterPage& page) {
   const auto& view = *page.cluster.view;
   const auto* self = view.member(view.self);
@@ -417,25 +461,18 @@ std::string render(const MasterPage& page) {
   out += kPageStyle;
   out += "</style></head>\n<body><div class=\"page\">\n<header>";
   out += kLogoSvg;
-  put(out, "<h1>Holdfast</h1><span class=\"where\">master {}</span><span class=\"live\" id=\"live\" role=\"status\"></span></header>\n",
-      here);
+  put(out, "<h1>Holdfast</h1><span class=\"where\">{} {}</span><span class=\"live\" id=\"live\" role=\"status\"></span></header>\n",
+      page.follows ? "follower" : "master", here);
   out += "<main>\n";
   put(out, "<div class=\"verdict {}\" id=\"verdict\"><span class=\"dot\"></span><div><p class=\"main\">{}</p><p class=\"why\">{}</p></div></div>\n",
       css(verdict.health), html(verdict.main), html(verdict.why));
-  put_alarms(out, page);
-  put_figures(out, page);
-  put_masters(out, page);
-  put_reach(out, page);
-  put_history(out, page);
-  append_metaloggers_section(out, page.metaloggers);
-  put_servers(out, page);
-  put_layouts(out, page.topology);
-  put_healing(out, page);
-  put(out, "<footer><p>Version {}. Cluster {}, generation {}, feature level {}.</p>", html(page.version),
-      page.cluster.cluster_id.value().empty() ? std::string("not founded yet") : text(page.cluster.cluster_id),
-      page.cluster.generation.value(), page.cluster.feature_level);
-  out += "<p>The same as JSON: <a href=\"/cluster/status\">/cluster/status</a>, <a href=\"/dir/status?pretty=y\">/dir/status</a>, "
-         "<a href=\"/vol/status?pretty=y\">/vol/status</a>, <a href=\"/cluster/member?pretty=y\">/cluster/member</a>, <a href=\"/cluster/metaloggers?pretty=y\">/cluster/metaloggers</a>, <a href=\"/cluster/lease?pretty=y\">/cluster/lease</a>, <a href=\"/raft/stats?pretty=y\">/raft/stats</a>.</p></footer>\n";
+  if (page.follows) {
+    put_followed(out, page);
+    put(out, "<footer><p>Version {}. One volume as JSON: <a href=\"/dir/lookup?volumeId=1&amp;pretty=y\">/dir/lookup?volumeId=1</a>.</p></footer>\n",
+        html(page.version));
+  } else {
+    put_sections(out, page);
+  }
   out += "</main></div>\n";
   put_dialog(out, page.asks_for_token);
   out += "<script>";

@@ -291,6 +291,8 @@ TEST(MasterPage, AFollowerOfTheMastersSaysWhatItIs) {
   cluster.page.follows = true;
   EXPECT_THAT(cluster.rendered(), HasSubstr("Follows the masters and answers lookups; it is none of them."));
   EXPECT_THAT(cluster.rendered(), HasSubstr("3 volume servers"));
+  EXPECT_THAT(cluster.rendered(), HasSubstr("localhost:8080"));
+  for (const auto* no : {"Free slots", "Votes", "Writable", "Disk free"}) EXPECT_THAT(cluster.rendered(), Not(HasSubstr(no)));
 }
 
 TEST(MasterPage, BeforeThereIsAClusterItSaysWhoIsMissing) {
