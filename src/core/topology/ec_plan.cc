@@ -232,7 +232,8 @@ std::vector<ShardRebuild> plan_shard_rebuilds(
     const ShardWish& wish) {
   Board board(picture, wish);
   std::vector<ShardRebuild> out;
-  for (const auto& [id, volume] : volumes_of(picture, wish)) {
+  for (const auto& [id, volume_of_id] : volumes_of(picture, wish)) {
+    const auto& volume = volume_of_id;  // a lambda takes no structured binding with clang 14
     const auto [data, all] = scheme(id);
     ShardRebuild rebuild{.volume = id, .collection = volume.collection};
     for (std::uint32_t shard = 0; shard < all; ++shard) {
