@@ -147,7 +147,7 @@ def simple_commands():
         client = Client(cluster.masters)
         written = files(client, 20, "collection=kept")
         files(client, 5, "collection=gone")
-        volume = int(next(iter(written)).split(",")[0])
+        volume = int(list(written)[-1].split(",")[0])  # the first ones are deleted below; this one is never empty
         before = tree(cluster)
         out = shell(cluster, "lock\ncollection.delete -collection=gone\nvolume.deleteEmpty -quietFor=0s\nvolumeServer.leave "
                              f"-node={cluster.volumes[0]}\nunlock\nvolume.fix.replication\n")
