@@ -236,8 +236,11 @@ def ended_and_killed_with_a_cluster_secret():
 
 def killed_with_its_guardian():
     def hit(hosts, old):
-        os.kill(guardian_of(hosts.processes[old].pid), signal.SIGKILL)
+        # Stopped first: killed first, a busy machine has time to start another one that speaks.
+        guardian = guardian_of(hosts.processes[old].pid)
+        os.kill(guardian, signal.SIGSTOP)
         hosts.processes[old].kill()
+        os.kill(guardian, signal.SIGKILL)
     story(hit, lambda hosts, old: hosts.processes[old].start(), GRANT - 0.2, GRANT + 2.5, after=2)
 
 
