@@ -211,6 +211,7 @@ def hazard_1_a_torn_last_line_costs_no_other():
         # The metalogger itself asks for that line again.
         logger.start()
         until("it has the line again", lambda: check(log.read_bytes()[:len(whole)] == whole, "no"))
+        until("it has a second image", lambda: check((logger.dir / "metadata_ml.mfs.back.1").exists(), "no"))
         logger.kill()
 
         # As if the newest image were not there: its change logs have to do.

@@ -25,6 +25,10 @@ using master_pb::Seaweed;
 
 constexpr Duration kLook = 5ms;  // how often a waiting request looks who leads; an election takes some 10 ms
 
+// How long a leader that has lost the lead may still answer what must not be sent twice: that nothing was done, or that
+// it was. After that nobody knows.
+constexpr Duration kLastWord = 500ms;
+
 // A request on its way; kept alive by the list of those under way.
 class Passage {
  public:
@@ -150,6 +154,7 @@ class PassageOf final : public Passage, public std::enable_shared_from_this<Pass
   struct Call {
     Leader leader;
     std::chrono::steady_clock::time_point begun;
+    std::optional<std::chrono::steady_clock::time_point> replaced;  // when another leader was first seen
     std::shared_ptr<Seaweed::Stub> stub;
     grpc::ClientContext context;
     Response response;
@@ -168,7 +173,8 @@ class PassageOf final : public Passage, public std::enable_shared_from_this<Pass
       const auto now = std::chrono::steady_clock::now();
       if (call_) {
         const bool replaced = leader && (leader->id != call_->leader.id || leader->term != call_->leader.term);
-        if (replaced) {
+        if (replaced && !call_->replaced) call_->replaced = now;
+        if (replaced && (repeatable_ || now - *call_->replaced >= kLastWord)) {
           left = std::exchange(call_, nullptr);
           idle_from_ = now;
           if (!repeatable_) end = Passed::unknown;

@@ -3,8 +3,9 @@
 //
 // A request waits for a leader for `leader_wait` and is then refused with what is going on. While one is with the
 // leader its place is watched: when another leader appears an assign (and a lookup) is sent again at once, since keys
-// that nobody uses cost nothing; growth and deletion are never sent twice and end with Outcome::unknown. A leader that
-// refuses the connection, or says that it does not lead, surely did nothing: any request waits for the next one.
+// that nobody uses cost nothing; growth and deletion are never sent twice: the old leader has half a second to say what
+// became of them, then they end with Passed::unknown. A leader that refuses the connection, or says that it does not
+// lead, surely did nothing: any request waits for the next one.
 // When this very master becomes the leader meanwhile, the caller is told to do the work itself.
 //
 // Requests that were passed on once are not passed on again (field passed_on), so none circles.

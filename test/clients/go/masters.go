@@ -161,11 +161,8 @@ func greetings(ctx context.Context) {
 	say("a volume that is made is told at once")
 }
 
-func lists(ctx context.Context) {
-	client := master(*follower)
-	assigned, err := client.Assign(ctx, &master_pb.AssignRequest{Count: 1, Collection: "pics"})
-	expect(err == nil, "Assign: %v", err)
-	client = master(*leader)
+// How many volumes VolumeList tells of.
+func listed(ctx context.Context, client master_pb.SeaweedClient) int {
 	whole, err := client.VolumeList(ctx, &master_pb.VolumeListRequest{})
 	expect(err == nil && whole.TopologyInfo != nil && whole.VolumeSizeLimitMb > 0, "VolumeList: %v %v", whole, err)
 	volumes := 0
@@ -180,7 +177,11 @@ func lists(ctx context.Context) {
 			}
 		}
 	}
-	expect(volumes > 0, "no volumes")
+	return volumes
+}
+
+// How many VolumeListStream tells of.
+func streamedVolumes(ctx context.Context, client master_pb.SeaweedClient) int {
 	stream, err := client.VolumeListStream(ctx, &master_pb.VolumeListRequest{})
 	expect(err == nil, "VolumeListStream: %v", err)
 	header, err := stream.Recv()
@@ -189,11 +190,25 @@ func lists(ctx context.Context) {
 	for {
 		piece, err := stream.Recv()
 		if err == io.EOF {
-			break
+			return streamed
 		}
 		expect(err == nil && piece.Header == nil && piece.DataNode != "", "%v %v", piece, err)
 		streamed += len(piece.VolumeInfos)
 	}
+}
+
+func lists(ctx context.Context) {
+	client := master(*follower)
+	assigned, err := client.Assign(ctx, &master_pb.AssignRequest{Count: 1, Collection: "pics"})
+	expect(err == nil, "Assign: %v", err)
+	client = master(*leader)
+	// The growth that the assign began may go on meanwhile: both are asked until they tell the same.
+	volumes, streamed := listed(ctx, client), streamedVolumes(ctx, client)
+	for tries := 0; volumes != streamed && tries < 100; tries++ {
+		time.Sleep(50 * time.Millisecond)
+		volumes, streamed = listed(ctx, client), streamedVolumes(ctx, client)
+	}
+	expect(volumes > 0, "no volumes")
 	expect(streamed == volumes, "%d volumes streamed, %d listed", streamed, volumes)
 
 	names, err := client.CollectionList(ctx, &master_pb.CollectionListRequest{IncludeNormalVolumes: true})
