@@ -77,6 +77,7 @@ struct MasterRole::Inside {
   std::unique_ptr<front::GrpcServer> grpc;
   std::unique_ptr<SideServer> metrics;
   std::unique_ptr<SideServer> debug;
+  std::unique_ptr<MaintenanceScripts> maintenance;
   std::atomic<bool> is_open{false};  // `runtime` is there, for requests that come before
   bool is_stopped = false;
 };
@@ -217,6 +218,9 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   service.metrics_address = in.plan.metrics_push_address;
   service.metrics_interval_seconds = in.plan.metrics_push_seconds;
   service.leader_wait = in.plan.options.leader_wait;
+  service.maintenance_scripts = in.plan.maintenance.scripts;
+  service.maintenance_sleep_minutes = static_cast<std::uint32_t>(
+      std::chrono::ceil<std::chrono::minutes>(in.plan.maintenance.interval).count());
   service.read_only = in.plan.runtime.read_only;
   service.jwt = &in.jwt;
   service.allows = [&in](std::string_view ip) { return in.white_list.allows(ip); };
@@ -241,6 +245,8 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   if (in.staleness) in.staleness->start(in.runtime->consensus());
   if (const auto started = in.runtime->start(); !started) return started.error();
   if (const auto& guardian = in.plan.runtime.guardian) guardian->keep();
+  in.maintenance = std::make_unique<MaintenanceScripts>(
+      in.plan.maintenance, [&in] { return in.runtime->consensus().view()->is_leader(); });
   LOG_INFO("master {} serves http on {} and grpc on {}", text(in.plan.runtime.self),
            host_port(listen.address, listen.http_port), host_port(listen.address, listen.grpc_port));
   return role;
@@ -284,6 +290,7 @@ void MasterRole::stop() {
   if (std::exchange(in.is_stopped, true)) return;
   // After the hand-over this master would only pass requests on; clients that keep a connection find the next master
   // as soon as theirs is closed.
+  in.maintenance.reset();
   if (in.images) in.images->stop();
   if (in.staleness) in.staleness->stop();
   if (in.runtime) in.runtime->stop(kHandOverMax);

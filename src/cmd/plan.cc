@@ -242,6 +242,28 @@ Result<bool> witness_of(const FlagView& flags) {
   return fatal(fmt::format("-{}={}: give auto or never", flags.full_name("witness"), text));
 }
 
+// master.maintenance of master.toml.
+MaintenancePlan plan_maintenance(const SettingsFiles& settings, const master::RuntimeConfig& runtime) {
+  MaintenancePlan plan;
+  plan.scripts = settings.master.string("master.maintenance.scripts");
+  std::vector<std::string> warnings;
+  plan.commands = maintenance_commands(plan.scripts, warnings);
+  for (const auto& warning : warnings) LOG_WARNING("master.maintenance.scripts: {}", warning);
+  constexpr double kDefaultMinutes = 17, kMinutesMax = 60 * 24 * 365;
+  auto minutes = settings.master.number("master.maintenance.sleep_minutes", kDefaultMinutes);
+  if (!(minutes > 0) || minutes > kMinutesMax) {
+    LOG_WARNING("master.maintenance.sleep_minutes is no time to sleep; {} it is", kDefaultMinutes);
+    minutes = kDefaultMinutes;
+  }
+  plan.interval = std::max<Duration>(1s, std::chrono::milliseconds(static_cast<std::int64_t>(minutes * 60'000)));
+  plan.config_dir = settings.config_dir;
+  plan.masters = text(runtime.self);
+  for (const auto& peer : runtime.peers) {
+    if (!(peer == runtime.self)) plan.masters += "," + text(peer);
+  }
+  return plan;
+}
+
 }  // namespace
 
 std::vector<std::string> grpc_hosts(const ListenPlan& listen) {
@@ -328,7 +350,7 @@ Result<SettingsFiles> load_settings(const std::string& config_dir, const Environ
   auto volume = Settings::load("volume", config_dir, environment);
   if (!volume) return volume.error();
 
-  return SettingsFiles{std::move(*security), std::move(*master), std::move(*volume)};
+  return SettingsFiles{std::move(*security), std::move(*master), std::move(*volume), config_dir};
 }
 
 JwtPlan plan_jwt(const Settings& security) {
@@ -433,9 +455,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
     LOG_INFO("master.sequencer.type {} is accepted; keys always come from blocks that the masters have agreed on",
              settings.master.string("master.sequencer.type"));
   }
-  if (settings.master.has("master.maintenance.scripts")) {
-    LOG_WARNING("master.maintenance.scripts is accepted, but not run by this build");
-  }
+  plan.maintenance = plan_maintenance(settings, runtime);
 
   auto& options = plan.options;
   constexpr Duration kLeaderWaitMax = 60s;

@@ -11,6 +11,7 @@
 #include "api/jwt.h"
 #include "api/tls.h"
 #include "cmd/flags.h"
+#include "cmd/maintenance_scripts.h"
 #include "cmd/settings.h"
 #include "io/tls.h"
 #include "service/master/config.h"
@@ -83,6 +84,7 @@ struct MasterPlan {
   master::ImageWriter::Options images;
   std::string metrics_push_address;
   std::uint32_t metrics_push_seconds = 15;
+  MaintenancePlan maintenance;
 };
 
 struct VolumePlan {
@@ -121,6 +123,7 @@ struct SettingsFiles {
   Settings security;
   Settings master;
   Settings volume;
+  std::string config_dir;  // where they were looked for first; "": nowhere in particular
 };
 Result<SettingsFiles> load_settings(const std::string& config_dir, const Environment& environment);
 

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "cmd/client_tools.h"
 #include "cmd/command.h"
@@ -118,11 +119,15 @@ int run_shell(const Call& call) {
     return kFailed;
   }
   Shell shell((*tools)->masters, kPatience);
-  const Interruption interruption([&shell] { put(stderr, shell.frozen_text()); });
+  // A program that gives the lines ends this by ending them; a signal to its whole group stops no command halfway.
+  const std::string& prompt = call.flags.string("prompt");
+  std::optional<Interruption> interruption;
+  if (prompt.empty()) interruption.emplace([&shell] { put(stderr, shell.frozen_text()); });
   if (prompts) put(stdout, fmt::format("masters: {}; \"help\" lists the commands\n", *named));
   std::string line;
   for (;;) {
-    if (prompts) put(stdout, "> ");
+    if (!prompt.empty()) put(stdout, prompt + "\n");
+    else if (prompts) put(stdout, "> ");
     if (!std::getline(std::cin, line)) break;
     if (!run_line(shell, line)) return 0;
   }

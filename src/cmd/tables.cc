@@ -279,6 +279,8 @@ constexpr Flag kShell[] = {
     {"master", string, "", "masters, comma-separated host:port; any one is enough. Empty: as shell.toml says, else "
                            "localhost:9333"},
     {"cluster", string, "", "the cluster of shell.toml whose cluster.<name>.master is meant; empty: cluster.default"},
+    {"prompt", string, "", "for programs that give the lines: a `text` that is printed, as a line, whenever the next line is "
+                           "waited for; signals end nothing then, the end of the input does"},
     {"filer", string, "", "a filer", later, kNoFiler},
     {"filerGroup", string, "", "the group of filers", later, kNoFiler},
     {"debug", boolean, "false", "print more on the way", inert},

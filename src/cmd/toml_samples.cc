@@ -42,8 +42,14 @@ treat_replication_as_minimums = {}
 # type = "raft"
 
 [master.maintenance]
-# Lines for `weed shell` that a leader runs every so many minutes. Accepted, and not run by this build.
-# scripts = ""
+# Commands of `weed shell` that the leader runs every so many minutes, one on each line, under the admin lock. None unless
+# written here: lost copies are made again and deleted files taken out of volumes without them.
+# scripts = """
+#   ec.encode -fullPercent=95 -quietFor=1h
+#   ec.rebuild -apply
+#   ec.balance -apply
+#   volume.balance -apply
+# """
 # sleep_minutes = 17
 )",
       milliseconds(defaults.leader_wait), defaults.copy_1, defaults.copy_2, defaults.copy_3, defaults.copy_other,

@@ -38,7 +38,7 @@ void give(cmd::FlagSet& flags, std::string_view name, const std::string& value) 
 
 cmd::SettingsFiles no_settings() {
   const auto none = [] { return *cmd::Settings::parse("", nullptr); };
-  return {.security = none(), .master = none(), .volume = none()};
+  return {.security = none(), .master = none(), .volume = none(), .config_dir = ""};
 }
 
 // Those that listen on one address, with their options; two of one kind may share a port, of two kinds they may not.

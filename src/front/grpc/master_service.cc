@@ -318,6 +318,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     response->set_default_replication(options_.default_replication);
     response->set_volume_size_limit_m_b(static_cast<std::uint32_t>(status.volume_size_limit >> 20));
     response->set_volume_preallocate(options_.preallocate);
+    response->set_maintenance_scripts(api::utf8(options_.maintenance_scripts));
+    response->set_maintenance_sleep_minutes(options_.maintenance_sleep_minutes);
     if (const auto leader = master_.leader()) {
       response->set_leader(api::utf8(hint_of(*leader)));
       response->set_leader_uuid(text(leader->id));

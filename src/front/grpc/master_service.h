@@ -33,6 +33,8 @@ struct MasterServiceOptions {
   bool preallocate = false;
   std::string metrics_address;
   std::uint32_t metrics_interval_seconds = 0;
+  std::string maintenance_scripts;  // as master.toml has them
+  std::uint32_t maintenance_sleep_minutes = 17;
   bool read_only = false;  // what changes anything is refused instead of passed on to the leader
   Duration leader_wait = std::chrono::seconds(2);  // for a leader to pass a request on to
 
