@@ -165,10 +165,13 @@ Status cluster_status(Shell& shell, const FlagSet& flags) {
   if (!servers) return servers.error();
   const auto picture = shell.picture();
   if (!picture) return picture.error();
-  std::string leader = "none";
+  // Its address for people and browsers; the list of members knows gRPC's alone.
+  const auto configuration = shell.master_client.configuration();
+  if (!configuration) return configuration.error();
+  const auto address = Address::parse(configuration->leader);
+  const std::string leader = address ? address->http() : "none";
   std::size_t voters = 0;
   for (const auto& server : *servers) {
-    if (server.is_leader) leader = server.address;
     voters += server.suffrage == "Voter" || server.is_leader ? 1 : 0;
   }
   std::set<std::string> centers, racks, collections;

@@ -194,6 +194,7 @@ def simple_commands():
         check(f"volumeServer {cluster.volumes[0]}: ok" in out, out)
         out = shell(cluster, "cluster.status\n")
         check("volume servers: 2 in 1 data centers and 1 racks" in out, out)
+        check(f"leader {cluster.masters[cluster.leader()]}\n" in out, out)
         shell(cluster, f"volumeServer.state -nodes={node} -maintenanceOn\n", fails='need to run "lock"')
         out = shell(cluster, f"lock\nvolumeServer.state -nodes={node} -maintenanceOn\nvolumeServer.state\n")
         check(out.count("maintenance:true") == 2 and out.count("maintenance:false") == 1, out)
