@@ -1,12 +1,8 @@
 #include "api/pulse.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#include <array>
-
-#include "base/check.h"
+#include "api/hmac.h"
 
 namespace holdfast::api {
 
@@ -17,12 +13,9 @@ constexpr std::size_t kSaidBytes = 4 + 8 + 8;
 constexpr std::size_t kMacBytes = kPulseBytes - kSaidBytes;
 
 std::string mac_of(BytesView said, std::string_view key) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
-  unsigned int length = 0;
-  CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), said.data(), said.size(), out.data(), &length) !=
-        nullptr);
-  CHECK(length >= kMacBytes);
-  return {reinterpret_cast<const char*>(out.data()), kMacBytes};
+  const auto mac = hmac_sha256(bytes_of(key), said);
+  static_assert(kMacBytes <= sizeof mac);
+  return std::string(text_of(BytesView(mac).first(kMacBytes)));
 }
 
 }  // namespace

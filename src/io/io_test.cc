@@ -150,6 +150,41 @@ TEST(UdpSocketTest, DatagramsArriveWhateverFamilyTheSocketListensOn) {
   }
 }
 
+TEST(UdpSocketTest, SeveralGoTogetherAndOneThatCannotGoHoldsUpNoOther) {
+  auto first = posix::UdpSocket::bind("127.0.0.1", 0);
+  auto second = posix::UdpSocket::bind("127.0.0.1", 0);
+  auto sender = posix::UdpSocket::bind("0.0.0.0", 0);
+  ASSERT_TRUE(first.ok() && second.ok() && sender.ok());
+  const auto to_first = posix::resolve_udp("127.0.0.1", first->port());
+  const auto to_second = posix::resolve_udp("127.0.0.1", second->port());
+  const auto elsewhere = posix::resolve_udp("::1", second->port());
+  ASSERT_TRUE(to_first.ok() && to_second.ok());
+  const std::string too_long(70'000, 'x');
+  std::vector<std::string> contents;
+  std::vector<posix::UdpSocket::Outgoing> all;
+  for (int i = 0; i < 20; ++i) contents.push_back(std::to_string(i));
+  for (int i = 0; i < 20; ++i) {
+    all.push_back({.to = i % 2 == 0 ? *to_first : *to_second, .datagram = bytes_of(contents[i])});
+    if (i == 4) all.push_back({.to = *to_first, .datagram = bytes_of(too_long)});
+    if (i == 9) all.push_back({.to = posix::UdpPeer(), .datagram = bytes_of("nowhere")});
+    if (i == 12 && elsewhere.ok()) all.push_back({.to = *elsewhere, .datagram = bytes_of("another family")});
+  }
+  sender->send(all);
+  for (const auto& one : all) {
+    const std::string text(text_of(one.datagram));
+    EXPECT_EQ(one.taken, std::find(contents.begin(), contents.end(), text) != contents.end()) << text.substr(0, 20);
+  }
+  for (int i = 0; i < 20; ++i) {
+    const auto& socket = i % 2 == 0 ? *first : *second;
+    pollfd readable{.fd = socket.descriptor(), .events = POLLIN};
+    ASSERT_EQ(::poll(&readable, 1, 5000), 1) << i;
+    std::array<std::uint8_t, 16> out{};
+    const auto length = socket.receive(out);
+    ASSERT_TRUE(length.has_value());
+    EXPECT_EQ(text_of(BytesView(out).first(*length)), contents[i]);
+  }
+}
+
 TEST(UdpSocketTest, ALongerDatagramThanTheBufferIsDropped) {
   auto socket = posix::UdpSocket::bind("127.0.0.1", 0);
   ASSERT_TRUE(socket.ok());

@@ -13,6 +13,7 @@
 // Handlers change state and add to `out_`; nothing else leaves.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -312,12 +313,9 @@ class Core::Impl {
   const Candidate* candidate() const { return std::get_if<Candidate>(&role_); }
 
   // The value that a majority of the voters has reached: `self` stands for this member's own.
-  template <typename T>
-  T majority_value(T self, const std::function<T(const Peer&)>& of) const {
-    return majority_value<T>(configuration(), self, of);
-  }
-  template <typename T>
-  T majority_value(const Configuration& voters, T self, const std::function<T(const Peer&)>& of) const;
+  // `of`: the value of a Peer.
+  template <typename T, typename Of>
+  T majority_value(T self, Of of) const;
 
   // Constant after construction.
   const Options options_;
@@ -410,23 +408,25 @@ class Core::Impl {
   Counters counters_;
 };
 
-template <typename T>
-T Core::Impl::majority_value(const Configuration& voters, T self, const std::function<T(const Peer&)>& of) const {
+template <typename T, typename Of>
+T Core::Impl::majority_value(T self, Of of) const {
   const auto* leading = leader();
   CHECK(leading != nullptr);
-  std::vector<T> values;
-  for (const auto& member : voters.members()) {
+  std::array<T, kMembersMax> values;
+  std::size_t count = 0;
+  for (const auto& member : configuration().members()) {
     if (!member.voter) continue;
+    CHECK(count < values.size());
     if (member.id == options_.self) {
-      values.push_back(self);
+      values[count++] = self;
     } else {
       const auto found = leading->peers.find(member.id);
-      values.push_back(found == leading->peers.end() ? of(Peer{}) : of(found->second));
+      values[count++] = found == leading->peers.end() ? of(Peer{}) : of(found->second);
     }
   }
-  if (values.empty()) return of(Peer{});
-  std::sort(values.begin(), values.end(), std::greater<>());
-  return values[values.size() / 2];
+  if (count == 0) return of(Peer{});
+  std::sort(values.begin(), values.begin() + count, std::greater<>());
+  return values[count / 2];
 }
 
 }  // namespace holdfast::raft

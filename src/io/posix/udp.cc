@@ -108,14 +108,48 @@ UdpSocket::~UdpSocket() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+std::optional<UdpPeer> UdpSocket::reach(const UdpPeer& to) const {
+  if (to.length == 0 || (!is_v6_ && family(to) == AF_INET6)) return std::nullopt;
+  return is_v6_ && family(to) == AF_INET ? mapped(to) : to;
+}
+
 bool UdpSocket::send(const UdpPeer& to, BytesView datagram) const {
-  if (to.length == 0) return false;
-  UdpPeer target = to;
-  if (is_v6_ && family(to) == AF_INET) target = mapped(to);
-  if (!is_v6_ && family(to) == AF_INET6) return false;
+  const auto target = reach(to);
+  if (!target) return false;
   const auto sent = ::sendto(fd_, datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-                             reinterpret_cast<const sockaddr*>(target.address.data()), target.length);
+                             reinterpret_cast<const sockaddr*>(target->address.data()), target->length);
   return sent == static_cast<ssize_t>(datagram.size());
+}
+
+void UdpSocket::send(std::span<Outgoing> datagrams) const {
+  std::array<UdpPeer, DatagramBatch::kCount> targets;
+  std::array<iovec, DatagramBatch::kCount> contents;
+  std::array<mmsghdr, DatagramBatch::kCount> heads;
+  std::array<Outgoing*, DatagramBatch::kCount> owners{};
+  for (std::size_t next = 0; next < datagrams.size();) {
+    unsigned count = 0;
+    for (; next < datagrams.size() && count < heads.size(); ++next) {
+      auto& one = datagrams[next];
+      one.taken = false;
+      const auto target = reach(one.to);
+      if (!target) continue;
+      targets[count] = *target;
+      contents[count] = {.iov_base = const_cast<std::uint8_t*>(one.datagram.data()), .iov_len = one.datagram.size()};
+      heads[count] = {};
+      heads[count].msg_hdr.msg_name = targets[count].address.data();
+      heads[count].msg_hdr.msg_namelen = target->length;
+      heads[count].msg_hdr.msg_iov = &contents[count];
+      heads[count].msg_hdr.msg_iovlen = 1;
+      owners[count++] = &one;
+    }
+    for (unsigned at = 0; at < count;) {
+      const int sent = ::sendmmsg(fd_, &heads[at], count - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
+      // One that the kernel refuses ends the call before it, or is refused by the next: the rest still goes.
+      for (int i = 0; i < sent; ++i) owners[at + static_cast<unsigned>(i)]->taken = true;
+      at += sent > 0 ? static_cast<unsigned>(sent) : 1;
+    }
+  }
 }
 
 std::optional<std::size_t> UdpSocket::receive(std::span<std::uint8_t> out) const {

@@ -59,6 +59,14 @@ class UdpSocket {
   // False when the kernel took it not (buffer full, no route): a datagram lost like any other.
   bool send(const UdpPeer& to, BytesView datagram) const;
 
+  // Several at once, in that order, with one system call, mostly; `taken` says what send() above returns.
+  struct Outgoing {
+    UdpPeer to;
+    BytesView datagram;
+    bool taken = false;  // by the kernel, once sent
+  };
+  void send(std::span<Outgoing> datagrams) const;
+
   // The next datagram that is here, its length; empty when none is. A longer one than `out` is dropped.
   std::optional<std::size_t> receive(std::span<std::uint8_t> out) const;
 
@@ -69,6 +77,9 @@ class UdpSocket {
   [[nodiscard]] std::uint16_t port() const;
 
  private:
+  // `to` as this socket's family has it; none when it cannot be reached from it.
+  std::optional<UdpPeer> reach(const UdpPeer& to) const;
+
   UdpSocket(int fd, bool is_v6) : fd_(fd), is_v6_(is_v6) {}
 
   int fd_;

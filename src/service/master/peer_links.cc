@@ -277,31 +277,52 @@ void PeerLinks::stop() {
 
 void PeerLinks::send(std::span<const raft::Message> messages) {
   const Instant now = clock_.now();
-  for (const auto& message : messages) {
-    std::shared_ptr<OutLink> link;
-    io::posix::UdpPeer datagrams;
-    std::string datagram;
-    bool by_stream = true;
+  // A beat to each member costs one system call this way, and a leader at rest does little else.
+  std::array<Parcel, io::posix::DatagramBatch::kCount> parcels;
+  while (!messages.empty()) {
+    const auto some = messages.first(std::min(messages.size(), parcels.size()));
+    messages = messages.subspan(some.size());
     {
       Guard guard(mutex_);
-      const auto found = peers_.find(message.to);
-      if (found == peers_.end()) continue;
-      auto& peer = found->second;
-      if (peer.established) link = peer.link;
-      if (beats_ != nullptr && raft::is_beat(message)) {
-        datagrams = peer.datagrams;
-        by_stream = datagrams.length == 0 || now - peer.datagram_heard > datagram_silence_;
-      } else if (beats_ != nullptr && is_urgent(message)) {
-        datagrams = peer.datagrams;
-      }
-      if (datagrams.length != 0) {
-        datagram = encode_datagram(cluster_, process_, message);
-        if (datagram.size() > raft::kBeatBytesMax) datagram.clear();
-        if (!datagram.empty()) datagram = sealed(peer, std::move(datagram));
-      }
+      for (std::size_t i = 0; i < some.size(); ++i) parcels[i] = pack(some[i], now);
     }
-    if (datagrams.length != 0 && (datagram.empty() || !beats_->send(datagrams, bytes_of(datagram)))) by_stream = true;
-    if (by_stream && link) link->send(message);
+    send(some, parcels);
+  }
+}
+
+PeerLinks::Parcel PeerLinks::pack(const raft::Message& message, Instant now) {
+  Parcel out;
+  const auto found = peers_.find(message.to);
+  if (found == peers_.end()) return out;
+  auto& peer = found->second;
+  if (peer.established) out.link = peer.link;
+  if (beats_ != nullptr && raft::is_beat(message)) {
+    out.to = peer.datagrams;
+    out.by_stream = out.to.length == 0 || now - peer.datagram_heard > datagram_silence_;
+  } else if (beats_ != nullptr && is_urgent(message)) {
+    out.to = peer.datagrams;
+  }
+  if (out.to.length == 0) return out;
+  out.datagram = encode_datagram(cluster_, process_, message);
+  if (out.datagram.size() > raft::kBeatBytesMax) out.datagram.clear();
+  if (!out.datagram.empty()) out.datagram = sealed(peer, std::move(out.datagram));
+  return out;
+}
+
+void PeerLinks::send(std::span<const raft::Message> messages, std::span<Parcel> parcels) {
+  std::array<io::posix::UdpSocket::Outgoing, io::posix::DatagramBatch::kCount> outgoing;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const auto& parcel = parcels[i];
+    if (!parcel.datagram.empty()) outgoing[count++] = {.to = parcel.to, .datagram = bytes_of(parcel.datagram)};
+  }
+  if (count > 0) beats_->send(std::span(outgoing).first(count));
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    auto& parcel = parcels[i];
+    const bool taken = !parcel.datagram.empty() && outgoing[next++].taken;
+    if (parcel.link && (parcel.by_stream || !taken)) parcel.link->send(messages[i]);
+    parcel = Parcel();  // a link must not be held for longer
   }
 }
 

@@ -128,6 +128,16 @@ class PeerLinks final : public Transport {
   }
   bool established(OutLink& link, const RaftGreeting& greeting);
   void ended(OutLink& link, bool was_established, const std::string& why);
+  // How one message goes out: as a datagram, over the stream, or both.
+  struct Parcel {
+    std::shared_ptr<OutLink> link;  // null: there is no stream
+    bool by_stream = true;          // whether or not the datagram is taken
+    io::posix::UdpPeer to;
+    std::string datagram;           // empty: none
+  };
+  Parcel pack(const raft::Message& message, Instant now) HOLDFAST_REQUIRES(mutex_);
+  // At most as many as go into one system call; `parcels` is empty afterwards.
+  void send(std::span<const raft::Message> messages, std::span<Parcel> parcels);
   std::string sealed(Peer& peer, std::string content) HOLDFAST_REQUIRES(mutex_);
   void make_keys(Peer& peer) HOLDFAST_REQUIRES(mutex_);
   std::string sealed_beforehand(const Peer& peer, std::string datagram) const HOLDFAST_REQUIRES(mutex_);

@@ -1,13 +1,12 @@
 #include "service/master/seal.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <sys/stat.h>
 
 #include <fstream>
 
+#include "api/hmac.h"
 #include "base/check.h"
 #include "model/address.h"
 
@@ -20,13 +19,7 @@ constexpr std::size_t kDatagramMacBytes = 16;
 constexpr std::size_t kNumberBytes = 16;
 
 std::string hmac(std::string_view key, std::string_view bytes) {
-  std::string out(EVP_MAX_MD_SIZE, '\0');
-  unsigned length = 0;
-  const auto* done = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()),
-                          bytes.size(), reinterpret_cast<unsigned char*>(out.data()), &length);
-  CHECK(done != nullptr && length == kMacBytes);
-  out.resize(length);
-  return out;
+  return std::string(text_of(api::hmac_sha256(bytes_of(key), bytes_of(bytes))));
 }
 
 bool same(std::string_view a, std::string_view b) { return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
