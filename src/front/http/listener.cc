@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "front/http/connection.h"
+#include "io/posix/listening.h"
 
 namespace holdfast::http {
 
@@ -21,7 +22,7 @@ namespace {
 
 constexpr int kAcceptsInARow = 64;                // before connections get their turn
 constexpr Duration kOutOfDescriptorsPause = 100ms;
-constexpr int kPlaceSearchMax = 64;               // busy connections looked at for an idle one to close
+constexpr int kPlaceSearchMax = 256;              // busy connections looked at for an idle one to close
 
 Instant clock_now() {
   timespec now;
@@ -112,8 +113,9 @@ void Listener::take_connections(Acceptor& acceptor) {
     if (fd < 0) {
       if (errno == EAGAIN || errno == EWOULDBLOCK) break;
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        LOG_ONCE("accept: {}; clients wait until a connection closes", std::strerror(errno));
-        make_place();
+        LOG_ONCE("accept: {}; clients wait until a connection closes. A larger limit of open files helps (ulimit -n, LimitNOFILE=)",
+                 std::strerror(errno));
+        if (make_place()) continue;
         loop_.post_after(kOutOfDescriptorsPause, [this, alive = alive_, &acceptor] {
           if (*alive && !stopping_) accept(acceptor);
         });
@@ -121,7 +123,13 @@ void Listener::take_connections(Acceptor& acceptor) {
       }
       continue;  // that client has gone already
     }
-    if (connections() >= options_.connections_max && !make_place()) {
+    const auto left = io::posix::descriptors_left(fd);
+    if (left != io::posix::Descriptors::kRoomy) {
+      LOG_ONCE("HTTP: three quarters of the open files that this process may have are in use: idle connections are closed, then new "
+               "ones refused. A larger limit helps (ulimit -n, LimitNOFILE=)");
+    }
+    const bool tight = left != io::posix::Descriptors::kRoomy || connections() >= options_.connections_max;
+    if (tight && !make_place() && (left != io::posix::Descriptors::kTight || connections() >= options_.connections_max)) {
       constexpr std::string_view kFull =
           "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 1\r\n\r\n";
       [[maybe_unused]] const auto sent = ::send(fd, kFull.data(), kFull.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -137,14 +145,16 @@ void Listener::take_connections(Acceptor& acceptor) {
   accept(acceptor);
 }
 
-// Closes the connection idle for longest.
+// Closes the connection idle for longest. Busy ones are put behind the others, where they come to stand anyway when they become
+// idle: however many they are, those behind them are found the next time.
 bool Listener::make_place() {
-  auto* hook = connections_.next;
-  for (int i = 0; i < kPlaceSearchMax && hook != &connections_; ++i, hook = hook->next) {
-    auto& connection = static_cast<Connection&>(*hook);
-    if (!connection.is_idle()) continue;
-    connection.close();
-    return true;
+  for (int i = 0; i < kPlaceSearchMax && connections_.next != &connections_; ++i) {
+    auto& connection = static_cast<Connection&>(*connections_.next);
+    if (connection.is_idle()) {
+      connection.close();
+      return true;
+    }
+    became_idle(connection);
   }
   return false;
 }

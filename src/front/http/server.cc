@@ -1,8 +1,5 @@
 #include "front/http/server.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,95 +13,14 @@
 
 #include "base/log.h"
 #include "front/http/connection.h"
+#include "io/posix/listening.h"
 
 namespace holdfast::http {
 
 namespace {
 
-constexpr int kBacklog = 4096;
 constexpr Duration kStopPoll = 2ms;
 constexpr Duration kStopComplaint = 5s;
-
-struct Address {
-  sockaddr_storage bytes{};
-  socklen_t length = 0;
-  bool dual_stack = false;
-
-  void set_port(std::uint16_t port) {
-    if (bytes.ss_family == AF_INET) {
-      reinterpret_cast<sockaddr_in&>(bytes).sin_port = htons(port);
-    } else {
-      reinterpret_cast<sockaddr_in6&>(bytes).sin6_port = htons(port);
-    }
-  }
-};
-
-std::uint16_t port_of(int fd) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-  return ntohs(address.ss_family == AF_INET ? reinterpret_cast<sockaddr_in&>(address).sin_port
-                                            : reinterpret_cast<sockaddr_in6&>(address).sin6_port);
-}
-
-// A bound socket, listening when `shared`; -1 and errno when it cannot be.
-int bound_socket(const Address& address, bool shared) {
-  const int fd = ::socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  const int one = 1;
-  const int zero = 0;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (shared) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-  if (address.bytes.ss_family == AF_INET6) {
-    ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, address.dual_stack ? &zero : &one, sizeof one);
-  }
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address.bytes), address.length) == 0 &&
-      ::listen(fd, kBacklog) == 0) {
-    return fd;
-  }
-  const int error = errno;
-  ::close(fd);
-  errno = error;
-  return -1;
-}
-
-// One IPv6 socket that takes IPv4 too, or IPv4 alone on a machine without IPv6.
-std::vector<Address> all_addresses() {
-  Address v6;
-  v6.bytes.ss_family = AF_INET6;
-  reinterpret_cast<sockaddr_in6&>(v6.bytes).sin6_addr = in6addr_any;
-  v6.length = sizeof(sockaddr_in6);
-  v6.dual_stack = true;
-  if (const int probe = bound_socket(v6, false); probe >= 0) {
-    ::close(probe);
-    return {v6};
-  }
-  Address v4;
-  v4.bytes.ss_family = AF_INET;
-  v4.length = sizeof(sockaddr_in);
-  return {v4};
-}
-
-Result<std::vector<Address>> addresses_of(const std::string& name) {
-  if (name.empty()) return all_addresses();
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(name.c_str(), nullptr, &hints, &found); error != 0) {
-    return Error(Code::invalid, "listen on " + name + ": " + gai_strerror(error));
-  }
-  std::vector<Address> addresses;
-  for (const auto* info = found; info != nullptr; info = info->ai_next) {
-    if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
-    Address address;
-    std::memcpy(&address.bytes, info->ai_addr, info->ai_addrlen);
-    address.length = info->ai_addrlen;
-    addresses.push_back(address);
-  }
-  freeaddrinfo(found);
-  return addresses;
-}
 
 }  // namespace
 
@@ -158,7 +74,7 @@ Server::Server(io::EventLoops& loops, Handler& handler, ServerOptions options)
 Server::~Server() { stop(Duration(0)); }
 
 Result<std::uint16_t> Server::listen(const std::string& name, std::uint16_t port) {
-  auto addresses = addresses_of(name);
+  auto addresses = io::posix::listen_addresses(name);
   if (!addresses) return addresses.error();
   const auto where = (name.empty() ? std::string("*") : name) + ":";
 
@@ -168,17 +84,17 @@ Result<std::uint16_t> Server::listen(const std::string& name, std::uint16_t port
     address.set_port(port);
     // With SO_REUSEPORT a second process would share the port unnoticed. A socket without it is refused when anyone
     // listens there.
-    const int probe = bound_socket(address, false);
+    const int probe = io::posix::listening_socket(address, false);
     if (probe < 0) {
       error = errno;
       if (error == EADDRINUSE) break;
       continue;
     }
-    const auto found = port_of(probe);
+    const auto found = io::posix::local_port(probe);
     ::close(probe);
     address.set_port(found);
     for (std::size_t i = 0; i < inside_->listeners.size(); ++i) {
-      const int fd = bound_socket(address, true);
+      const int fd = io::posix::listening_socket(address, true);
       if (fd < 0) return errno_error(errno, "listen on " + where + std::to_string(found));
       auto* listener = inside_->listeners[i].get();
       inside_->loops.at(i).post([listener, fd, found] { listener->accept_on(fd, found); });
