@@ -1,9 +1,10 @@
 // Many volume servers as far as masters can tell: each with a reporter of its own, as the program has it (service/volume/reporter.h),
 // three connections, a full report and the pulses that follow; but with volumes that exist in numbers only.
 //
-//   load_servers <masters, comma-separated> <first server> <servers> <volumes of each>
+//   load_servers <masters, comma-separated> <first server> <servers> <volumes of each> [<at once>]
 //
-// Servers are numbered through several of these processes. Prints a line "reported <n>" whenever the number of streams changes on
+// `at once`: how many may be under way to masters that have not answered them yet; 25 unless told otherwise. Servers are numbered
+// through several of these processes. Prints a line "reported <n>" whenever the number of streams changes on
 // which a master has accepted a report, until SIGTERM.
 #include <signal.h>
 
@@ -24,7 +25,7 @@ using namespace holdfast;
 
 // Ports of servers that nobody listens on: masters only name them.
 constexpr int kFirstPort = 1000;
-constexpr std::size_t kAtOnce = 25;  // servers that are not accepted by all masters yet
+constexpr std::size_t kAtOnce = 25;
 
 volume::Holdings holdings_of(int server, int volumes) {
   volume::Holdings out;
@@ -78,8 +79,8 @@ struct Server {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: load_servers <masters> <first server> <servers> <volumes of each>\n");
+  if (argc != 5 && argc != 6) {
+    std::fprintf(stderr, "usage: load_servers <masters> <first server> <servers> <volumes of each> [<at once>]\n");
     return 2;
   }
   sigset_t ends;
@@ -91,6 +92,7 @@ int main(int argc, char** argv) {
   const auto masters = Address::parse_list(argv[1]);
   CHECK(masters.ok());
   const int first = std::atoi(argv[2]), count = std::atoi(argv[3]), volumes = std::atoi(argv[4]);
+  const std::size_t at_once = argc == 6 ? static_cast<std::size_t>(std::atoi(argv[5])) : kAtOnce;
   std::vector<std::unique_ptr<Server>> servers;
 
   std::size_t told = ~std::size_t{0};
@@ -99,7 +101,7 @@ int main(int argc, char** argv) {
     std::size_t reported = 0;
     for (const auto& server : servers) reported += server->reporter->connected();
     // A real one has a machine to itself; here the next come when those before have been answered.
-    while (static_cast<int>(servers.size()) < count && servers.size() * masters->size() < reported + kAtOnce * masters->size()) {
+    while (static_cast<int>(servers.size()) < count && servers.size() * masters->size() < reported + at_once * masters->size()) {
       servers.push_back(std::make_unique<Server>(*masters, first + static_cast<int>(servers.size()), volumes));
     }
     if (reported == told) continue;

@@ -22,5 +22,7 @@ echo "== (j) assigns by gRPC, beside empty calls"
 bench/grpc.py --rounds "$rounds" || [ $? -eq 77 ]
 echo "== (m) 1,000 servers with 1,000 volumes each; 10 million needles in one server"
 bench/load.py
+echo "== (n) beside thousands of idle and slow connections"
+bench/crowd.py --rounds "$rounds"
 echo "== (a) failover beside etcd"
 bench/failover.py -n "$n"
