@@ -108,6 +108,22 @@ std::vector<Candidate> Layout::scan(Instant now, const Wish& wish, std::size_t w
   return found;
 }
 
+std::vector<std::size_t> Layout::unmet(const std::vector<Wish>& wishes, std::uint64_t bytes_max, Instant now) const {
+  std::vector<std::size_t> left(wishes.size());
+  for (std::size_t i = 0; i < left.size(); ++i) left[i] = i;
+  for (std::size_t done = 0; !left.empty();) {
+    const Guard guard(mutex_);
+    const std::size_t end = std::min(done + kScanSlice, candidates_.size());
+    if (done >= end) break;
+    for (; done < end && !left.empty(); ++done) {
+      const Candidate& c = candidates_[done];
+      if (c.fill->reported() > bytes_max || !c.locations->alive(now)) continue;
+      std::erase_if(left, [&](std::size_t i) { return wishes[i].met_by(*c.locations); });
+    }
+  }
+  return left;
+}
+
 bool Layout::can_pick(Instant now, const Wish& wish) const { return !scan(now, wish, 1, 0, true).empty(); }
 
 // ---- changes -------------------------------------------------------------------------------------------------------

@@ -127,6 +127,9 @@ class Layout {
   // none. One with a doubted server only when there is no other. `bytes` (what will be written) weighs on the next picks.
   LocationsPtr pick(Instant now, const Wish& wish, std::uint64_t bytes, PickRandom& random) const;
 
+  // Of `wishes`, by their index, those that no volume of at most `bytes_max` meets.
+  std::vector<std::size_t> unmet(const std::vector<Wish>& wishes, std::uint64_t bytes_max, Instant now) const;
+
   // Whether pick() would find one.
   bool can_pick(Instant now, const Wish& wish) const;
 

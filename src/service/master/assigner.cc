@@ -285,6 +285,7 @@ std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::share
   waiting->growth_failed.reset();
   waiting->room_tried = room;
   const std::uint32_t asked = waiting->request.writable_volume_count;
+  growth_.remember_wanted(selection.layout, asked);
   const std::uint32_t volumes = asked != 0 ? asked : growth_.default_volumes(selection.layout.replica_placement);
   growth_.join_or_begin(selection, volumes, [this, weak = std::weak_ptr<Waiting>(waiting)](const Growth::Outcome& outcome) {
     const auto w = weak.lock();

@@ -135,20 +135,61 @@ void Duties::look_after_layouts(Instant now) {
     if (!used_.contains(key) || growth_.is_growing(key)) continue;
     // Soon every assign would name a volume about to be full.
     const bool crowded = count.writable > 0 && count.crowded >= count.writable;
-    const bool few = pass && count.crowded > 0 && count.writable < 2ull * usual &&
+    const std::uint32_t asked = growth_.wanted(key);
+    const std::uint32_t wanted = asked != 0 ? asked : usual;
+    const bool few = pass && count.crowded > 0 && count.writable < 2ull * wanted &&
                      static_cast<double>(count.crowded + 2) >
                          shared_.options.crowded_threshold * static_cast<double>(count.writable);
-    const bool none = pass && count.writable == 0;
-    if (!crowded && !few && !none) continue;
+    const std::uint32_t missing =
+        !pass                         ? 0
+        : count.writable == 0         ? wanted
+        : count.writable < asked      ? asked - static_cast<std::uint32_t>(count.writable)
+                                      : 0;
+    if (!crowded && !few && missing == 0) {
+      if (pass) look_after_places(*count.layout, now);
+      continue;
+    }
     Selection selection;
     selection.layout = key;
-    growth_.join_or_begin(selection, none ? usual : std::min(2u, usual), [key](const Growth::Outcome& outcome) {
+    growth_.join_or_begin(selection, missing != 0 ? missing : std::min(2u, usual), [key](const Growth::Outcome& outcome) {
       if (outcome) {
         LOG_INFO("collection \"{}\": its volumes fill up, {} new replicas made", key.collection, *outcome);
       }
     });
   }
   if (pass) used_.clear();
+}
+
+void Duties::look_after_places(const topology::Layout& layout, Instant now) {
+  const topology::LayoutKey& key = layout.key();
+  const auto servers =
+      shared_.with_topology([&](topology::Topology& topology) { return topology.growth_servers(key.disk_type); });
+  const bool by_rack = key.replica_placement.other_racks == 0;
+  std::set<std::pair<std::string, std::string>> places;
+  for (const auto& server : servers) {
+    if (server.free > 0) places.emplace(server.data_center, by_rack ? server.rack : std::string());
+  }
+  std::vector<topology::Wish> wishes;
+  for (const auto& [data_center, rack] : places) wishes.push_back({.data_center = data_center, .rack = rack, .server = {}});
+  const auto room = static_cast<std::uint64_t>(static_cast<double>(shared_.options.volume_size_limit) *
+                                               shared_.options.crowded_threshold);
+  const std::uint32_t asked = growth_.wanted(key);
+  const auto targets = static_cast<std::uint32_t>(wishes.size());
+  const std::uint32_t each =
+      asked != 0 ? (asked + targets - 1) / targets : std::min(2u, growth_.default_volumes(key.replica_placement));
+  if (each == 0) return;
+  for (const std::size_t i : layout.unmet(wishes, room, now)) {
+    Selection selection;
+    selection.layout = key;
+    selection.data_center = wishes[i].data_center;
+    selection.rack = wishes[i].rack;
+    growth_.join_or_begin(selection, each, [key, place = selection.data_center + (by_rack ? "/" + selection.rack : "")](
+                                               const Growth::Outcome& outcome) {
+      if (outcome) {
+        LOG_INFO("collection \"{}\": none of its volumes in {} had room, {} new replicas made", key.collection, place, *outcome);
+      }
+    });
+  }
 }
 
 }  // namespace holdfast::master

@@ -43,6 +43,8 @@ class Duties {
   void look_after_members(const View& view, const topology::RegistryState& state);
   void look_after_folders(const topology::RegistryState& state);
   void look_after_layouts(Instant now);
+  // Racks, or data centers where copies go to several racks, in which no volume of the layout has room: each gets some.
+  void look_after_places(const topology::Layout& layout, Instant now);
 
   Shared& shared_;
   Growth& growth_;

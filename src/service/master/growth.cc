@@ -16,6 +16,16 @@ std::uint32_t Growth::default_volumes(const ReplicaPlacement& placement) const {
   }
 }
 
+void Growth::remember_wanted(const topology::LayoutKey& layout, std::uint32_t volumes) {
+  if (volumes == 0 || (wanted_.size() >= kWantedMax && !wanted_.contains(layout))) return;
+  wanted_[layout] = std::min(volumes, kGrowthVolumesMax);
+}
+
+std::uint32_t Growth::wanted(const topology::LayoutKey& layout) const {
+  const auto it = wanted_.find(layout);
+  return it == wanted_.end() ? 0 : it->second;
+}
+
 void Growth::begin(const Selection& selection, std::uint32_t volumes, Finished finished) {
   auto run = std::make_shared<Run>();
   run->id = next_id_++;

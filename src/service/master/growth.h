@@ -30,6 +30,7 @@ namespace holdfast::master {
 
 constexpr std::uint32_t kGrowthVolumesMax = 1024;  // in one growth; topology::kVolumeIdsPerCommandMax
 constexpr std::size_t kGrowthsWaitingMax = 256;    // of one layout
+constexpr std::size_t kWantedMax = 65'536;         // layouts whose wanted number of volumes is remembered
 
 class Growth {
  public:
@@ -57,6 +58,10 @@ class Growth {
 
   // Volumes of which surely no copy is left, since the last call.
   std::vector<VolumeId> take_undone() { return std::exchange(undone_, {}); }
+
+  // How many writable volumes who assigns last said there should be of the layout; 0: nobody did, to this leader.
+  void remember_wanted(const topology::LayoutKey& layout, std::uint32_t volumes);
+  std::uint32_t wanted(const topology::LayoutKey& layout) const;
 
   // How many volumes a growth makes when nobody says.
   std::uint32_t default_volumes(const ReplicaPlacement& placement) const;
@@ -110,6 +115,7 @@ class Growth {
   topology::PickRandom random_;
   // The running one in front, others of the layout behind it.
   std::map<topology::LayoutKey, std::deque<RunPtr>> by_layout_;
+  std::map<topology::LayoutKey, std::uint32_t> wanted_;
   Id next_id_ = 1;
   std::set<VolumeId> under_way_;
   std::vector<VolumeId> undone_;
