@@ -47,7 +47,7 @@ class MasterImpl final : public Master {
         growth_(shared_, [this] { shared_.loop.wake(); }),
         duties_(shared_, growth_),
         leftovers_(shared_, growth_),
-        vacuum_(shared_),
+        vacuum_(shared_, key_values_),
         healing_(shared_),
         assigner_(shared_, growth_, duties_),
         reports_(shared_),
@@ -463,11 +463,7 @@ void MasterImpl::vacuum(VacuumRequest request, std::function<void(OrRefusal<Done
 }
 
 void MasterImpl::disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) {
-  const bool posted = post([this, disabled, by_plugin, done] {
-    vacuum_.disable(disabled, by_plugin);
-    done(Done{});
-  });
-  if (!posted) done(stopping());
+  as_leader([this, disabled, by_plugin, done] { vacuum_.disable(disabled, by_plugin, done); }, done);
 }
 
 // ---- deletion ------------------------------------------------------------------------------------------------------

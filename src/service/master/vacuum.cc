@@ -14,7 +14,7 @@ constexpr Duration kFirstPass = 1min;  // after a master began to lead: by then 
 
 }  // namespace
 
-Vacuum::Vacuum(Shared& shared) : shared_(shared) {}
+Vacuum::Vacuum(Shared& shared, KeyValues& space) : shared_(shared), space_(space) {}
 
 void Vacuum::look(Instant now) {
   for (auto it = drains_.begin(); it != drains_.end();) {
@@ -209,13 +209,53 @@ Duration Vacuum::long_time() const {
   return kVacuumTimePerGiB * (gibibytes + 1);
 }
 
-void Vacuum::disable(bool disabled, bool by_plugin) {
-  (by_plugin ? disabled_by_plugin_ : disabled_) = disabled;
-  LOG_INFO("vacuums that the leader begins by itself are {}{}", disabled ? "disabled" : "enabled",
-           by_plugin ? " by a plugin" : "");
+void Vacuum::disable(bool disabled, bool by_plugin, Finished finished) {
+  space_.when_open([this, disabled, by_plugin, finished = std::move(finished),
+                    loop = shared_.loop_owner](std::optional<Refusal> closed) {
+    const bool posted = loop->post([this, disabled, by_plugin, finished, closed = std::move(closed)] {
+      if (stopped_) return finished(Refusal{Refusal::Kind::unavailable, "this master stops"});
+      if (!closed) return write_mark(disabled, by_plugin, finished);
+      if (closed->kind != Refusal::Kind::unsupported) return finished(*closed);
+      (by_plugin ? disabled_by_plugin_ : disabled_) = disabled;
+      LOG_WARNING("vacuums that the leader begins by itself are {}{}, until another master leads: {}",
+                  disabled ? "disabled" : "enabled", by_plugin ? " by a plugin" : "", closed->text);
+      finished(Done{});
+    });
+    if (!posted) finished(Refusal{Refusal::Kind::unavailable, "this master stops"});
+  });
+}
+
+void Vacuum::write_mark(bool disabled, bool by_plugin, const Finished& finished) {
+  const char* key = by_plugin ? kVacuumDisabledByPluginKey : kVacuumDisabledKey;
+  kv::Command command = disabled ? kv::Command(kv::Put{.key = key, .value = "true", .ttl = {}, .compare = {}, .request_id = {}})
+                                 : kv::Command(kv::Delete{.key = key, .compare = {}, .request_id = {}});
+  space_.write(std::move(command), [this, disabled, by_plugin, finished, loop = shared_.loop_owner](
+                                       const OrRefusal<kv::Answer>& answer) {
+    if (const auto* refusal = std::get_if<Refusal>(&answer)) return finished(*refusal);
+    const auto& decided = std::get<kv::Answer>(answer);
+    if (decided.outcome != kv::Outcome::done && decided.outcome != kv::Outcome::not_found) {
+      return finished(Refusal{Refusal::Kind::failed, "the mark cannot be kept: " +
+                                  (decided.text.empty() ? std::string(kv::text(decided.outcome)) : decided.text)});
+    }
+    const bool posted = loop->post([this, disabled, by_plugin, finished] {
+      (by_plugin ? disabled_by_plugin_ : disabled_) = false;
+      LOG_INFO("vacuums that the leader begins by itself are {}{}", disabled ? "disabled" : "enabled",
+               by_plugin ? " by a plugin" : "");
+      finished(Done{});
+    });
+    if (!posted) finished(Done{});
+  });
+}
+
+// A leader begins its first run so long after its election that it has applied what its predecessors agreed on.
+bool Vacuum::is_disabled() const {
+  return disabled_ || disabled_by_plugin_ || shared_.registry.with_kv([](const kv::Space& space, Index) {
+    return space.find(kVacuumDisabledKey) != nullptr || space.find(kVacuumDisabledByPluginKey) != nullptr;
+  });
 }
 
 void Vacuum::view_changed() {
+  if (!shared_.consensus.load()->view()->is_leader()) disabled_ = disabled_by_plugin_ = false;
   if (!run_ || is_current(*run_)) return;
   // Its volumes end when their servers have answered; nobody needs to wait for that.
   const RunPtr run = run_;

@@ -8,7 +8,9 @@
 // Every order carries a fence. A leader that loses its place gives no more orders; what it began is left on the servers,
 // which drop it in time, or is done again by the next run.
 //
-// Whether the leader begins runs by itself is in its memory alone, as upstream's (spec/weed-cluster 4.8).
+// Whether leaders begin runs by themselves is said by two keys of the masters' key-value space, so it outlives each leader
+// (upstream's mark goes with its leader, spec/weed-cluster appendix C). While some master does not know that space yet the
+// mark is in the present leader's memory.
 //
 // Everything here runs on the master's loop.
 #pragma once
@@ -21,17 +23,23 @@
 #include <string>
 #include <vector>
 
+#include "service/master/key_values.h"
 #include "service/master/shared.h"
 
 namespace holdfast::master {
 
 constexpr Duration kVacuumDrain = 5s;        // for files under way to servers of upstream's
 constexpr Duration kVacuumCheckTime = 30s;   // for the answer to a check, and to an order to clean up
+// A key that is there says that no leader begins a run by itself: people wished it, or a program that does it instead.
+constexpr const char* kVacuumDisabledKey = "master-settings/vacuum-disabled";
+constexpr const char* kVacuumDisabledByPluginKey = "master-settings/vacuum-disabled-by-plugin";
+
 constexpr Duration kVacuumTimePerGiB = 3min; // for a compaction and a commit, of the volume size limit
 
 class Vacuum {
  public:
-  explicit Vacuum(Shared& shared);
+  // `space` outlives this, and what it began is answered after stop() at the latest.
+  Vacuum(Shared& shared, KeyValues& space);
 
   // Begins a run when it is time, if this master leads.
   void look(Instant now);
@@ -39,8 +47,9 @@ class Vacuum {
   using Finished = std::function<void(OrRefusal<Done>)>;
   void begin(const VacuumRequest& request, Finished finished);
 
-  void disable(bool disabled, bool by_plugin);
-  bool is_disabled() const { return disabled_ || disabled_by_plugin_; }
+  // At the leader. Answers when the masters have agreed.
+  void disable(bool disabled, bool by_plugin, Finished finished);
+  bool is_disabled() const;
 
   // The term may have changed: a run of an earlier one is answered and orders nothing more.
   void view_changed();
@@ -89,10 +98,14 @@ class Vacuum {
   Duration long_time() const;
   void post(Loop& loop, std::function<void()> task);
 
+  void write_mark(bool disabled, bool by_plugin, const Finished& finished);
+
   Shared& shared_;
+  KeyValues& space_;
   RunPtr run_;
   Term term_;
   Instant next_ = kDistantPast;  // when the leader begins by itself
+  // Marks that no key could be made of yet.
   bool disabled_ = false;
   bool disabled_by_plugin_ = false;
   struct Drain {

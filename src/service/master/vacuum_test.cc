@@ -25,7 +25,8 @@ Options options(Duration pass = Duration(0)) {
 class VacuumOrdersTest : public testing::Test {
  protected:
   explicit VacuumOrdersTest(Options options_given = options())
-      : master(Master::create(options_given, clock, random)) {
+      : master(Master::create(options_given, clock, random)), other(Master::create(options_given, clock, random)) {
+    for (int i = 0; i < 2; ++i) group.set_feature_level(i, options_given.feature_level);
     group.attach(0, master->state_machine());
     group.attach(1, other->state_machine());
     master->start(group.consensus(0), orders);
@@ -77,7 +78,7 @@ class VacuumOrdersTest : public testing::Test {
   FakeGroup group{2};
   FakeOrders orders;
   std::unique_ptr<Master> master;
-  std::unique_ptr<Master> other = Master::create(options(), clock, random);
+  std::unique_ptr<Master> other;
   std::vector<std::unique_ptr<ReportSession>> sessions;
   std::size_t made = 0;
 };
@@ -186,7 +187,7 @@ TEST_F(VacuumOrdersTest, ALeaderThatLosesItsPlaceOrdersNothingMore) {
 
 class VacuumPassTest : public VacuumOrdersTest {
  protected:
-  VacuumPassTest() : VacuumOrdersTest(options(15min)) { orders.set_ratio("10.0.0.1:18080", 1); }
+  explicit VacuumPassTest(Options options_given = options(15min)) : VacuumOrdersTest(options_given) { orders.set_ratio("10.0.0.1:18080", 1); }
   void minute() {
     for (int i = 0; i < 60 * 4; ++i) {
       clock.advance(250ms);
@@ -220,6 +221,58 @@ TEST_F(VacuumPassTest, TheLeaderBeginsByItselfUnlessItIsDisabled) {
   set(false, true);
   for (int i = 0; i < 17; ++i) minute();
   EXPECT_GE(given().size(), 6u);
+}
+
+Options options_of_level(std::uint32_t feature_level) {
+  Options out = options(15min);
+  out.feature_level = feature_level;
+  return out;
+}
+
+class VacuumMarkTest : public VacuumPassTest {
+ protected:
+  explicit VacuumMarkTest(std::uint32_t feature_level = kv::kFeatureLevel) : VacuumPassTest(options_of_level(feature_level)) {
+    EXPECT_TRUE(eventually([&] {
+      clock.advance(10ms);
+      return master->cluster_status().feature_level == feature_level;
+    }));
+  }
+  static OrRefusal<Done> set(Master& at, bool disabled, bool by_plugin = false) {
+    std::promise<OrRefusal<Done>> done;
+    at.disable_vacuum(disabled, by_plugin, [&](OrRefusal<Done> answer) { done.set_value(std::move(answer)); });
+    return done.get_future().get();
+  }
+  std::size_t given_in_half_an_hour() {
+    const auto before = given().size();
+    for (int i = 0; i < 35; ++i) minute();
+    return given().size() - before;
+  }
+};
+
+TEST_F(VacuumMarkTest, OutlivesTheLeaderThatWasTold) {
+  group.lead(1);
+  ASSERT_TRUE(eventually([&] { return is_done(set(*other, true)); }));
+  EXPECT_EQ(std::get<Refusal>(set(*master, false)).kind, Refusal::Kind::not_leader);
+  group.lead(0);
+  EXPECT_EQ(given_in_half_an_hour(), 0u);
+  EXPECT_TRUE(is_done(set(*master, false, true)));  // the other mark, which is not set
+  EXPECT_EQ(given_in_half_an_hour(), 0u);
+  EXPECT_TRUE(is_done(set(*master, false)));
+  EXPECT_GE(given_in_half_an_hour(), 2u);
+}
+
+class VacuumMarkInMemoryTest : public VacuumMarkTest {
+ protected:
+  VacuumMarkInMemoryTest() : VacuumMarkTest(1) {}
+};
+
+TEST_F(VacuumMarkInMemoryTest, IsItsLeadersAloneWhileAMasterKnowsNoSpaceForIt) {
+  ASSERT_TRUE(is_done(set(*master, true)));
+  EXPECT_EQ(given_in_half_an_hour(), 0u);
+  group.lead(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  group.lead(0);
+  EXPECT_GE(given_in_half_an_hour(), 2u);
 }
 
 }  // namespace
