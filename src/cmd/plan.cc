@@ -175,6 +175,15 @@ Result<std::vector<std::string>> spread(const std::string& text, std::size_t cou
   return values;
 }
 
+// -index: what the caches of indexes on disk take; 0: they are kept in memory, which upstream takes any other word for.
+std::uint64_t index_cache_bytes(const std::string& kind) {
+  if (kind == "leveldb") return 32_MiB;
+  if (kind == "leveldbMedium" || kind == "rocksdb") return 64_MiB;
+  if (kind == "leveldbLarge") return 128_MiB;
+  if (kind != "memory") LOG_WARNING("-index={}: there is no such kind of index: it is kept in memory", kind);
+  return 0;
+}
+
 Result<std::vector<volume::DirectoryConfig>> plan_directories(const FlagView& flags) {
   std::vector<volume::DirectoryConfig> directories;
   for (const auto& item : split_list(flags.string("dir"))) {
@@ -584,6 +593,8 @@ Result<VolumePlan> plan_volume(const FlagView& flags, const SettingsFiles& setti
     if (usable) usable = check_writable_folder(config.index_directory);
     if (!usable) return fatal(fmt::format("Check Index Folder(-dir.idx) Writable {} : {}", index, usable.error().what()));
   }
+
+  config.index_cache_bytes = index_cache_bytes(flags.string("index"));
 
   config.masters = masters;
   if (!is_server(flags)) {

@@ -100,8 +100,9 @@ constexpr Flag kVolume[] = {
     {"id", string, "", "name of this server that stays when its address changes; empty: ip:port"},
     {"publicUrl", string, "", "address that lookups give to clients; empty: ip:port.public"},
     {"max", string, "8", "volumes in each folder of -dir, comma-separated or one for all; 0: as many as fit"},
-    {"index", string, "memory", "where the index of a volume is kept: memory, leveldb, leveldbMedium, leveldbLarge",
-     later, "the index stays in memory, which takes less than 16 bytes for each file"},
+    {"index", string, "memory", "where the index of a volume is kept: memory, which takes about 12 bytes for each file; or on "
+                                "disk, with 32 MiB (leveldb), 64 MiB (leveldbMedium, rocksdb) or 128 MiB (leveldbLarge) of "
+                                "cache for all volumes together"},
     {"disk", string, "", "kind of disk of each folder of -dir, comma-separated or one for all: hdd, ssd or any tag"},
     {"tags", string, "", "tags of each folder of -dir, as a:b,c"},
     {"readMode", string, "proxy", "a read of a volume that is elsewhere is answered with 404 (local), fetched (proxy) "
@@ -123,7 +124,7 @@ constexpr Flag kVolume[] = {
     {"hasSlowRead", boolean, "true", "no effect: a slow read never holds up others here", inert},
     {"readBufferSizeMB", integer, "4", "no effect: large files are read piece by piece", inert},
     {"dir.idx", string, "", "folder for .idx files; empty: beside the data"},
-    {"index.leveldbTimeout", integer, "0", "no effect: the index stays in memory", inert},
+    {"index.leveldbTimeout", integer, "0", "no effect: an index on disk takes no memory while it is idle", inert},
     {"images.fix.orientation", boolean, "false", "turn JPEG images upright when they are stored"},
     {"pprof", boolean, "false", "serve runtime profiles", later, kNoProfiles},
     {"metalogger", string, "", "a `folder`: keep copies of the masters' state there too, as `metalogger -dir` does"},

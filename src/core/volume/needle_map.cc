@@ -57,8 +57,6 @@ unsigned lower_bound_near(const std::uint8_t* block, unsigned count, unsigned gu
   return lower_bound_within<T>(block, low, high - low, wanted);
 }
 
-std::int32_t deleted_size(std::int32_t size) { return size == 0 ? -1 : -size; }
-
 }  // namespace
 
 std::uint64_t NeedleMap::Leaf::distance(unsigned i) const {
@@ -207,37 +205,26 @@ void NeedleMap::insert(std::uint64_t key, Slot slot) {
 }
 
 void NeedleMap::put(NeedleId key, Slot slot) {
-  counts_.files++;
-  counts_.file_bytes += static_cast<std::uint64_t>(slot.size);
-  counts_.max_key = std::max(counts_.max_key, key);
   if (const auto place = locate(key.value())) {
     auto& leaf = leaves_[place->first];
     const auto old = leaf.slot(place->second);
-    if (old.is_live()) {
-      counts_.deletions++;
-      counts_.deleted_bytes += static_cast<std::uint64_t>(old.size);
-    } else {
-      live_keys_++;
-    }
+    tally_.put(key, slot.size, &old);
     leaf.set_slot(place->second, slot);
     return;
   }
+  tally_.put(key, slot.size, nullptr);
   insert(key.value(), slot);
-  keys_++;
-  live_keys_++;
 }
 
 void NeedleMap::remove(NeedleId key) {
-  counts_.deletions++;
-  counts_.max_key = std::max(counts_.max_key, key);
   const auto place = locate(key.value());
-  if (!place) return;
+  if (!place) {
+    (void)tally_.remove(key, nullptr);
+    return;
+  }
   auto& leaf = leaves_[place->first];
   const auto old = leaf.slot(place->second);
-  if (!old.is_live()) return;
-  counts_.deleted_bytes += static_cast<std::uint64_t>(old.size);
-  live_keys_--;
-  leaf.set_slot(place->second, {old.offset, deleted_size(old.size)});
+  if (const auto now = tally_.remove(key, &old)) leaf.set_slot(place->second, *now);
 }
 
 void NeedleMap::apply(const IndexRow& row) {

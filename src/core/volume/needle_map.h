@@ -12,6 +12,7 @@
 // Pure. Not thread-safe: the volume locks around it, for as long as one call takes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -32,8 +33,9 @@ struct Slot {
   friend bool operator==(const Slot&, const Slot&) = default;
 };
 
-class NeedleMap {
- public:
+// What the rows of an .idx come to, one after the other: what each makes of its key, and the sums. Every kind of index
+// goes by it, so that all give the same answers and the same counts.
+struct Tally {
   // Sums over all that happened since the .idx began, as upstream's memory kind counts (spec/volume-format 5).
   struct Counts {
     std::uint64_t files = 0;          // puts, overwrites included
@@ -41,7 +43,47 @@ class NeedleMap {
     std::uint64_t deletions = 0;      // delete rows and overwrites
     std::uint64_t deleted_bytes = 0;  // sum of the size fields that went
     NeedleId max_key;                 // over all rows
+
+    friend bool operator==(const Counts&, const Counts&) = default;
   };
+
+  Counts counts;
+  std::uint64_t keys = 0;  // live and deleted
+  std::uint64_t live_keys = 0;
+
+  // `old` is what the key has, null when it has nothing.
+  void put(NeedleId key, std::int32_t size, const Slot* old) {
+    counts.files++;
+    counts.file_bytes += static_cast<std::uint64_t>(size);
+    counts.max_key = std::max(counts.max_key, key);
+    keys += old == nullptr;
+    if (old != nullptr && old->is_live()) {
+      counts.deletions++;
+      counts.deleted_bytes += static_cast<std::uint64_t>(old->size);
+    } else {
+      live_keys++;
+    }
+  }
+  // What the key has from now on; nothing when that does not change.
+  std::optional<Slot> remove(NeedleId key, const Slot* old) {
+    counts.deletions++;
+    counts.max_key = std::max(counts.max_key, key);
+    if (old == nullptr || !old->is_live()) return {};
+    counts.deleted_bytes += static_cast<std::uint64_t>(old->size);
+    live_keys--;
+    return Slot{old->offset, old->size == 0 ? -1 : -old->size};
+  }
+  // put or remove, as the row says; as remove() answers.
+  std::optional<Slot> apply(const IndexRow& row, const Slot* old) {
+    if (!row.is_put()) return remove(row.key, old);
+    put(row.key, row.size, old);
+    return Slot{static_cast<std::uint32_t>(row.offset), row.size};
+  }
+};
+
+class NeedleMap {
+ public:
+  using Counts = Tally::Counts;
 
   NeedleMap() = default;
   NeedleMap(NeedleMap&&) = default;
@@ -58,9 +100,10 @@ class NeedleMap {
   // put or remove, as the row says.
   void apply(const IndexRow& row);
 
-  const Counts& counts() const { return counts_; }
-  std::size_t keys() const { return keys_; }         // live and deleted
-  std::size_t live_keys() const { return live_keys_; }
+  const Tally& tally() const { return tally_; }
+  const Counts& counts() const { return tally_.counts; }
+  std::size_t keys() const { return tally_.keys; }  // live and deleted
+  std::size_t live_keys() const { return tally_.live_keys; }
   std::size_t memory_bytes() const;                  // all of it, allocator's overhead estimated
 
   // Appends up to `entries_max` entries from `from` on to `out`, in ascending order of keys, deleted ones included.
@@ -107,9 +150,7 @@ class NeedleMap {
 
   std::vector<std::uint64_t> bases_;  // leaves_[i].base, close together for the search
   std::vector<Leaf> leaves_;
-  std::size_t keys_ = 0;
-  std::size_t live_keys_ = 0;
-  Counts counts_;
+  Tally tally_;
 };
 
 }  // namespace holdfast::volume

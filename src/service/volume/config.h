@@ -34,6 +34,7 @@ struct VolumeConfig {
 
   std::vector<DirectoryConfig> directories;
   std::string index_directory;  // -dir.idx; "": beside the data
+  std::uint64_t index_cache_bytes = 0;  // -index: indexes lie on disk, and their caches take so much; 0: in memory
 
   // Seeds; the others are learned and kept in holdfast.json. A name with several addresses stands for as many masters
   // (client/discovery.h), and is looked up this often.

@@ -116,7 +116,8 @@ class Server final : public VolumeServer {
   Status open() {
     std::vector<FolderOptions> folders;
     for (const auto& directory : config_.directories) folders.push_back(folder_options(config_, directory));
-    auto store = Store::open({world_.disk, world_.clock, disk_pool_}, world_.random, std::move(folders));
+    if (config_.index_cache_bytes > 0) index_caches_ = std::make_unique<IndexCaches>(config_.index_cache_bytes);
+    auto store = Store::open({world_.disk, world_.clock, disk_pool_, index_caches_.get()}, world_.random, std::move(folders));
     if (!store) return store.error();
     store_ = std::move(*store);
     fences_ = std::make_unique<FenceKeeper>(store_->state_at_open(),
@@ -619,6 +620,7 @@ class Server final : public VolumeServer {
   const VolumeConfig config_;
   const World world_;
   WorkPool disk_pool_;
+  std::unique_ptr<IndexCaches> index_caches_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<FenceKeeper> fences_;
   std::unique_ptr<client::MasterClient> master_client_;

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kWalkEntries = 1024;       // taken from the map at a time: some 10 us under its lock
 constexpr std::uint64_t kPieceBytes = 1_MiB;     // of large files, and of the old .idx
 constexpr Cookie kDeletionCookie(0x12345678);    // upstream's, of deletions that a vacuum brings over
+constexpr std::size_t kRowsAtOnce = 512;
 constexpr std::uint64_t kToldMax = 20;           // unreadable files named in the log; the others are counted
 
 std::span<std::uint8_t> room_of(std::string& s, std::size_t bytes) {
@@ -132,6 +133,11 @@ Status Compaction::make_files() {
     const auto taken = next.dat_->allocate(0, options_.preallocate_bytes, true);
     if (!taken && taken.error().code() == Code::no_space) return taken;
   }
+  if (next.around_.index_caches != nullptr) {
+    if (auto moved = next.index_.move_to_disk(next.index_source(), {}); !moved) {
+      LOG_WARNING("volume {}: its index is kept in memory: {}", text(place.id), moved.error().what());
+    }
+  }
   out_ = std::make_unique<RecordWriter>(*next.dat_, *next.idx_);
   return out_->append(bytes_of(next.superblock_.encode()));
 }
@@ -149,10 +155,7 @@ Status Compaction::copy_all() {
   std::vector<std::pair<NeedleId, Slot>> entries;
   for (NeedleId from(0);;) {
     entries.clear();
-    {
-      Guard guard(volume_->map_mutex_);
-      volume_->map_.collect(from, kWalkEntries, entries);
-    }
+    volume_->index_.collect(from, kWalkEntries, entries);
     for (const auto& [key, slot] : entries) {
       // What lies behind the snapshot has its row behind it too. (Beyond 32 GiB offsets may have wrapped.)
       const bool is_later =
@@ -178,6 +181,7 @@ Status Compaction::copy_all() {
     if (entries.size() < kWalkEntries || entries.back().first.value() == UINT64_MAX) break;
     from = NeedleId(entries.back().first.value() + 1);
   }
+  if (auto indexed = index_rows(); !indexed) return indexed;
   if (auto durable = out_->make_durable(); !durable) return durable;
   if (totals_.unreadable > 0) {
     LOG_ERROR("volume {}: {} unreadable files are left out by the vacuum", text(volume_->id()), totals_.unreadable);
@@ -251,9 +255,15 @@ Status Compaction::put_row(const IndexRow& row) {
   if (auto written = out_->append_row(row); !written) return written;
   totals_.files++;
   copied_size_sum_ += static_cast<std::uint64_t>(row.size);
-  Guard guard(successor_->map_mutex_);
-  successor_->map_.apply(row);
-  return {};
+  rows_.push_back(row);
+  return rows_.size() < kRowsAtOnce ? Status() : index_rows();
+}
+
+// The index learns of many rows at once, which is cheaper where it lies on disk.
+Status Compaction::index_rows() {
+  auto applied = successor_->index_.apply(rows_);
+  rows_.clear();
+  return applied;
 }
 
 // The new .dat holds at least what its files' sizes come to, and the map has one entry for each.
@@ -317,9 +327,7 @@ Status Compaction::bring_over(const IndexRow& row) {
       return copied;
     }
     if (auto written = out_->append_row(new_row); !written) return written;
-    Guard guard(next.map_mutex_);
-    next.map_.apply(new_row);
-    return {};
+    return next.index_.apply({&new_row, 1});
   }
   const auto slot = next.find(row.key);
   if (!slot || !slot->is_live()) return {};
@@ -329,9 +337,7 @@ Status Compaction::bring_over(const IndexRow& row) {
   const IndexRow new_row{row.key, offset & 0xffffffffu, kTombstoneSize};
   if (auto written = out_->append(bytes_of(deletion)); !written) return written;
   if (auto written = out_->append_row(new_row); !written) return written;
-  Guard guard(next.map_mutex_);
-  next.map_.apply(new_row);
-  return {};
+  return next.index_.apply({&new_row, 1});
 }
 
 // As it is, to the byte. The padding may be missing behind the last record.
@@ -372,6 +378,7 @@ Result<std::shared_ptr<Volume>> Compaction::commit(const Publish& publish) {
   change_names();
   publish(successor_);
   old.hand_over(successor_);
+  old.index_.discard();
   if (!next.damaged_) remove_marker();
   return successor_;
 }
@@ -439,7 +446,8 @@ void Compaction::change_names() {
               "again, which mends them", text(place.id), changed.error().what());
     return;
   }
-  // Under their own names, for words in errors; the old descriptors would do as well.
+  // Under their own names, for words in errors; the old descriptors would do as well, and an index on disk syncs those.
+  if (successor_->index_.is_on_disk()) return;
   if (auto dat = disk.open(place.dat(), {.write = true})) successor_->dat_ = std::move(*dat);
   if (auto idx = disk.open(place.idx(), {.write = true})) successor_->idx_ = std::move(*idx);
 }
@@ -449,6 +457,8 @@ void Compaction::remove_marker() {
   const auto& place = volume_->place();
   // Indexes of upstream's that tell of the old .dat.
   for (const auto* ext : {".ldb", ".cpldb", ".rdb", ".sdx"}) (void)disk.remove_all(in_index_folder(place, ext));
+  // And one of ours, if the index is in memory now.
+  if (!successor_->index_.is_on_disk()) (void)disk.remove_all(place.hfidx());
   auto removed = disk.remove(cpc(place));
   if (removed) removed = disk.sync_dir(place.data_folder);
   if (!removed) LOG_WARNING("volume {}: {}: it is removed by the next vacuum or start", text(place.id), removed.error().what());
@@ -459,6 +469,7 @@ void Compaction::remove_files() {
   const auto& place = volume_->place();
   // Should the marker be there still, the files must stay: it may be all that a start after a crash goes by.
   if (disk.info(cpc(place)).ok()) return;
+  if (successor_) successor_->index_.discard();
   for (const auto& path : {cpd(place), cpx(place)}) {
     const auto removed = disk.remove(path);
     if (!removed && removed.error().code() != Code::not_found) LOG_WARNING("{}", removed.error().what());

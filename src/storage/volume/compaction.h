@@ -98,6 +98,7 @@ class Compaction {
   Status copy_large(NeedleId key, const Slot& slot, std::uint64_t base);
   bool leaves_out(const NeedleView& needle);
   Status put_row(const IndexRow& row);
+  Status index_rows();
   Status go_on(const GoOn& may, std::uint64_t bytes_read);
   Status check_size() const;
 
@@ -121,6 +122,7 @@ class Compaction {
   std::uint64_t copied_size_sum_ = 0;  // of the size fields
   std::vector<std::pair<NeedleId, Slot>> left_out_;
   Totals totals_;
+  std::vector<IndexRow> rows_;  // written, and not yet in the new index
   std::string piece_;  // for copies
   std::string record_;
   bool has_files_ = false;

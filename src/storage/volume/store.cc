@@ -488,6 +488,7 @@ std::vector<std::shared_ptr<Volume>> Store::tend(std::uint64_t volume_size_limit
     if (remove(volume->id(), false)) removed.push_back(volume);
   }
   for (const auto& folder : folders_) measure(*folder, all);
+  for (const auto& volume : all) volume->tend_index();
   return removed;
 }
 

@@ -70,6 +70,7 @@ Result<VolumePlace> Store::begin_copy(const Incoming& incoming) {
     }
   }
   (void)around_.disk.remove(place.hfe());  // of a volume of that id that was here once
+  (void)around_.disk.remove_all(place.hfidx());
   if (auto marked = around_.disk.replace_file(note_of(place), kNoteText); !marked) {
     return marked.error();
   }
@@ -118,6 +119,7 @@ Status Store::remove_copied(const VolumePlace& place) {
   }
   if (!is_coded) drop(place.vif());
   drop(place.hfe());
+  if (auto removed = disk.remove_all(place.hfidx()); !removed) worst = removed;
   if (!worst) return worst;
   for (const auto& folder : std::set<std::string>{place.data_folder, place.index_folder}) {
     if (auto synced = disk.sync_dir(folder); !synced) return synced;

@@ -23,6 +23,7 @@ std::string VolumePlace::dat() const { return io::join(data_folder, base_name() 
 std::string VolumePlace::idx() const { return io::join(index_folder, base_name() + ".idx"); }
 std::string VolumePlace::vif() const { return io::join(data_folder, base_name() + ".vif"); }
 std::string VolumePlace::hfe() const { return io::join(data_folder, base_name() + ReplicaState::kExtension); }
+std::string VolumePlace::hfidx() const { return io::join(index_folder, base_name() + VolumeIndex::kExtension); }
 
 // A large needle's data. Holds the volume, and so its file.
 class Volume::FileBody final : public Body {
@@ -61,8 +62,11 @@ std::uint64_t Volume::wall_ns() const {
 }
 
 std::optional<Slot> Volume::find(NeedleId key) const {
-  Guard guard(map_mutex_);
-  return map_.find(key);
+  return index_.find(key);
+}
+
+VolumeIndex::Source Volume::index_source() {
+  return {around_.disk, *around_.index_caches, place_.hfidx(), superblock_.compact_revision, *dat_, *idx_};
 }
 
 // --- reading ---
@@ -86,7 +90,8 @@ Result<NeedleView> Volume::read_record(const Slot& slot, std::uint8_t* room, std
 }
 
 ReadNow Volume::read_now(NeedleId key, Cookie cookie, ReadOptions options, ReadBuffer& buffer, Found& out) {
-  auto slot = find(key);
+  std::optional<Slot> slot;
+  if (!index_.find_now(key, slot)) return ReadNow::would_block;
   if (!slot) return ReadNow::not_found;
   if (!slot->is_live()) {
     if (!options.read_deleted || slot->size == kTombstoneSize) return ReadNow::not_found;
@@ -245,8 +250,7 @@ VolumeInfo Volume::info() const {
   out.read_only = is_read_only();
   out.replica_epoch = replica_->epoch();
   out.modified_at_second = modified_at_second_.load(std::memory_order_relaxed);
-  Guard guard(map_mutex_);
-  const auto& counts = map_.counts();
+  const auto counts = index_.tally().counts;
   out.content_size = counts.file_bytes;
   out.file_count = counts.files;
   out.delete_count = counts.deletions;
@@ -256,13 +260,11 @@ VolumeInfo Volume::info() const {
 }
 
 std::size_t Volume::live_needles() const {
-  Guard guard(map_mutex_);
-  return map_.live_keys();
+  return index_.tally().live_keys;
 }
 
 double Volume::garbage_ratio() const {
-  Guard guard(map_mutex_);
-  const auto& counts = map_.counts();
+  const auto counts = index_.tally().counts;
   if (counts.file_bytes == 0 || counts.deletions == 0) return 0;
   const auto content = static_cast<double>(counts.file_bytes);
   if (counts.deleted_bytes > 0) return static_cast<double>(counts.deleted_bytes) / content;
@@ -272,8 +274,7 @@ double Volume::garbage_ratio() const {
 }
 
 std::size_t Volume::index_memory_bytes() const {
-  Guard guard(map_mutex_);
-  return map_.memory_bytes();
+  return index_.memory_bytes();
 }
 
 // --- marks ---
@@ -379,6 +380,7 @@ void Volume::retire() {
     dropped.swap(queue_);
     while (writer_at_work_) writer_gone_.wait(queue_mutex_);
   }
+  index_.close();
   for (auto& operation : dropped) operation->finish(Error(Code::not_found, "volume " + text(id()) + " not found"));
 }
 
@@ -404,6 +406,7 @@ Status Volume::remove_files() {
     drop(place_.data_folder, ext);
     if (place_.index_folder != place_.data_folder) drop(place_.index_folder, ext);
   }
+  if (auto removed = around_.disk.remove_all(place_.hfidx()); !removed) worst = removed;
   if (auto synced = around_.disk.sync_dir(place_.data_folder); !synced && worst.ok()) worst = synced;
   return worst;
 }

@@ -1,7 +1,8 @@
 // Volume: one .dat with its .idx and .vif, open for reading and appending (spec/volume-format).
 //
 // Reading. A lookup takes a lock for as long as the map takes to answer (about 100 ns) and no lock at all while the
-// disk works: what lies in a .dat never changes.
+// disk works: what lies in a .dat never changes. An index on disk is looked up without a lock, on an event loop only as
+// far as its blocks are in memory; all that writes to such a volume goes to the pool.
 //
 // Writing. put() and remove() queue their work. Whoever finds no writer at work becomes the writer and carries out what
 // queues up meanwhile too: one pwritev for the .dat, one write for the .idx, at most one sync, then the map, then each
@@ -44,6 +45,7 @@
 #include "storage/volume/reading.h"
 #include "storage/volume/replica_state.h"
 #include "storage/volume/spool.h"
+#include "storage/volume/volume_index.h"
 #include "storage/volume/volume_settings.h"
 #include "storage/volume/work_pool.h"
 
@@ -54,6 +56,7 @@ struct Surroundings {
   io::Disk& disk;
   io::Clock& clock;
   WorkPool& pool;
+  const IndexCaches* index_caches = nullptr;  // for indexes on disk; null: they are kept in memory (volume_index.h)
 };
 
 // Where a volume lies and what it is called.
@@ -70,6 +73,7 @@ struct VolumePlace {
   std::string idx() const;
   std::string vif() const;
   std::string hfe() const;  // replica_state.h
+  std::string hfidx() const;  // volume_index.h
 };
 
 struct Put {
@@ -158,6 +162,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::uint64_t last_append_at_ns() const { return last_append_at_ns_.load(std::memory_order_relaxed); }
   std::size_t live_needles() const;
   std::size_t index_memory_bytes() const;
+  bool has_index_on_disk() const { return index_.is_on_disk(); }
+  void tend_index() { index_.tend(); }  // every few seconds; may wait for the disk
 
   // --- copies of it elsewhere ---
   ReplicaState& replica() const { return *replica_; }
@@ -222,6 +228,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   struct Batch;
 
   Volume(const Surroundings& around, VolumePlace place);
+  VolumeIndex::Source index_source();  // needs around_.index_caches
 
   // Reading.
   Result<NeedleView> read_record(const Slot& slot, std::uint8_t* room, std::size_t room_bytes, bool cached_only,
@@ -267,8 +274,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::shared_ptr<ReplicaState> replica_;
   bool settings_are_ours_ = true;       // false: the .vif does not parse and is left alone
 
-  mutable Mutex map_mutex_;  // leaf; held for one call of the map
-  NeedleMap map_ HOLDFAST_GUARDED_BY(map_mutex_);
+  VolumeIndex index_;  // locks for itself; closed before the files, which it syncs
 
   mutable Mutex queue_mutex_;  // leaf
   std::deque<OperationPtr> queue_ HOLDFAST_GUARDED_BY(queue_mutex_);

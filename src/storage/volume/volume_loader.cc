@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = 1_MiB;
 constexpr std::uint64_t kSectorBytes = 512;  // what a loss of power takes or leaves as one
+constexpr std::size_t kRowsAtOnce = 1024;
 constexpr std::uint64_t kCutRowsBytesMax = 64_MiB;
 constexpr int kPassedOverMax = 64;  // damaged records in a row, before the rest counts as invalid
 
@@ -45,6 +46,7 @@ Result<std::shared_ptr<Volume>> Volume::create(const Surroundings& around, const
   if (!dat) return dat.error().at("volume " + text(place.id));
   volume->dat_ = std::move(*dat);
   (void)disk.remove(place.hfe());  // of a volume of that id that was here once
+  (void)disk.remove_all(place.hfidx());
   volume->superblock_ = {.version = creation.version,
                          .replica_placement = creation.replica_placement,
                          .ttl = creation.ttl};
@@ -77,6 +79,11 @@ Result<std::shared_ptr<Volume>> Volume::create(const Surroundings& around, const
   }
   volume->dat_end_ = superblock.size();
   volume->modified_at_second_ = static_cast<std::int64_t>(now);
+  if (around.index_caches != nullptr) {
+    if (auto moved = volume->index_.move_to_disk(volume->index_source(), {}); !moved) {
+      LOG_WARNING("volume {}: its index is kept in memory: {}", text(place.id), moved.error().what());
+    }
+  }
   return volume;
 }
 
@@ -84,7 +91,7 @@ Result<std::shared_ptr<Volume>> VolumeLoader::load() {
   volume_ = std::shared_ptr<Volume>(new Volume(around_, place_));
   if (auto known = volume_->replica_->load(); !known) return known.error();
   for (const auto step : {&VolumeLoader::read_settings, &VolumeLoader::open_files, &VolumeLoader::read_superblock,
-                          &VolumeLoader::replay_index, &VolumeLoader::index_again}) {
+                          &VolumeLoader::replay_index, &VolumeLoader::index_again, &VolumeLoader::settle_index}) {
     if (auto done = (this->*step)(); !done) return done.error();
   }
   return std::move(volume_);
@@ -183,11 +190,6 @@ Status VolumeLoader::read_superblock() {
   return {};
 }
 
-void VolumeLoader::apply(const IndexRow& row) {
-  Guard guard(volume_->map_mutex_);
-  volume_->map_.apply(row);
-}
-
 void VolumeLoader::damaged(const std::string& why) {
   LOG_ERROR("volume {}: {}: read-only; what can be read is served", text(place_.id), why);
   volume_->damaged_ = true;
@@ -256,13 +258,41 @@ Status VolumeLoader::trim_tail() {
   return trim_index(good, "rows without data behind them, cut off");
 }
 
-// Fills the map. Stops at a hole: the rows behind it are dropped, and the .dat, which has all of them that were ever
+// What is on disk already of the index: how many rows it stands for. Only where the volume is whole and can be written.
+std::uint64_t VolumeLoader::resume_index() {
+  if (around_.index_caches == nullptr || !may_mend()) return 0;
+  const auto known = volume_->index_.open(volume_->index_source(), idx_size_ / kIndexRowBytes);
+  if (!known || known->rows == 0) return 0;
+  if (is_hole(known->furthest) || is_beyond(known->furthest)) {
+    volume_->index_.clear();
+    return 0;
+  }
+  last_ = {known->furthest, end_of(known->furthest), true};
+  return known->rows;
+}
+
+// From now on the index is looked up on disk, if it is to be and is not yet.
+Status VolumeLoader::settle_index() {
+  auto& index = volume_->index_;
+  if (around_.index_caches == nullptr || index.is_on_disk() || !may_mend() || volume_->damaged_) return {};
+  if (auto moved = index.move_to_disk(volume_->index_source(), {idx_size_ / kIndexRowBytes, last_.row}); !moved) {
+    LOG_WARNING("volume {}: its index is kept in memory: {}", text(place_.id), moved.error().what());
+  }
+  return {};
+}
+
+// Fills the index. Stops at a hole: the rows behind it are dropped, and the .dat, which has all of them that were ever
 // synced, is scanned from there.
-Status VolumeLoader::replay_rows(Replayed& out) {
+Status VolumeLoader::replay_rows(std::uint64_t first_row, Replayed& out) {
   std::string piece(kReadBytes, '\0');
-  Guard guard(volume_->map_mutex_);
-  bool in_head = true;
-  for (std::uint64_t at = 0; at < idx_size_;) {
+  std::vector<IndexRow> rows;
+  const auto apply = [&]() -> Status {
+    auto applied = volume_->index_.apply(rows);
+    rows.clear();
+    return applied;
+  };
+  bool in_head = first_row == 0;
+  for (std::uint64_t at = first_row * kIndexRowBytes; at < idx_size_;) {
     const auto wanted = std::min<std::uint64_t>(kReadBytes, idx_size_ - at);
     const auto got = volume_->idx_->read(at, room_of(piece).first(wanted));
     if (!got) return got.error();
@@ -272,11 +302,14 @@ Status VolumeLoader::replay_rows(Replayed& out) {
       const auto row = parse_row(bytes + i);
       if (is_hole(row)) {
         out.hole_at = (at + i) / kIndexRowBytes;
-        return {};
+        return apply();
       }
       in_head = in_head && row.offset == 0;
       if (in_head) out.head_without_offset++;
-      volume_->map_.apply(row);
+      rows.push_back(row);
+      if (rows.size() == kRowsAtOnce) {
+        if (auto applied = apply(); !applied) return applied;
+      }
       if (row.offset == 0) continue;
       if (is_beyond(row)) {
         out.beyond++;
@@ -286,7 +319,7 @@ Status VolumeLoader::replay_rows(Replayed& out) {
     }
     at += *got / kIndexRowBytes * kIndexRowBytes;
   }
-  return {};
+  return apply();
 }
 
 Status VolumeLoader::replay_index() {
@@ -294,14 +327,13 @@ Status VolumeLoader::replay_index() {
   for (bool again = true; again;) {
     if (auto trimmed = trim_tail(); !trimmed) return trimmed;
     replayed = Replayed();
-    if (auto done = replay_rows(replayed); !done) return done;
+    if (auto done = replay_rows(resume_index(), replayed); !done) return done;
     again = replayed.hole_at.has_value();
     if (!again) break;
     if (auto cut = trim_index(*replayed.hole_at, "behind a hole: they are made anew from the .dat"); !cut) return cut;
     // What now is the last row may point at nothing as well.
     last_ = Last();
-    Guard guard(volume_->map_mutex_);
-    volume_->map_ = NeedleMap();
+    volume_->index_.clear();
   }
   if (replayed.beyond > 0) {
     damaged(std::to_string(replayed.beyond) + " rows of its index point behind the end of its .dat");
@@ -325,7 +357,6 @@ Status VolumeLoader::restore_lost_head(std::size_t head_rows) {
   }
   if (lost.empty()) return {};
   LOG_WARNING("volume {}: {} rows lost from the head of its index are restored", text(place_.id), lost.size());
-  for (const auto& row : lost) apply(row);
   return append_rows(lost);
 }
 
@@ -457,7 +488,9 @@ Status VolumeLoader::index_again() {
     if (scanned->passed_over > 0) {
       LOG_ERROR("volume {}: {} damaged records among them are passed over", text(place_.id), scanned->passed_over);
     }
-    for (const auto& row : scanned->rows) apply(row);
+    for (const auto& row : scanned->rows) {
+      if (!last_.any || end_of(row) > last_.end) last_ = {row, end_of(row), true};
+    }
     if (auto appended = append_rows(scanned->rows); !appended) return appended;
     volume_->last_append_at_ns_ = std::max(volume_->last_append_at_ns_.load(), scanned->last_append_at_ns);
   }
@@ -496,14 +529,16 @@ Status VolumeLoader::cut_rest(std::uint64_t end) {
   return {};
 }
 
+// Behind the others, in the index as in the .idx.
 Status VolumeLoader::append_rows(const std::vector<IndexRow>& rows) {
-  if (!may_mend()) return {};
+  if (!may_mend()) return volume_->index_.apply(rows);
   std::string bytes;
   for (const auto& row : rows) append_row(bytes, row);
   if (auto written = volume_->idx_->write(idx_size_, bytes_of(bytes)); !written) return written;
   idx_size_ += bytes.size();
   volume_->idx_end_ = idx_size_;
-  return volume_->idx_->sync();
+  if (auto synced = volume_->idx_->sync(); !synced) return synced;
+  return volume_->index_.apply(rows);
 }
 
 }  // namespace holdfast::volume

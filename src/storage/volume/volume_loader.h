@@ -68,7 +68,9 @@ class VolumeLoader {
 
   Status replay_index();
   Status trim_tail();
-  Status replay_rows(Replayed& out);
+  Status replay_rows(std::uint64_t first_row, Replayed& out);
+  std::uint64_t resume_index();
+  Status settle_index();
   std::uint64_t end_of(const IndexRow& row) const;
   bool is_beyond(const IndexRow& row) const;
   bool is_unwritten(const IndexRow& row) const;
@@ -86,7 +88,6 @@ class VolumeLoader {
   Result<bool> is_zero(std::uint64_t from, std::uint64_t to);
   Status append_rows(const std::vector<IndexRow>& rows);
   bool may_mend() const;
-  void apply(const IndexRow& row);
   void damaged(const std::string& why);
 
   const Surroundings around_;

@@ -98,6 +98,7 @@ void Volume::enqueue(OperationPtr operation, bool may_block) {
 bool Volume::needs_pool(const Operation& operation) const {
   const auto* put = std::get_if<Put>(&operation.what);
   if (put == nullptr) return true;  // the old needle is to be read
+  if (index_.is_on_disk()) return true;
   if (put->fsync || put->spool || put->needle.data.size() > kLoopAppendBytesMax) return true;
   if (around_.clock.now().time_since_epoch().count() < slow_until_ns_.load(std::memory_order_relaxed)) return true;
   return find(put->needle.id).has_value();
@@ -465,8 +466,15 @@ void Volume::publish(Batch& batch) {
   last_append_at_ns_.store(batch.last_append_at_ns, std::memory_order_relaxed);
   modified_at_second_.store(static_cast<std::int64_t>(wall_ns() / 1'000'000'000), std::memory_order_relaxed);
   if (io_errors_.load(std::memory_order_relaxed) != 0) io_errors_ = 0;
-  Guard guard(map_mutex_);
-  for (const auto& operation : batch.appended) map_.apply(operation->row);
+  std::vector<IndexRow> rows;
+  rows.reserve(batch.appended.size());
+  for (const auto& operation : batch.appended) rows.push_back(operation->row);
+  if (auto applied = index_.apply(rows); !applied) {
+    damaged_ = true;
+    io_errors_ = kIoErrorsMax;  // so that other copies of it are read
+    LOG_ERROR("volume {}: {}: it takes no more writes and is not reported to the masters", text(id()),
+              applied.error().what());
+  }
 }
 
 void Volume::note_write_error(const Error& error) {
