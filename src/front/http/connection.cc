@@ -1,5 +1,7 @@
 #include "front/http/connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -71,6 +73,10 @@ void Connection::deadline_passed() {
     return;
   }
   if (phase_ == Phase::serving && waiting_ == nullptr) return;  // the handler is at work: its time is its own
+  if (awaits_write_ && client_reads_on()) {
+    set_deadline(listener_.options().body_timeout);
+    return;
+  }
   fail({Code::timed_out, "client too slow"});
 }
 
@@ -483,7 +489,21 @@ bool Connection::send_now(std::span<iovec> pieces) {
 }
 
 void Connection::wait_to_send() {
-  if (!closed_) awaits_write_ = true;
+  if (closed_) return;
+  awaits_write_ = true;
+  unread_ = unread_by_client();
+}
+
+// What the kernel holds of this connection, because the client has not taken it. It says that there is room for more only when a
+// good part of that has gone, which may be megabytes: a client that reads steadily may look as if it did not read at all.
+int Connection::unread_by_client() const {
+  int bytes = 0;
+  return ::ioctl(fd_, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+bool Connection::client_reads_on() {
+  const int before = std::exchange(unread_, unread_by_client());
+  return unread_ < before;
 }
 
 void Connection::on_sendable() {

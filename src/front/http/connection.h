@@ -123,6 +123,8 @@ class Connection final : public ListHook, private io::Watched {
   void complete_head(std::optional<std::uint64_t> length, bool chunked);
   bool send_now(std::span<iovec> pieces);  // false: some of it is left, in rest_
   void wait_to_send();
+  int unread_by_client() const;
+  bool client_reads_on();  // since wait_to_send(), or the last call
   void on_sendable();
   void resume_read();
   void fail(Error error);  // the connection is broken
@@ -189,6 +191,7 @@ class Connection final : public ListHook, private io::Watched {
   bool ended_ = false;  // the other side will send no more: what is left must be read to its end
   bool awaits_read_ = false;
   bool awaits_write_ = false;
+  int unread_ = 0;  // bytes, when it began to wait to send or was last looked at
   bool closed_ = false;
   int posted_ = 0;  // pieces of work on the loop that refer to this
   bool processing_ = false;

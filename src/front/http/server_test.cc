@@ -432,6 +432,17 @@ TEST_F(ImpatientServer, GivesUpAClientThatDoesNotRead) {
   while (routes_.errors == 0) std::this_thread::sleep_for(1ms);
 }
 
+// The kernel holds megabytes of an answer, and says that there is room for more only when a good part of them has gone.
+TEST_F(ImpatientServer, IsPatientWithAClientThatReadsSlowlyButSteadily) {
+  test::Client client(port_, false, 4096);
+  client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  for (int i = 0; i < 50; ++i) {
+    std::this_thread::sleep_for(20ms);
+    client.read_to_size(2048);
+  }
+  EXPECT_EQ(routes_.errors, 0);
+}
+
 class SmallServer : public HttpServer {
  protected:
   SmallServer() : HttpServer({.connections_max = 4}) {}

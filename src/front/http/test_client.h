@@ -14,8 +14,10 @@ namespace holdfast::http::test {
 
 class Client {
  public:
-  explicit Client(std::uint16_t port, bool v6 = false) {
+  // `buffer`: of the kernel for what is received; 0: as it likes.
+  explicit Client(std::uint16_t port, bool v6 = false, int buffer = 0) {
     fd_ = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     timeval patience{20, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     sockaddr_in four{};
