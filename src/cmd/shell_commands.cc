@@ -9,7 +9,7 @@ namespace {
 // Of spec/weed-cluster 1.9; those of filers by their first word.
 constexpr std::string_view kFuture[] = {"volume.merge",       "volume.fsck",        "volume.tier.upload",
                                         "volume.tier.download", "volume.tier.move", "volume.tier.compact",
-                                        "ec.check.replication", "ec.shard.unmount", "mount.configure"};
+                                        "mount.configure"};
 constexpr std::string_view kFutureFamilies[] = {"fs.", "s3.", "remote.", "mq."};
 
 }  // namespace

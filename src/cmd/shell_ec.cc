@@ -6,6 +6,7 @@
 #include <chrono>
 #include <set>
 
+#include "base/strconv.h"
 #include "cmd/client_tools.h"
 #include "cmd/shard_transfer.h"
 #include "cmd/shell_commands.h"
@@ -643,14 +644,118 @@ Status decode(Shell& shell, const FlagSet& flags) {
   return for_each(shell, ids, [&](VolumeId volume) { return Decoding(shell, flags, volume, volumes.at(volume)).run(); });
 }
 
+// ---- ec.check.replication
+
+void declare_check(FlagSet& flags) {
+  flags.add({"collection", string, "", "only of collections whose name matches, with * and ?"});
+  flags.add({"volumeIds", string, "", "or only these, comma-separated `ids`"});
+}
+
+// What is wrong with where the shards of a volume lie; empty: nothing.
+std::string shards_trouble(const Picture& picture, VolumeId volume, ec::Scheme scheme) {
+  std::map<std::uint32_t, std::size_t> copies;
+  std::string crowded;
+  for (const auto* server : picture.shard_holders(volume)) {
+    const auto bits = server->shard_bits(volume);
+    for (std::uint32_t shard = 0; shard < 32; ++shard) {
+      if ((bits >> shard & 1) != 0) ++copies[shard];
+    }
+    if (std::popcount(bits) > static_cast<int>(scheme.parity)) {
+      crowded += fmt::format("; {} holds {}, and with it more than {} would be lost", server->id, std::popcount(bits), scheme.parity);
+    }
+  }
+  std::vector<std::uint32_t> missing, doubled;
+  for (std::uint32_t shard = 0; shard < scheme.total(); ++shard) {
+    if (!copies.contains(shard)) missing.push_back(shard);
+  }
+  for (const auto& [shard, count] : copies) {
+    if (count > 1) doubled.push_back(shard);
+  }
+  std::string out;
+  if (!missing.empty()) {
+    out += fmt::format("; {} of {} shards are missing: {}{}", missing.size(), scheme.total(), fmt::join(missing, " "),
+                       scheme.total() - missing.size() < scheme.data ? ", too many to read it" : ", ec.rebuild makes them anew");
+  }
+  if (!doubled.empty()) out += fmt::format("; on several servers: {}, ec.balance drops them", fmt::join(doubled, " "));
+  out += crowded;
+  return out.empty() ? out : out.substr(2);
+}
+
+Status check_replication(Shell& shell, const FlagSet& flags) {
+  const auto only = volume_ids(flags.string("volumeIds"));
+  if (!only) return only.error();
+  const auto picture = shell.picture();
+  if (!picture) return picture.error();
+  const auto volumes = encoded_volumes(*picture, flags.string("collection"), *only);
+  std::size_t troubled = 0;
+  for (const auto& [volume, collection] : volumes) {
+    const auto scheme = scheme_of_volume(*picture->shard_holders(volume).front(), volume, collection);
+    const auto trouble = shards_trouble(*picture, volume, scheme);
+    if (trouble.empty()) continue;
+    ++troubled;
+    Shell::say("ec volume {}{}: {}", volume.value(), collection.empty() ? "" : " of collection " + collection, trouble);
+  }
+  Shell::say("{} erasure-coded volumes, {} of them not as they should be", volumes.size(), troubled);
+  return {};
+}
+
+// ---- ec.shard.unmount
+
+void declare_unmount(FlagSet& flags) {
+  flags.add({"volumeId", unsigned_integer, "0", "of this volume"});
+  flags.add({"node", string, "", "at this volume server"});
+  flags.add({"shardIds", string, "", "these shards, comma-separated; empty: all that it has"});
+}
+
+Status unmount_shards(Shell& shell, const FlagSet& flags) {
+  const auto id = flags.unsigned_integer("volumeId");
+  if (id == 0 || id > UINT32_MAX) return Error(Code::invalid, "-volumeId must say which volume");
+  const VolumeId volume(static_cast<std::uint32_t>(id));
+  const auto picture = shell.picture();
+  if (!picture) return picture.error();
+  const auto server = server_named(*picture, flags.string("node"));
+  if (!server) return server.error();
+  const auto bits = (*server)->shard_bits(volume);
+  pb::VolumeEcShardsUnmountRequest request;
+  request.set_volume_id(volume.value());
+  for (const auto& text : split_list(flags.string("shardIds"))) {
+    const auto shard = strconv::parse_int(text, 10, 32);
+    if (!shard || *shard < 0 || *shard >= 32 || (bits >> *shard & 1) == 0) {
+      return Error(Code::not_found, fmt::format("{} has no shard {} of volume {}", (*server)->id, text, id));
+    }
+    request.add_shard_ids(static_cast<std::uint32_t>(*shard));
+  }
+  if (request.shard_ids().empty()) {
+    for (std::uint32_t shard = 0; shard < 32; ++shard) {
+      if ((bits >> shard & 1) != 0) request.add_shard_ids(shard);
+    }
+  }
+  if (request.shard_ids().empty()) return Error(Code::not_found, fmt::format("{} has no shard of volume {}", (*server)->id, id));
+  const auto done = shell.servers.call((*server)->address.grpc(), request);
+  if (!done) return done.error();
+  std::uint32_t gone = 0;
+  for (const auto shard : request.shard_ids()) gone |= 1u << shard;
+  shell.wait_until([&](const Picture& present) {
+    const auto* now_there = present.find((*server)->id);
+    return now_there == nullptr || (now_there->shard_bits(volume) & gone) == 0;
+  });
+  Shell::say("ec volume {}: {} shards are unmounted at {}; their files stay, and a restart mounts them again", id,
+             request.shard_ids_size(), (*server)->id);
+  return {};
+}
+
 constexpr ShellCommand kCommands[] = {
     {"ec.balance", "spreads shards evenly over racks and servers.", declare_balance, balance, true},
+    {"ec.check.replication",
+     "tells of erasure-coded volumes whose shards are missing, doubled, or too many on one server. It changes nothing.", declare_check,
+     check_replication},
     {"ec.decode", "makes a normal volume of an erasure-coded one.", declare_decode, decode, true},
     {"ec.encode",
      "makes erasure-coded volumes of normal ones. A volume takes no writes from then on; its copies are deleted only when\n"
      "  all shards were counted.",
      declare_encode, encode, true},
     {"ec.rebuild", "makes lost shards anew.", declare_rebuild, rebuild, true},
+    {"ec.shard.unmount", "has a volume server let go of shards; their files stay.", declare_unmount, unmount_shards, true},
 };
 
 }  // namespace

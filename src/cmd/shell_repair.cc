@@ -141,6 +141,7 @@ void declare_check(FlagSet& flags) {
   flags.add({"v", boolean, "false", "name the files"});
   flags.add({"volumeId", unsigned_integer, "0", "only this volume; 0: all"});
   declare_apply(flags);
+  flags.add({"fixReadOnly", boolean, "false", "fill up copies that are read-only, too"});
   flags.add({"syncDeleted", boolean, "false", "what is noted as deleted at one copy is deleted at the other one"});
   flags.add({"nonRepairThreshold", number, "0.3", "leave a copy alone that lacks more than this part of the files"});
 }
@@ -273,10 +274,20 @@ class CopyCheck {
       return true;
     }
     if (!applies(flags_)) return true;
+    Opened opened(shell_, volume_, to);
+    const auto closed = opened.is_closed();
+    if (!closed) return closed.error();
+    if (*closed && !flags_.boolean("fixReadOnly")) {
+      Shell::say("volume {}: the copy at {} is read-only and stays as it is; -fixReadOnly fills it up all the same", volume_.value(),
+                 to.id);
+      return true;
+    }
+    if (auto open_now = opened.open(); !open_now) return open_now.error();
     for (const auto key : gap.lost) {
       if (auto locked = shell_.locked(); !locked) return locked.error();
       if (auto copied = copy_file_to(shell_, volume_, key, from_index.files.at(key), from, to); !copied) return copied.error();
     }
+    if (auto closed_again = opened.close(); !closed_again) return closed_again.error();
     Shell::say("volume {}: {} files copied from {} to {}", volume_.value(), gap.lost.size(), from.id, to.id);
     return open;
   }

@@ -153,6 +153,36 @@ Status Freeze::thaw() {
   return first;
 }
 
+// ---- a read-only copy that is to be mended
+
+Result<bool> Opened::is_closed() {
+  pb::VolumeStatusRequest request;
+  request.set_volume_id(volume_.value());
+  const auto status = shell_.servers.call(server_.address.grpc(), request);
+  if (!status) return status.error();
+  return status->is_read_only();
+}
+
+Status Opened::open() {
+  const auto closed = is_closed();
+  if (!closed) return closed.error();
+  if (!*closed) return {};
+  was_marked_ = is_marked(volume_, server_).value_or(false);
+  pb::VolumeMarkWritableRequest request;
+  request.set_volume_id(volume_.value());
+  const auto done = shell_.servers.call(server_.address.grpc(), request);
+  if (!done) return done.error();
+  is_open_ = true;
+  return {};
+}
+
+Status Opened::close() {
+  if (!std::exchange(is_open_, false)) return {};
+  auto marked = mark_read_only(shell_, volume_, server_, was_marked_);
+  if (!marked) Shell::say("volume {} at {} takes writes now: {}", volume_.value(), server_.id, marked.error().what());
+  return marked;
+}
+
 // ---- copies
 
 Status delete_copy(Shell& shell, VolumeId volume, const PictureServer& server) {

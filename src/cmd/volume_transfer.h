@@ -54,6 +54,28 @@ class Freeze {
   std::map<std::string, std::pair<std::string, Before>> before_;  // gRPC address -> id, state
 };
 
+// A read-only copy that takes writes between open() and close(); close() comes by itself at the end of its life.
+class Opened {
+ public:
+  // All of them outlive this.
+  Opened(Shell& shell, VolumeId volume, const topology::PictureServer& server)
+      : shell_(shell), volume_(volume), server_(server) {}
+  ~Opened() { (void)close(); }
+  Opened(const Opened&) = delete;
+
+  Result<bool> is_closed();
+  // Nothing happens to a copy that takes writes anyway.
+  Status open();
+  Status close();
+
+ private:
+  Shell& shell_;
+  const VolumeId volume_;
+  const topology::PictureServer& server_;
+  bool is_open_ = false;
+  bool was_marked_ = false;  // on disk, for good
+};
+
 struct TransferOptions {
   std::string disk_type;  // "": as at the source
   std::int64_t bytes_per_second = 0;

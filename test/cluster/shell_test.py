@@ -438,8 +438,14 @@ def a_copy_that_missed_files_is_filled_up():
         out = shell(cluster, f"lock\nvolume.check.disk -volumeId={other} -nonRepairThreshold=1\n")
         check("5 files never came to the second" in out, out)
         check(http.request("GET", there, f"/{base}_1?proxied=true")[0] == 404, "a dry run copied it")
+        shell(cluster, f"lock\nvolume.mark -volumeId={other} -node={there} -readonly\n")
         out = shell(cluster, f"lock\nvolume.check.disk -volumeId={other} -nonRepairThreshold=1 -apply\n")
+        check(f"the copy at {there} is read-only and stays as it is" in out, out)
+        check(http.request("GET", there, f"/{base}_1?proxied=true")[0] == 404, "a read-only copy was written to")
+        out = shell(cluster, f"lock\nvolume.check.disk -volumeId={other} -nonRepairThreshold=1 -fixReadOnly -apply\n")
         check("5 files copied from" in out, out)
+        until("it is read-only again", lambda: "read_only:true" in tree(cluster)[there][other])
+        shell(cluster, f"lock\nvolume.mark -volumeId={other} -node={there} -writable\n")
         for name, data in lost.items():
             check(http.request("GET", there, f"/{name}?proxied=true")[2] == data, name)
         if dead:
@@ -487,6 +493,9 @@ def erasure_coding_there_and_back():
         cluster.volume_processes[victim].start()
         until("its shards are missing", lambda: shards().get(cluster.volumes[victim]) == [], 60)
         verify(client, written, deleted[:2])
+        out = shell(cluster, "ec.check.replication\n")
+        check(f"ec volume {volume} of collection cold: {len(lost)} of 14 shards are missing: {' '.join(map(str, lost))}, ec.rebuild" in out
+              and "1 of them not as they should be" in out, out)
         before = shards()
         out = shell(cluster, "lock\nec.rebuild\n")
         check(f"shards {' '.join(map(str, lost))} are lost" in out, out)
@@ -499,6 +508,20 @@ def erasure_coding_there_and_back():
         until("they are spread", lambda: sorted(len(s) for s in shards().values()) == [3, 3, 4, 4])
         check(sorted(sum(shards().values(), [])) == list(range(14)), shards())
         verify(client, written, deleted[:2])
+        check("1 erasure-coded volumes, 0 of them not" in shell(cluster, "ec.check.replication\n"), "something is wrong with shards")
+
+        # A server lets go of its shards, and has them again after a restart.
+        server = cluster.volumes[victim]
+        mounted = shards()[server]
+        shell(cluster, f"lock\nec.shard.unmount -volumeId={volume} -node={server} -shardIds=31\n", fails="has no shard 31 of volume")
+        shell(cluster, f"lock\nec.shard.unmount -volumeId={volume} -node={server} -shardIds={mounted[0]}\n")
+        check(shards()[server] == mounted[1:], shards())
+        shell(cluster, f"lock\nec.shard.unmount -volumeId={volume} -node={server}\n")
+        check(shards()[server] == [], shards())
+        verify(client, written, deleted[:2])
+        cluster.volume_processes[victim].stop()
+        cluster.volume_processes[victim].start()
+        until("they are mounted again", lambda: shards().get(server) == mounted, 60)
 
         # A server is emptied, shards and all.
         empty = cluster.volumes[0]
