@@ -152,6 +152,21 @@ def readers_need_the_read_keys_token():
         check(ask("POST", url, "/" + fid, given, b"no")[0] == 401, "it does not write")
 
 
+def download_fetches_the_readers_token_by_itself():
+    with guarded(read=READ) as cluster:
+        wait_writable(cluster)
+        fid, url, given = assigned(cluster.masters[0])
+        check(ask("POST", url, "/" + fid, given, b"secret")[0] == 201, "written")
+        for name in (fid, fid + "_1"):
+            done = subprocess.run([WEED, "download", f"-master={','.join(cluster.masters)}", name], cwd=cluster.folder,
+                                  env={"PATH": "/usr/bin:/bin", "HOME": str(cluster.folder)}, capture_output=True, text=True, timeout=60)
+            if name == fid:
+                check((cluster.folder / fid).exists() and (cluster.folder / fid).read_bytes() == b"secret",
+                      f"download: {done.stdout}{done.stderr}")
+            else:
+                check("File Not Found" in done.stdout, f"what is not there is said so: {done.stdout}{done.stderr}")
+
+
 def the_page_is_hidden_unless_asked_for():
     for more, status in (("", 400), ("[access]\nui = true\n", 200)):
         with guarded(more=more) as cluster:
@@ -182,5 +197,6 @@ def token_works(cluster):
 
 if __name__ == "__main__":
     run([only_who_was_given_a_file_id_writes_it, a_token_may_come_in_three_ways_and_siblings_are_shown_it,
-         clients_need_no_more_than_the_masters, readers_need_the_read_keys_token, the_page_is_hidden_unless_asked_for,
+         clients_need_no_more_than_the_masters, readers_need_the_read_keys_token,
+         download_fetches_the_readers_token_by_itself, the_page_is_hidden_unless_asked_for,
          keys_change_at_sighup])
