@@ -39,7 +39,7 @@ constexpr Command kCommands[] = {
      "    kv put [-ttl=10s] [-cas=<revision>] <key> <value>|-    - reads stdin, -file=<path> a file\n"
      "    kv delete [-cas=<revision>] <key>\n"
      "    kv renew [-ttl=10s] <key>                     its time to live begins again\n"
-     "    kv list [-prefix=<text>] [-long] [-json]\n"
+     "    kv list [-long] [-json] [-limit=<n>] [<prefix>]\n"
      "    kv watch [-prefix] [-since=<revision>] <key>  a line for each change, until it is ended\n"
      "  `kv <what> -h` tells the flags of each. -cas=0 means: only if there is no such key. A write is sent again, to\n"
      "  whichever master leads by then, until its outcome is known, and counts once. Exit status: 0 done, 1 not found or\n"
