@@ -62,7 +62,8 @@ void declare_transfer(FlagSet& flags) {
 Status raft_transfer(Shell& shell, const FlagSet& flags) {
   const auto move = shell.masters.transfer_leadership(flags.string("id"), flags.string("address"));
   if (!move) return move.error();
-  Shell::put(fmt::format("leadership went from {} to {}\n", move->from, move->to));
+  Shell::put(fmt::format("leadership went from {} to {}\n", move->from,
+                         move->to.empty() ? "another one, which is not heard yet" : move->to));
   return {};
 }
 

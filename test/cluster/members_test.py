@@ -318,7 +318,8 @@ def members_change_while_files_are_written():
                 wish = [f"-address={cluster.masters[other]}", f"-id={rows[port][0]}", "",
                         f"-address={cluster.host}:{port + 10000}"][turn]
                 out, err = shell(cluster.masters, f"cluster.raft.transferLeader {wish}")
-                check(not err and out.startswith(f"leadership went from {cluster.masters[leader]} to "), out + err)
+                who = out.strip().removeprefix(f"leadership went from {cluster.masters[leader]} to ")
+                check(not err and who in cluster.masters, f"{out}{err}, not to one of {cluster.masters}")
                 now = cluster.leader()
                 check(now == other if wish else now != leader, f"{now} leads after {wish}: {out}")
 

@@ -461,8 +461,11 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     ServerUnaryReactor* reactor = context->DefaultReactor();
     runtime_->transfer_leadership(target, [this, reactor, response](const Status& status) {
       if (!status) return reactor->Finish(grpc_status(status.error()));
-      if (const auto successor = master_.leader()) response->set_new_leader(api::utf8(successor->http));
-      reactor->Finish(grpc::Status::OK);
+      // The lead is given up some milliseconds before the next one's first heartbeat tells who that is.
+      master_.wait_for_leader([reactor, response](const master::OrRefusal<master::Leader>& next) {
+        if (const auto* leader = std::get_if<master::Leader>(&next)) response->set_new_leader(api::utf8(leader->http));
+        reactor->Finish(grpc::Status::OK);
+      });
     });
     return reactor;
   }

@@ -214,6 +214,10 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       const auto ask = [&](auto done) { parts.transfer_leadership(target, done); };
       const auto outcome = co_await awaited<Status>(loop, ask);
       if (outcome.ok()) {
+        // Whoever asks next finds a leader. When none shows within the time that requests wait, this one leads no more all
+        // the same.
+        (void)co_await awaited<master::OrRefusal<master::Leader>>(
+            loop, [&](auto done) { parts.master.wait_for_leader(done); });
         std::string body;
         JsonWriter(body, pretty).begin_object().field("steppedDown", address_of(*view, view->self)).end_object();
         json(exchange, 200, body);

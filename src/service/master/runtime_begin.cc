@@ -103,7 +103,7 @@ Status Runtime::enter(const Entrance& entrance) {
     identity_ = std::move(identity);
     join_at_ = entrance.found_at;
   }
-  LOG_INFO("joins cluster {}, found at {}", text(entrance.cluster), entrance.found_at);
+  LOG_INFO("joins cluster {}{}{}", text(entrance.cluster), entrance.found_at.empty() ? "" : ", found at ", entrance.found_at);
   return take_part(std::move(*opened));
 }
 
