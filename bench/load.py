@@ -35,7 +35,8 @@ class Servers:
         self.processes = []
         for first in range(0, options.servers, each):
             count = min(each, options.servers - first)
-            popen = subprocess.Popen([str(BIN / "load_servers"), ",".join(cluster.masters), str(first), str(count), str(options.volumes)],
+            popen = subprocess.Popen([str(BIN / "load_servers"), ",".join(cluster.masters), str(first), str(count), str(options.volumes),
+                                      str(options.at_once)],
                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             self.processes.append(popen)
             threading.Thread(target=self.follow, args=(popen,), daemon=True).start()
@@ -190,6 +191,7 @@ def main():
     parser.add_argument("--servers", type=int, default=1000)
     parser.add_argument("--volumes", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--at-once", type=int, default=25, help="servers of each process that may wait for an answer; 1000: all come at one instant")
     parser.add_argument("--rest", type=float, default=20)
     parser.add_argument("--deaths", type=int, default=5)
     parser.add_argument("--needles", type=int, default=10, help="millions")
