@@ -1,7 +1,7 @@
 #!/bin/sh
 # What takes too long for `make test`: leader deaths by the hundred, long simulation, the simulator's runs against
 # the model, an upgrade from the first release, the thread sanitizer.
-# DEATHS=200 CRASHES=500 SIM_SEEDS=20000 tools/soak.sh
+# DEATHS=200 CRASHES=500 SIM_SEEDS=20000 LARGE_GIB=3 tools/soak.sh
 set -eu
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-2}
@@ -13,6 +13,8 @@ echo "== 25 s of a cut network under load, through the virtual IP"
 test/cluster/vip_partition_test.py --seconds 25 || [ $? -eq 77 ]
 echo "== ${CRASHES:-500} deaths of volume servers in the middle of vacuum, erasure coding, copies and uploads"
 test/cluster/crash_rounds_test.py --rounds "${CRASHES:-500}"
+echo "== a volume of ${LARGE_GIB:-3} GiB made again and copied, under writes"
+test/cluster/large_copy_test.py "${LARGE_GIB:-3}"
 echo "== long simulation"
 SEEDS=${SIM_SEEDS:-20000} tools/sim.sh
 echo "== runs of the simulator, replayed against the model's actions"

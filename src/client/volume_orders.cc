@@ -162,7 +162,7 @@ class GrpcVolumeOrders final : public VolumeOrders {
         server, std::move(request), &fence, time_max,
         [done = std::move(done)](const Status& status, const Response& response) {
           if (!status) return done(status.error());
-          done(Healed{response.epoch(), response.files(), response.files_missing(), NeedleId(response.example())});
+          done(Healed{response.epoch(), response.files(), response.files_missing(), NeedleId(response.example()), response.bytes()});
         },
         [](auto* stub, auto... rest) { stub->HealReplica(rest...); });
   }
@@ -179,6 +179,7 @@ class GrpcVolumeOrders final : public VolumeOrders {
       case Heal::Step::outdate: return Request::OUTDATE;
       case Heal::Step::compare: return Request::COMPARE;
       case Heal::Step::discard: return Request::DISCARD;
+      case Heal::Step::catch_up: return Request::CATCH_UP;
     }
     return Request::NONE;
   }

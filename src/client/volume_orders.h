@@ -56,12 +56,12 @@ class VolumeOrders {
   // A step of making a lost copy again (docs/self-healing.md). A server that knows none of that:
   // unsupported.
   struct Heal {
-    enum class Step { freeze, extend, thaw, copy, adopt, outdate, compare, discard };
+    enum class Step { freeze, extend, thaw, copy, adopt, outdate, compare, discard, catch_up };
     Step step = Step::freeze;
     VolumeId volume;
     std::uint64_t token = 0;
     Duration time{0};    // freeze, extend, copy: how long it holds
-    std::string source;  // copy, compare: "host:port.grpcport"
+    std::string source;  // copy, compare, catch_up: "host:port.grpcport"
     std::uint64_t from = 0;
     std::uint64_t to = 0;
     bool frozen = false;
@@ -71,6 +71,7 @@ class VolumeOrders {
     std::uint64_t files = 0;    // compare: in the outdated copy
     std::uint64_t missing = 0;  // of these, that the other copy does not know
     NeedleId example;           // one of them
+    std::uint64_t bytes = 0;    // catch_up: appended
   };
   using HealDone = std::function<void(Result<Healed>)>;
   virtual void heal(const std::string& server, const Heal& order, const Fence& fence, Duration time_max,

@@ -187,21 +187,56 @@ def a_server_that_is_back_in_time_is_left_alone():
         check("a copy was made again" not in log, "a copy was made again")
 
 
+def alone_on(cluster, url, volume, data):
+    """A file that one copy has and the others have not, as after a write that broke off or a loss of power."""
+    fid = volume + "," + cluster.client.assign("replication=001")["fid"].split(",")[1]
+    check(cluster.http.request("PUT", url, f"/{fid}?type=replicate", data)[0] == 201, "not written")
+    return fid
+
+
+def a_copy_that_is_the_beginning_of_another_gets_the_rest():
+    with Healed(volumes=3) as cluster:
+        fids = [cluster.client.upload(payload(i, 1000 + i), "replication=001") for i in range(40)]
+        volume = fids[0].split(",")[0]
+        here = [fid for fid in fids if fid.split(",")[0] == volume]
+        one, other = cluster.holders(volume)
+        added = [alone_on(cluster, one, volume, payload(100 + i, 300_000 * i)) for i in range(4)]
+        check(cluster.http.request("DELETE", one, f"/{here[0]}?type=replicate")[0] == 202, "not deleted")
+        check(read(cluster.http, other, added[1]) == GONE and read(cluster.http, other, here[0]) != GONE, "they are the same")
+        logs = lambda: "".join(p.log() for p in cluster.master_processes)
+        until("it is mended", lambda: f"the copy on {other} was the beginning of the one on {one}" in logs(), 60)
+        for i, fid in enumerate(added):
+            check(read(cluster.http, other, fid) == payload(100 + i, 300_000 * i), f"{fid} on {other}")
+        check(read(cluster.http, other, here[0]) == GONE, "a deletion is missing")
+        # It goes on as a copy like any other, also after a start, and nothing differs any more.
+        again = volume + "," + cluster.client.assign("replication=001")["fid"].split(",")[1]
+        until("it is written to again", lambda: put(cluster.http, one, again, b"again")[0] == 201)
+        check(read(cluster.http, other, again) == b"again", "a write afterwards is not on it")
+        holder = cluster.volume_processes[cluster.volumes.index(other)]
+        holder.kill()
+        holder.start()
+        until("it is back", lambda: cluster.holders(volume) == sorted([one, other]), 30)
+        for i, fid in enumerate(added):
+            check(read(cluster.http, other, fid) == payload(100 + i, 300_000 * i), f"{fid} on {other} after a start")
+        for i, fid in enumerate(fids):
+            if fid != here[0]:
+                check(cluster.client.read(fid) == payload(i, 1000 + i), fid)
+        check("its copies differ" not in logs(), logs()[-3000:])
+
+
 def copies_that_differ_are_reported():
     with Healed(volumes=3) as cluster:
         fids = [cluster.client.upload(payload(i, 1000), "replication=001") for i in range(30)]
         volume = fids[0].split(",")[0]
         one, other = cluster.holders(volume)
-        # A file that one copy has and the other has not, as after a write that broke off or a loss of power.
-        fid = cluster.client.assign("replication=001")["fid"]
-        alone = volume + "," + fid.split(",")[1]
-        check(cluster.http.request("PUT", one, f"/{alone}?type=replicate", b"alone")[0] == 201, "not written")
+        # Each has what the other has not: neither is the older one.
+        alone, apart = alone_on(cluster, one, volume, b"alone"), alone_on(cluster, other, volume, b"another")
         logs = lambda: "".join(p.log() for p in cluster.master_processes)
         until("it is reported", lambda: f"volume {volume}: its copies differ" in logs(), 60)
-        check("1 of the" in logs() and f"files on {one} are not on {other}" in logs(), logs()[-2000:])
+        check("1 of the" in logs() and "is not the beginning of the other one" in logs(), logs()[-2000:])
         check(logs().count("its copies differ") == 1, "other volumes are said to differ, or it is said again and again")
-        check(read(cluster.http, one, alone) == b"alone", "the copy was changed")
-        check(read(cluster.http, other, alone) == GONE, "the copy was changed")
+        check(read(cluster.http, one, alone) == b"alone" and read(cluster.http, other, apart) == b"another", "a copy was changed")
+        check(read(cluster.http, other, alone) == GONE and read(cluster.http, one, apart) == GONE, "a copy was changed")
         for i, fid in enumerate(fids):
             check(cluster.client.read(fid) == payload(i, 1000), fid)
 
@@ -251,5 +286,6 @@ def sources_and_targets_die_meanwhile():
 
 
 if __name__ == "__main__":
-    run([a_lost_copy_is_made_again, a_server_that_is_back_in_time_is_left_alone, copies_that_differ_are_reported,
+    run([a_lost_copy_is_made_again, a_server_that_is_back_in_time_is_left_alone,
+         a_copy_that_is_the_beginning_of_another_gets_the_rest, copies_that_differ_are_reported,
          leaders_die_meanwhile, sources_and_targets_die_meanwhile])

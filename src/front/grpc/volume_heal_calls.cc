@@ -79,6 +79,12 @@ Status VolumeHealCalls::step(const pb::HealReplicaRequest& request, pb::HealRepl
       response->set_example(compared->example.value());
       return {};
     }
+    case pb::HealReplicaRequest::CATCH_UP: {
+      const auto caught_up = healer.catch_up(id, request.source(), cancel);
+      if (!caught_up) return caught_up.error();
+      response->set_bytes(*caught_up);
+      return {};
+    }
     case pb::HealReplicaRequest::DISCARD: return healer.discard(id, request.to());
     default: return Error(Code::invalid, "unknown step " + std::to_string(request.step()));
   }

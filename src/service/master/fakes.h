@@ -268,7 +268,7 @@ class FakeOrders final : public VolumeOrders {
   void heal(const std::string& address, const OrderFence& fence, const HealOrder& order, Duration,
             HealDone done) override {
     constexpr const char* kNames[] = {"freeze", "extend", "thaw",    "copy",
-                                      "adopt",  "outdate", "compare", "discard"};
+                                      "adopt",  "outdate", "compare", "discard", "catch_up"};
     const char* const name = kNames[static_cast<std::size_t>(order.step)];
     std::optional<Error> failure;
     Healed healed;

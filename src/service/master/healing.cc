@@ -195,7 +195,7 @@ void Healing::compare_copies(const HealVolume& volume, std::size_t at, bool back
   const auto gibibytes = static_cast<std::int64_t>(volume.bytes >> 30);
   order(errand(volume), one.address, {.step = Step::compare, .volume = volume.id, .source = other.source},
         kHealTimePerGiB * (gibibytes + 1),
-        [this, volume, at, backwards, one = one.place.id, other = other.place.id](const Result<Healed>& compared) {
+        [this, volume, at, backwards, one, other](const Result<Healed>& compared) {
           if (!compared) {
             LOG_V(1, "volume {}: its copies were not compared: {}", text(volume.id), compared.error().what());
             comparing_ = false;
@@ -203,10 +203,32 @@ void Healing::compare_copies(const HealVolume& volume, std::size_t at, bool back
             return;
           }
           if (compared->missing == 0) return compare_copies(volume, backwards ? at + 1 : at, !backwards);
+          copies_differ(volume, one, other,
+                        fmt::format("{} of the {} files on {} are not on {}, key {:x} for one", compared->missing, compared->files,
+                                    one.place.id, other.place.id, compared->example.value()));
+        });
+}
+
+void Healing::copies_differ(const HealVolume& volume, const HealCopy& one, const HealCopy& other, const std::string& what) {
+  if (!look_.suspected.contains(volume.id)) {
+    comparing_ = false;
+    return note_difference(volume, what);
+  }
+  const auto gibibytes = static_cast<std::int64_t>(volume.bytes >> 30);
+  order(errand(volume), other.address, {.step = Step::catch_up, .volume = volume.id, .source = one.source},
+        kHealTimePerGiB * (gibibytes + 1), [this, volume, what, one = one.place.id, other = other.place.id](const Result<Healed>& mended) {
           comparing_ = false;
-          note_difference(volume, std::to_string(compared->missing) + " of the " + std::to_string(compared->files) +
-                                      " files on " + one + " are not on " + other + ", key " +
-                                      fmt::format("{:x}", compared->example.value()) + " for one");
+          if (!mended) {
+            // Changed meanwhile, or not to be reached: that says nothing of its content.
+            if (mended.error().code() != Code::stale) note_difference(volume, what + " (" + mended.error().what() + ")");
+            return;
+          }
+          ++made_;
+          made_count_.add();
+          LOG_INFO("volume {}: {}: the copy on {} was the beginning of the one on {}, and got the {} bytes that it lacked", text(volume.id),
+                   what, other, one, mended->bytes);
+          look_.differ.erase(volume.id);
+          look_.suspected[volume.id] = shared_.clock.now();  // whether they are equal now, and the others too
         });
 }
 

@@ -12,7 +12,8 @@
 //
 // Copies of an older epoch than the agreed one are told so, and serve nothing any more. One is removed only when it was held
 // against a copy that counts, file by file, and that one knows all that is in it. Copies that count are held against each
-// other in the background; what differs is told, and nothing is changed.
+// other in the background; one that is the beginning of another gets the rest of it, any other difference is told, and
+// nothing is changed.
 //
 // Everything here runs on the master's loop, but for status().
 #pragma once
@@ -105,6 +106,9 @@ class Healing {
   // Of the volumes that have all their copies.
   void compare_next(const topology::HealView& view, Instant now);
   void compare_copies(const topology::HealVolume& volume, std::size_t at, bool backwards);
+  // `one` has files that `other` does not know.
+  void copies_differ(const topology::HealVolume& volume, const topology::HealCopy& one, const topology::HealCopy& other,
+                     const std::string& what);
   void note_difference(const topology::HealVolume& volume, const std::string& what);
   // An order of its own about this volume.
   HealPtr errand(const topology::HealVolume& volume) const;

@@ -10,6 +10,7 @@
 namespace holdfast::master {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -188,15 +189,33 @@ TEST_F(HealingTest, AnOldCopyGoesOnlyWhenAllThatIsInItIsKnownElsewhere) {
 }
 
 TEST_F(HealingTest, CopiesThatDifferAreReportedAndLeftAlone) {
+  for (int n = 1; n <= servers_; ++n) orders.fail_step(address(n), "catch_up", Error(Code::refused, "not the beginning of the other one"));
   orders.set_files_missing(2);
   pass(kFirstLook * kGrace + 5s);
   ASSERT_TRUE(eventually([&] { return given().size() == 1; }));
   EXPECT_THAT(master->healing().reported, IsEmpty());
   ASSERT_TRUE(eventually([&] { return !master->healing().reported.empty(); }));
-  EXPECT_THAT(master->healing().reported[0].what, HasSubstr("its copies differ"));
+  EXPECT_THAT(master->healing().reported[0].what, AllOf(HasSubstr("its copies differ"), HasSubstr("not the beginning")));
   const auto all = given();
-  EXPECT_EQ(all.size(), 2u);  // looked at twice
-  for (const auto& one : all) EXPECT_THAT(one, HasSubstr("compare"));
+  ASSERT_EQ(all.size(), 3u);  // looked at twice
+  EXPECT_THAT(all[0], HasSubstr("compare"));
+  EXPECT_THAT(all[1], HasSubstr("compare"));
+  EXPECT_THAT(all[2], HasSubstr("catch_up"));
+}
+
+TEST_F(HealingTest, ACopyThatIsTheBeginningOfAnotherIsMendedAfterASecondLook) {
+  orders.set_files_missing(2);
+  pass(kFirstLook * kGrace + 5s);
+  ASSERT_TRUE(eventually([&] { return given().size() == 1; }));
+  ASSERT_TRUE(eventually([&] { return given().size() >= 3; }));
+  EXPECT_THAT(given()[1], HasSubstr("compare"));
+  EXPECT_THAT(given()[2], HasSubstr("catch_up"));
+  EXPECT_NE(given()[1].back(), given()[2].back());  // the one that lacked something, not the one that was asked
+  orders.set_files_missing(0);
+  ASSERT_TRUE(eventually([&] { return given().size() >= 5; }));  // both ways
+  EXPECT_THAT(given()[3], HasSubstr("compare"));
+  EXPECT_THAT(master->healing().reported, IsEmpty());
+  EXPECT_EQ(master->healing().made, 1u);
 }
 
 TEST_F(HealingTest, AServerThatIsBackInTimeIsLeftAlone) {

@@ -52,7 +52,7 @@ class RemoteOrders final : public VolumeOrders {
                    .frozen = order.frozen},
                   wire_fence(fence), time_max, [done = std::move(done)](const Result<client::VolumeOrders::Healed>& healed) {
                     if (!healed) return done(healed.error());
-                    done(Healed{healed->epoch, healed->files, healed->missing, healed->example});
+                    done(Healed{healed->epoch, healed->files, healed->missing, healed->example, healed->bytes});
                   });
   }
 

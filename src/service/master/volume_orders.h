@@ -59,12 +59,12 @@ class VolumeOrders {
   // A step of making a lost copy again (healing.h), answered within `time_max`. One that takes long is called off
   // as far as its server still hears.
   struct HealOrder {
-    enum class Step { freeze, extend, thaw, copy, adopt, outdate, compare, discard };
+    enum class Step { freeze, extend, thaw, copy, adopt, outdate, compare, discard, catch_up };
     Step step = Step::freeze;
     VolumeId volume;
     std::uint64_t token = 0;
     Duration time{0};    // freeze, extend, copy: how long it holds
-    std::string source;  // copy, compare: "host:port.grpcport"
+    std::string source;  // copy, compare, catch_up: "host:port.grpcport"
     std::uint64_t from = 0;
     std::uint64_t to = 0;
     bool frozen = false;
@@ -74,6 +74,7 @@ class VolumeOrders {
     std::uint64_t files = 0;    // compare: in the outdated copy
     std::uint64_t missing = 0;  // of these, that the other copy does not know
     NeedleId example;           // one of them
+    std::uint64_t bytes = 0;    // catch_up: appended to the copy that was the beginning of the other one
   };
   using HealDone = std::function<void(Result<Healed>)>;
   virtual void heal(const std::string& grpc_address, const OrderFence& fence, const HealOrder& order, Duration time_max,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "service/volume/catch_up.h"
 
 namespace holdfast::volume {
 
@@ -185,6 +186,28 @@ Status Healer::discard(VolumeId id, std::uint64_t by) {
   LOG_INFO("volume {}: the outdated copy is removed: all its files are known to the copies of epoch {}", text(id), by);
   world_.changed();
   return {};
+}
+
+Result<std::uint64_t> Healer::catch_up(VolumeId id, const std::string& source, Cancel& cancel) {
+  const auto volume = find(id);
+  if (!volume) return volume.error();
+  const auto address = world_.receiver.source_of(source);
+  if (!address) return address.error();
+  {
+    const Guard guard(mutex_);
+    if (!catching_up_.insert(id).second) return Error(Code::busy, "volume " + text(id) + " is being mended already");
+  }
+  const auto other = client::VolumeSource::at(*address);
+  Pacer pace = pacer(kCompareBytesPerSecond);
+  auto appended = CatchUp(world_.store, world_.disk, *volume, *other, pace, cancel).run(world_.changed);
+  {
+    const Guard guard(mutex_);
+    catching_up_.erase(id);
+  }
+  if (appended) {
+    LOG_INFO("volume {}: this copy was the beginning of the one on {}; the {} bytes that it lacked were appended", text(id), source, *appended);
+  }
+  return appended;
 }
 
 void Healer::tend() {

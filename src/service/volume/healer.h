@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "base/mutex.h"
@@ -66,6 +67,10 @@ class Healer {
   // otherwise.
   Status discard(VolumeId id, std::uint64_t by);
 
+  // Appends to the copy here what the one at `source` has more, if the one here is the beginning of that one (catch_up.h); how many
+  // bytes. refused otherwise.
+  Result<std::uint64_t> catch_up(VolumeId id, const std::string& source, Cancel& cancel);
+
   // Drops copies whose time is over. Call it now and then.
   void tend();
 
@@ -83,6 +88,7 @@ class Healer {
   const World world_;
   Mutex mutex_;  // leaf
   std::map<VolumeId, Waiting> waiting_ HOLDFAST_GUARDED_BY(mutex_);
+  std::set<VolumeId> catching_up_ HOLDFAST_GUARDED_BY(mutex_);
   std::map<VolumeId, std::weak_ptr<Volume>> covered_ HOLDFAST_GUARDED_BY(mutex_);  // outdated ones, found to be known elsewhere
 };
 
