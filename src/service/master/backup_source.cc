@@ -250,9 +250,15 @@ void BackupSource::collect(std::vector<metrics::Family>& out) const {
   count.samples.push_back({{}, static_cast<double>(all.size()), {}});
   for (const auto& one : all) {
     const metrics::Labels labels{{"name", one.name}, {"address", one.address}};
-    entries.samples.push_back({labels, static_cast<double>(one.behind), {}});
-    time.samples.push_back({labels, seconds(one.behind_for), {}});
-    silent.samples.push_back({labels, seconds(one.silent_for), {}});
+    // Two on one machine have one name and address, and stand beside each other: the worse value of each kind is told.
+    const auto tell = [&](metrics::Family& family, double value) {
+      auto& samples = family.samples;
+      if (samples.empty() || samples.back().labels != labels) return samples.push_back({labels, value, {}});
+      samples.back().value = std::max(samples.back().value, value);
+    };
+    tell(entries, static_cast<double>(one.behind));
+    tell(time, seconds(one.behind_for));
+    tell(silent, seconds(one.silent_for));
   }
   for (auto* family : {&count, &entries, &time, &silent}) out.push_back(std::move(*family));
 }
