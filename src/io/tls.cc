@@ -2,6 +2,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
@@ -31,6 +32,17 @@ std::string library_error(std::string_view fallback) {
   if (code == 0) return std::string(fallback);
   const char* reason = ERR_reason_error_string(code);
   return reason == nullptr ? std::string(fallback) : reason;
+}
+
+// What was wrong with a file: the first line queued. Those above it say only which part of the library had the trouble.
+std::string file_error() {
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  if (code == 0) return "cannot be read";
+  if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
+  if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE) return "is no PEM file of its kind";
+  const char* reason = ERR_reason_error_string(code);
+  return reason == nullptr ? "cannot be read" : reason;
 }
 
 int no_password(char*, int, int, void*) { return 0; }  // asked for at the terminal otherwise
@@ -209,7 +221,7 @@ Result<std::shared_ptr<TlsContext::Library>> TlsContext::load() const {
   auto library = std::make_shared<Library>(SSL_CTX_new(options_.is_server ? TLS_server_method() : TLS_client_method()));
   SSL_CTX* context = library->context;
   CHECK(context != nullptr);
-  const auto wrong = [](std::string what) { return Error(Code::invalid, std::move(what) + ": " + library_error("cannot be read")); };
+  const auto wrong = [](std::string what) { return Error(Code::invalid, std::move(what) + ": " + file_error()); };
 
   SSL_CTX_set_min_proto_version(context, options_.version_min);
   SSL_CTX_set_max_proto_version(context, options_.version_max);

@@ -220,7 +220,12 @@ TEST_F(TlsTest, WhatIsWrongWithFilesIsSaid) {
   options.files.cert = certificates_.path("missing.crt");
   auto made = TlsContext::make(options);
   ASSERT_FALSE(made);
-  EXPECT_NE(made.error().what().find("missing.crt"), std::string::npos);
+  EXPECT_NE(made.error().what().find("missing.crt: No such file or directory"), std::string::npos) << made.error().what();
+  { std::ofstream(certificates_.path("junk.crt")) << "nothing"; }
+  options.files.cert = certificates_.path("junk.crt");
+  made = TlsContext::make(options);
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().what().find("junk.crt: is no PEM file"), std::string::npos) << made.error().what();
   options = server();
   certificates_.issue("stranger", "");
   options.files.key = certificates_.path("stranger.key");
