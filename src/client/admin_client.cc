@@ -219,6 +219,18 @@ Status AdminClient::vacuum(double garbage_threshold, VolumeId volume, const std:
       /*again=*/false, kVacuumMax);
 }
 
+Result<std::uint64_t> AdminClient::mend(VolumeId volume, const std::string& target) {
+  master_pb::MendVolumeRequest request;
+  request.set_volume_id(volume.value());
+  request.set_target(api::utf8(target));
+  master_pb::MendVolumeResponse response;
+  const auto done = at_leader(
+      [&](Stub& stub, grpc::ClientContext* context) { return stub.rpc->MendVolume(context, request, &response); },
+      /*again=*/false, kVacuumMax);
+  if (!done) return done.error();
+  return response.epoch();
+}
+
 Status AdminClient::set_vacuum_disabled(bool is_disabled) {
   return at_leader(
       [&](Stub& stub, grpc::ClientContext* context) {

@@ -107,6 +107,9 @@ class AdminClient {
   // Waits for the vacuum. Volume 0: all; collection "": all.
   Status vacuum(double garbage_threshold, VolumeId volume, const std::string& collection);
   Status set_vacuum_disabled(bool is_disabled);
+  // One more copy on this server, made by the leader; "": the copies there are only go on to their next epoch. That epoch.
+  // Code::unsupported: the master, or a server that takes part, knows nothing of epochs of copies.
+  Result<std::uint64_t> mend(VolumeId volume, const std::string& target);
 
   // Code::internal and its like when another one has it.
   Result<AdminToken> lease_lock(const std::string& name, const AdminToken& previous, const std::string& client,

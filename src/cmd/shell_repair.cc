@@ -50,13 +50,38 @@ std::string line_of(const VolumeRepair& repair) {
   return out;
 }
 
+// As self-healing does it, so that a copy that is away now and comes back is known for an old one. Code::unsupported: not
+// with these masters and servers.
+Status make_copies_by_leader(Shell& shell, const VolumeRepair& repair, std::size_t& made) {
+  for (const auto& id : repair.targets) {
+    if (auto locked = shell.locked(); !locked) return locked;
+    const auto epoch = shell.masters.mend(repair.volume, id);
+    if (!epoch) return epoch.error();
+    ++made;
+    Shell::say("volume {}: the leader made a copy at {}; its copies are of epoch {} now", repair.volume.value(), id, *epoch);
+    shell.wait_for(repair.volume, id, true);
+  }
+  return {};
+}
+
 Status make_copies(Shell& shell, const Picture& picture, const VolumeRepair& repair, bool check) {
   const auto holders = servers_of(picture, repair.holders);
   const auto* source = picture.find(repair.source);
-  Freeze freeze(shell, repair.volume);
-  if (auto frozen = freeze.take(holders); !frozen) return frozen;
   // Of copies that differ none may be spread: which one is right cannot be told.
   if (check && holders.size() > 1) {
+    Freeze freeze(shell, repair.volume, /*on_disk=*/false);
+    if (auto frozen = freeze.take(holders); !frozen) return frozen;
+    if (auto equal = check_equal(shell, repair.volume, holders); !equal) return equal;
+    if (auto thawed = freeze.thaw(); !thawed) return thawed;
+  }
+  std::size_t made = 0;
+  auto by_leader = make_copies_by_leader(shell, repair, made);
+  if (by_leader || by_leader.error().code() != Code::unsupported || made > 0) return by_leader;
+  Shell::say("volume {}: no epochs of copies here ({}): a copy that is away and comes back counts like the others",
+             repair.volume.value(), by_leader.error().what());
+  Freeze freeze(shell, repair.volume);
+  if (auto frozen = freeze.take(holders); !frozen) return frozen;
+  if (check && holders.size() > 1) {  // it took writes in between
     if (auto equal = check_equal(shell, repair.volume, holders); !equal) return equal;
   }
   for (const auto& id : repair.targets) {
@@ -90,7 +115,16 @@ Status drop_surplus(Shell& shell, const Picture& picture, const VolumeRepair& re
     if (auto gone = delete_copy(shell, repair.volume, *surplus); !gone) return gone;
     freeze.forget(*surplus);
   }
-  return freeze.thaw();
+  if (auto thawed = freeze.thaw(); !thawed) return thawed;
+  // So that what was dropped is known for old, should it come back with a disk or a backup of it.
+  for (const auto& id : repair.surplus) shell.wait_for(repair.volume, id, false);
+  const auto epoch = shell.masters.mend(repair.volume, "");
+  if (epoch) {
+    Shell::say("volume {}: its copies are of epoch {} now", repair.volume.value(), *epoch);
+  } else if (epoch.error().code() != Code::unsupported) {
+    return epoch.error().at("the copies are dropped, those that stay did not go on to their next epoch");
+  }
+  return {};
 }
 
 Status fix_replication(Shell& shell, const FlagSet& flags) {

@@ -398,16 +398,37 @@ def copies_are_made_again_and_surplus_ones_dropped():
         out = shell(cluster, "volume.fix.replication\n")
         check(all(f"volume {v} of collection safe 001, under-replicated: 1 of 2 copies" in out for v in affected), out)
         check({s: set(v) for s, v in tree(cluster).items()} == {s: set(v) for s, v in left.items()}, "a dry run made something")
-        shell(cluster, "lock\nvolume.fix.replication -collectionPattern=sa* -apply\n")
+        out = shell(cluster, "lock\nvolume.fix.replication -collectionPattern=sa* -apply\n")
+        check(all(f"volume {v}: the leader made a copy at " in out for v in affected), out)
         until("each has two copies", lambda: all(len(holders(cluster, v)) == 2 for v in volumes))
         until("and takes writes", lambda: all("read_only" not in line for v in tree(cluster).values() for line in v.values()))
         verify(client, written, deleted)
+        # Files that go while the server is away must not come back with its old copies, whom nothing takes for new ones.
+        late = [fid for fid in written if fid not in deleted and int(fid.split(",")[0]) in affected][:5]
+        for fid in late:
+            delete(client, fid)
+        deleted += late
+        extra = client.upload(b"a file more", "replication=001&collection=extra")
         cluster.volume_processes[1].start()
-        until("it is back", lambda: all(len(holders(cluster, v)) == 3 for v in affected), 60)
+        until("its old copies are told that they are", lambda: all(
+            f"volume {v}: the copy on {lost} is of before the volume was mended" in cluster.master_processes[0].log()
+            for v in affected), 60)
+        check(all(lost not in holders(cluster, v) and len(holders(cluster, v)) == 2 for v in affected), "an old copy counts")
+        for fid in late:
+            status = client.http.request("GET", lost, f"/{fid}?proxied=true")[0]
+            check(status == 404, f"{fid} was deleted, and the old copy answers {status}")
+        verify(client, written, deleted)
+
+        # A copy too many.
+        more = int(extra.split(",")[0])
+        shell(cluster, f"lock\nvolume.copy -source={cluster.volumes[0]} -target={lost} -volumeId={more}\n")
+        until("there is a third copy", lambda: len(holders(cluster, more)) == 3)
         shell(cluster, "lock\nvolume.check.disk -slow\n")
         out = shell(cluster, "lock\nvolume.fix.replication -apply\n")
-        check("is equal to those that stay and is dropped" in out, out)
-        until("each has two copies again", lambda: all(len(holders(cluster, v)) == 2 for v in volumes))
+        check("is equal to those that stay and is dropped" in out and f"volume {more}: its copies are of epoch 1 now" in out, out)
+        until("it has two copies again", lambda: len(holders(cluster, more)) == 2)
+        until("and takes writes again", lambda: all("read_only" not in line for v in tree(cluster).values() for line in v.values()))
+        check(client.read(extra) == b"a file more", "the file is another one")
         verify(client, written, deleted)
         print(f"  {len(affected)} of {len(volumes)} volumes had lost a copy")
 

@@ -535,6 +535,18 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                    [reactor](const master::OrRefusal<master::Done>& answer) { finish(answer, reactor); });
     return reactor;
   }
+  ServerUnaryReactor* MendVolume(CallbackServerContext* context, const master_pb::MendVolumeRequest* request,
+                                 master_pb::MendVolumeResponse* response) override {
+    if (options_.read_only) return answered(context, read_only_status(master_));
+    if (!leads()) return answered(context, grpc::Status(StatusCode::UNKNOWN, kNotLeader));
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    master_.mend(VolumeId(request->volume_id()), request->target(),
+                 [reactor, response](const master::OrRefusal<std::uint64_t>& answer) {
+                   if (const auto* epoch = std::get_if<std::uint64_t>(&answer)) response->set_epoch(*epoch);
+                   finish(answer, reactor);
+                 });
+    return reactor;
+  }
   ServerUnaryReactor* DisableVacuum(CallbackServerContext* context, const master_pb::DisableVacuumRequest* request,
                                     master_pb::DisableVacuumResponse*) override {
     return disable_vacuum(context, true, request->by_plugin());

@@ -334,7 +334,52 @@ void Healing::try_volume(VolumeId id, Short& one, std::set<std::string>& busy, I
   begin(volume, target, one.since, now);
 }
 
-void Healing::begin(const HealVolume& volume, const std::string& target, Instant short_since, Instant now) {
+void Healing::mend(VolumeId id, const std::string& target, Mended finished) {
+  const auto refuse = [&](Refusal::Kind kind, const std::string& why) {
+    finished(Refusal{kind, "volume " + text(id) + ": " + why, kind == Refusal::Kind::busy ? Duration(1s) : Duration(0)});
+  };
+  const Instant now = shared_.clock.now();
+  const auto view = shared_.consensus.load()->view();
+  if (stopped_ || !view->is_leader()) return refuse(Refusal::Kind::not_leader, "this master does not lead");
+  if (shared_.registry.state()->feature_level < kHealingFeatureLevel) {
+    return refuse(Refusal::Kind::unsupported, "not every master knows epochs of copies yet");
+  }
+  const auto volume = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(id); });
+  if (!volume || volume->copies.empty()) return refuse(Refusal::Kind::bad_request, "no copy of it is there");
+  for (const HealCopy& copy : volume->copies) {
+    if (copy.can_take_part) continue;
+    return refuse(Refusal::Kind::unsupported, "its copy on " + copy.place.id +
+                                                  " cannot be asked now, or is of a server that knows no epochs of copies");
+  }
+  if (shared_.registry.state()->unsettled->contains(id)) {
+    return refuse(Refusal::Kind::unsupported, "the masters do not know yet that all its copies were made once");
+  }
+  if (volume->busy || heals_.contains(id) || term_ != view->term) {
+    return refuse(Refusal::Kind::busy, "it is under vacuum, erasure-coded, or a copy of it is being made");
+  }
+  if (target.empty()) {
+    if (!volume->is_complete()) return refuse(Refusal::Kind::failed, gone(*volume) + ": make them first");
+  } else {
+    if (volume->is_complete()) return refuse(Refusal::Kind::failed, "it has all its copies");
+    auto places = shared_.with_topology([&](topology::Topology& topology) {
+      return topology.heal_targets(id, volume->disk_type);
+    });
+    std::erase_if(places, [&](const HealPlace& place) { return place.id != target; });
+    if (places.empty()) {
+      return refuse(Refusal::Kind::unsupported, target + " is not there, has a copy, or knows no epochs of copies");
+    }
+    std::vector<HealPlace> holders;
+    for (const HealCopy& copy : volume->copies) holders.push_back(copy.place);
+    topology::PickRandom random(1);  // of one
+    if (topology::choose_target(holders, places, volume->replica_placement, random).empty()) {
+      return refuse(Refusal::Kind::failed, target + " has no room for it, or does not fit its placement " +
+                                               text(volume->replica_placement));
+    }
+  }
+  begin(*volume, target, now, now)->finished = std::move(finished);
+}
+
+Healing::HealPtr Healing::begin(const HealVolume& volume, const std::string& target, Instant short_since, Instant now) {
   const auto heal = std::make_shared<Heal>();
   heal->short_since = short_since;
   heal->volume = volume;
@@ -346,12 +391,14 @@ void Healing::begin(const HealVolume& volume, const std::string& target, Instant
   heal->target = target;
   heal->begun = heal->extended = now;
   shared_.with_topology([&](topology::Topology& topology) {
-    heal->target_address = topology.grpc_address(target);
+    if (!target.empty()) heal->target_address = topology.grpc_address(target);
     topology.hold(volume.id, true);
   });
   heals_[volume.id] = heal;
-  LOG_INFO("volume {}: {} for {} s: one is made again on {}, from {}", text(volume.id), gone(volume),
-           seconds(now - heal->short_since), target, heal->source.place.id);
+  if (!target.empty()) {
+    LOG_INFO("volume {}: {} for {} s: one is made again on {}, from {}", text(volume.id), gone(volume),
+             seconds(now - heal->short_since), target, heal->source.place.id);
+  }
   order(heal, heal->source.address,
         {.step = Step::freeze, .volume = volume.id, .token = heal->token, .time = kFreezeTime}, kHealStepTime,
         [this, heal](const Result<Healed>& frozen) {
@@ -359,8 +406,9 @@ void Healing::begin(const HealVolume& volume, const std::string& target, Instant
           if (frozen->epoch != heal->volume.epoch) {
             return fail(heal, "the source is of epoch " + std::to_string(frozen->epoch) + " by now");
           }
-          copy(heal);
+          heal->target.empty() ? adopt(heal) : copy(heal);
         });
+  return heal;
 }
 
 void Healing::copy(const HealPtr& heal) {
@@ -406,7 +454,7 @@ void Healing::adopt(const HealPtr& heal) {
   const auto volume = shared_.with_topology(
       [&](topology::Topology& topology) { return topology.heal_volume(heal->volume.id); });
   if (!volume) return fail(heal, "the volume is gone");
-  if (volume->is_complete()) return fail(heal, "it has all its copies again");
+  if (volume->is_complete() && !heal->target.empty()) return fail(heal, "it has all its copies again");
   if (volume->epoch != heal->volume.epoch) return fail(heal, "its copies are of another epoch by now");
   heal->phase = Phase::adopting;
   order(heal, heal->source.address,
@@ -440,7 +488,6 @@ void Healing::commit(const HealPtr& heal) {
 
 void Healing::spread(const HealPtr& heal) {
   heal->phase = Phase::spreading;
-  heal->missing = 1 + heal->others.size();
   const VolumeOrders::HealOrder adoption{.step = Step::adopt,
                                          .volume = heal->volume.id,
                                          .token = heal->token,
@@ -449,34 +496,49 @@ void Healing::spread(const HealPtr& heal) {
                                          .from = heal->volume.epoch,
                                          .to = heal->to,
                                          .frozen = false};
-  const auto answered = [this, heal](const std::string& server, const Result<Healed>& adopted) {
-    if (!adopted) {
-      if (heal->failure.empty()) heal->failure = server + " did not go on to the next epoch: " + adopted.error().what();
-    }
-    if (--heal->missing > 0) return;
-    if (!heal->failure.empty()) return fail(heal, heal->failure);
-    ++made_;
-    made_count_.add();
-    LOG_INFO("volume {}: a copy was made again on {} in {} s, {} bytes; its copies are of epoch {} now",
-             text(heal->volume.id), heal->target, seconds(shared_.clock.now() - heal->begun), heal->volume.bytes, heal->to);
-    end(heal);
-  };
-  order(heal, heal->target_address, adoption, kHealStepTime,
-        [answered, server = heal->target](const Result<Healed>& adopted) { answered(server, adopted); });
-  for (const HealCopy& other : heal->others) {
-    order(heal, other.address, adoption, kHealStepTime,
-          [answered, server = other.place.id](const Result<Healed>& adopted) { answered(server, adopted); });
+  std::vector<std::pair<std::string, std::string>> servers;  // id, address
+  if (!heal->target.empty()) servers.emplace_back(heal->target, heal->target_address);
+  for (const HealCopy& other : heal->others) servers.emplace_back(other.place.id, other.address);
+  heal->missing = servers.size();
+  if (servers.empty()) return spread_ended(heal);
+  for (const auto& [id, address] : servers) {
+    order(heal, address, adoption, kHealStepTime, [this, heal, server = id](const Result<Healed>& adopted) {
+      if (!adopted && heal->failure.empty()) {
+        heal->failure = server + " did not go on to the next epoch: " + adopted.error().what();
+      }
+      if (--heal->missing == 0) spread_ended(heal);
+    });
   }
+}
+
+void Healing::spread_ended(const HealPtr& heal) {
+  if (!heal->failure.empty()) return fail(heal, heal->failure);
+  heal->is_done = true;
+  if (heal->target.empty()) {
+    LOG_INFO("volume {}: its copies are of epoch {} now", text(heal->volume.id), heal->to);
+    return end(heal);
+  }
+  ++made_;
+  made_count_.add();
+  LOG_INFO("volume {}: a copy was made again on {} in {} s, {} bytes; its copies are of epoch {} now", text(heal->volume.id),
+           heal->target, seconds(shared_.clock.now() - heal->begun), heal->volume.bytes, heal->to);
+  end(heal);
 }
 
 void Healing::fail(const HealPtr& heal, const std::string& why) {
   if (heal->phase == Phase::over) return;
-  ++failed_;
-  failed_count_.add();
-  LOG_WARNING("volume {}: no copy was made again on {}: {}", text(heal->volume.id), heal->target, why);
+  heal->failure = why;
+  if (heal->target.empty()) {
+    LOG_WARNING("volume {}: its copies did not all go on to epoch {}: {}", text(heal->volume.id), heal->to, why);
+  } else {
+    ++failed_;
+    failed_count_.add();
+    LOG_WARNING("volume {}: no copy was made again on {}: {}", text(heal->volume.id), heal->target, why);
+  }
   // What is left undone ends by time as well; a source that has adopted its epoch is not frozen any more.
   if (is_current(*heal)) {
     for (const std::string& address : {heal->source.address, heal->target_address}) {
+      if (address.empty()) continue;
       order(heal, address, {.step = Step::thaw, .volume = heal->volume.id, .token = heal->token}, kHealStepTime,
             [](const Result<Healed>&) {});
     }
@@ -492,10 +554,16 @@ void Healing::fail(const HealPtr& heal, const std::string& why) {
 void Healing::end(const HealPtr& heal) {
   if (heal->phase == Phase::over) return;
   heal->phase = Phase::over;
-  const auto it = heals_.find(heal->volume.id);
-  if (it == heals_.end() || it->second != heal) return;
-  heals_.erase(it);
-  shared_.with_topology([&](topology::Topology& topology) { topology.hold(heal->volume.id, false); });
+  if (const auto it = heals_.find(heal->volume.id); it != heals_.end() && it->second == heal) {
+    heals_.erase(it);
+    shared_.with_topology([&](topology::Topology& topology) { topology.hold(heal->volume.id, false); });
+  }
+  const auto finished = std::exchange(heal->finished, nullptr);
+  if (!finished) return;
+  if (heal->is_done) return finished(heal->to);
+  const bool is_lost = heal->failure.empty();  // given up with its leader: the next one knows by the copies how far it came
+  finished(Refusal{is_lost ? Refusal::Kind::outcome_unknown : Refusal::Kind::failed,
+                   "volume " + text(heal->volume.id) + ": " + (is_lost ? "the leader lost its place meanwhile" : heal->failure)});
 }
 
 void Healing::order(const HealPtr& heal, const std::string& address, VolumeOrders::HealOrder order, Duration time_max,
@@ -521,7 +589,11 @@ void Healing::view_changed() {
   if (!view->is_leader()) publish("another master leads", nullptr);
 }
 
-void Healing::stop() { stopped_ = true; }
+void Healing::stop() {
+  stopped_ = true;
+  const auto heals = heals_;
+  for (const auto& [id, heal] : heals) end(heal);
+}
 
 void Healing::publish(std::string waiting, const HealView* view) {
   HealingStatus status;

@@ -58,6 +58,12 @@ class Healing {
 
   void look(Instant now);
 
+  // What an administrator asks for, at once and whatever -healAfter is: a copy on this server, with all that belongs to it; or,
+  // with target "", only the step of all copies to their next epoch, so that a copy that was put away before can never be taken
+  // for one of them. Answers the epoch; Refusal::Kind::unsupported where epochs are not known to all who take part.
+  using Mended = std::function<void(OrRefusal<std::uint64_t>)>;
+  void mend(VolumeId id, const std::string& target, Mended finished);
+
   // The term may have changed: what an earlier one began is given up.
   void view_changed();
   void stop();
@@ -75,8 +81,10 @@ class Healing {
     std::uint64_t to = 0;  // the epoch
     topology::HealCopy source;
     std::vector<topology::HealCopy> others;  // that are there, besides the source
-    std::string target;
+    std::string target;  // "": no copy is made
     std::string target_address;
+    Mended finished;     // may be null
+    bool is_done = false;
     Phase phase = Phase::freezing;
     Instant short_since;
     Instant begun;
@@ -114,11 +122,12 @@ class Healing {
   HealPtr errand(const topology::HealVolume& volume) const;
   void begin_some(const topology::HealView& view, Instant now);
   void try_volume(VolumeId id, Short& one, std::set<std::string>& busy, Instant now);
-  void begin(const topology::HealVolume& volume, const std::string& target, Instant short_since, Instant now);
+  HealPtr begin(const topology::HealVolume& volume, const std::string& target, Instant short_since, Instant now);
   void copy(const HealPtr& heal);
   void adopt(const HealPtr& heal);
   void commit(const HealPtr& heal);
   void spread(const HealPtr& heal);
+  void spread_ended(const HealPtr& heal);
   void fail(const HealPtr& heal, const std::string& why);
   void end(const HealPtr& heal);
   void order(const HealPtr& heal, const std::string& address, VolumeOrders::HealOrder order, Duration time_max,

@@ -340,5 +340,49 @@ TEST_F(HealingMuchTest, OthersThatAreThereGoOnToTheEpochAfterTheAgreement) {
   for (const auto& one : all) EXPECT_THAT(one, Not(HasSubstr("outdate")));
 }
 
+class MendTest : public HealingTest {
+ protected:
+  static std::string id(int n) { return "10.0.0." + std::to_string(n) + ":8080"; }
+  OrRefusal<std::uint64_t> mend(const std::string& target) {
+    const auto answer = std::make_shared<std::promise<OrRefusal<std::uint64_t>>>();
+    auto future = answer->get_future();
+    master->mend(VolumeId(1), target, [answer](OrRefusal<std::uint64_t> a) { answer->set_value(std::move(a)); });
+    EXPECT_TRUE(eventually([&] { return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
+    return future.get();
+  }
+};
+
+TEST_F(MendTest, WhoAsksForACopyGetsItAtOnceAndTheOldOneIsOld) {
+  const int lost = holder(1), fresh = free_one();
+  go(lost);
+  pass(10s);
+  ASSERT_THAT(given(), IsEmpty());  // the grace time is not over
+  EXPECT_EQ(std::get<std::uint64_t>(mend(id(fresh))), 1u);
+  EXPECT_THAT(given(), Contains("copy " + std::to_string(fresh)));
+  come(lost);
+  pass(5s);
+  EXPECT_FALSE(holders(*master).contains(std::to_string(lost)));
+  EXPECT_THAT(given(), Contains("outdate " + std::to_string(lost)));
+}
+
+TEST_F(MendTest, WithoutATargetAllCopiesGoOnAndNoneIsMade) {
+  pass(2s);
+  EXPECT_EQ(std::get<std::uint64_t>(mend("")), 1u);
+  EXPECT_EQ(given(), (std::vector<std::string>{"freeze " + std::to_string(holder(0)), "adopt " + std::to_string(holder(0)),
+                                               "adopt " + std::to_string(holder(1))}));
+  EXPECT_EQ(std::get<std::uint64_t>(mend("")), 2u);
+}
+
+TEST_F(MendTest, SaysWhyNot) {
+  pass(2s);
+  EXPECT_THAT(std::get<Refusal>(mend(id(free_one()))).text, HasSubstr("it has all its copies"));
+  go(holder(1));
+  pass(10s);
+  EXPECT_THAT(std::get<Refusal>(mend("")).text, HasSubstr("make them first"));
+  EXPECT_EQ(std::get<Refusal>(mend(id(holder(0)))).kind, Refusal::Kind::unsupported);
+  orders.fail_step(address(free_one()), "copy", Error(Code::unavailable, "no way there"));
+  EXPECT_THAT(std::get<Refusal>(mend(id(free_one()))).text, HasSubstr("the copy broke off"));
+}
+
 }  // namespace
 }  // namespace holdfast::master

@@ -66,6 +66,7 @@ class MasterImpl final : public Master {
   void grow(GrowRequest request, std::function<void(OrRefusal<GrowAnswer>)> done) override;
   void delete_collection(std::string collection, std::function<void(OrRefusal<Done>)> done) override;
   HealingStatus healing() const override { return healing_.status(); }
+  void mend(VolumeId volume, std::string target, std::function<void(OrRefusal<std::uint64_t>)> done) override;
   void vacuum(VacuumRequest request, std::function<void(OrRefusal<Done>)> done) override;
   void disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) override;
   OrRefusal<CollectionStatus> collection_info(const std::string& collection) const override;
@@ -464,6 +465,10 @@ void MasterImpl::vacuum(VacuumRequest request, std::function<void(OrRefusal<Done
 
 void MasterImpl::disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) {
   as_leader([this, disabled, by_plugin, done] { vacuum_.disable(disabled, by_plugin, done); }, done);
+}
+
+void MasterImpl::mend(VolumeId volume, std::string target, std::function<void(OrRefusal<std::uint64_t>)> done) {
+  as_leader([this, volume, target = std::move(target), done] { healing_.mend(volume, target, done); }, done);
 }
 
 // ---- deletion ------------------------------------------------------------------------------------------------------

@@ -253,6 +253,12 @@ class Master {
   // What this master mends, if it leads; as of a second ago.
   virtual HealingStatus healing() const { return {}; }
 
+  // One more copy of a volume on this server ("": only the next epoch of its copies), at the leader (healing.h); the epoch.
+  virtual void mend(VolumeId volume, std::string target, std::function<void(OrRefusal<std::uint64_t>)> done) {
+    (void)volume, (void)target;
+    done(Refusal{Refusal::Kind::unsupported, "healing is not built here"});
+  }
+
   // Stops the vacuums that the leader begins by itself, or lets them go on. `by_plugin` is a mark of its own: they go on
   // when neither is set.
   virtual void disable_vacuum(bool disabled, bool by_plugin, std::function<void(OrRefusal<Done>)> done) {
