@@ -62,6 +62,7 @@ struct LayoutStatus {
   std::vector<VolumeId> writables;  // ascending
   std::uint64_t crowded = 0;        // of the writable ones, those over 90 % full
   std::uint64_t volumes = 0;        // all, writable or not
+  std::uint64_t short_of_copies = 0;  // of all of them
 };
 
 struct TopologyStatus {

@@ -797,6 +797,16 @@ std::vector<Topology::LayoutCount> Topology::layout_counts() const {
   return counts;
 }
 
+std::map<LayoutKey, std::uint64_t> Topology::short_counts() const {
+  std::map<const LayoutInfo*, std::uint64_t> counts;
+  for (const VolumeId id : short_) {
+    if (const auto it = volumes_.find(id); it != volumes_.end()) ++counts[it->second.layout];
+  }
+  std::map<LayoutKey, std::uint64_t> out;
+  for (const auto& [layout, count] : counts) out[layout->layout->key()] += count;
+  return out;
+}
+
 std::string Topology::data_center_of(const std::string& id) const {
   const auto it = servers_.find(id);
   return it == servers_.end() ? std::string() : it->second->data_center;

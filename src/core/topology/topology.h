@@ -184,6 +184,9 @@ class Topology {
     std::uint64_t crowded = 0;  // of the writable ones
   };
   std::vector<LayoutCount> layout_counts() const;
+  // How many volumes of each layout have fewer copies than they should; only layouts that have such. Takes as long as there
+  // are such volumes: not for every turn.
+  std::map<LayoutKey, std::uint64_t> short_counts() const;
 
   std::optional<ServerStatus> server_status(const std::string& server, bool with_volumes, Instant now) const;
   std::string data_center_of(const std::string& server) const;

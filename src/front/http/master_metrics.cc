@@ -76,6 +76,8 @@ void append_watch(std::vector<metrics::Family>& out, const master::View& view, c
 void append_layouts(std::vector<metrics::Family>& out, const master::TopologyStatus& topology) {
   metrics::Family writable{"SeaweedFS_master_volume_layout_writable", "Volumes of a layout that take writes.", Kind::gauge, {}};
   metrics::Family crowded{"SeaweedFS_master_volume_layout_crowded", "Of those, the ones that are nearly full.", Kind::gauge, {}};
+  metrics::Family wanting{"SeaweedFS_master_under_replicated_volumes", "Volumes of a layout with fewer copies than they should have.",
+                          Kind::gauge, {}};
   for (const auto& layout : topology.layouts) {
     const metrics::Labels labels = {{"collection", layout.collection},
                                     {"disk", layout.disk_type.empty() ? "hdd" : layout.disk_type},
@@ -83,10 +85,12 @@ void append_layouts(std::vector<metrics::Family>& out, const master::TopologySta
                                     {"ttl", text(layout.ttl)}};
     writable.samples.push_back({labels, static_cast<double>(layout.writables.size()), {}});
     crowded.samples.push_back({labels, static_cast<double>(layout.crowded), {}});
+    wanting.samples.push_back({labels, static_cast<double>(layout.short_of_copies), {}});
   }
   if (writable.samples.empty()) return;
   out.push_back(std::move(writable));
   out.push_back(std::move(crowded));
+  out.push_back(std::move(wanting));
 }
 
 }  // namespace

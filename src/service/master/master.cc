@@ -626,14 +626,16 @@ TopologyStatus MasterImpl::topology_status(bool with_volumes) const {
       dc.racks.push_back({rack, std::move(servers)});
     }
   }
+  std::map<topology::LayoutKey, std::uint64_t> short_counts;
   const auto counts = shared_.with_topology([&](topology::Topology& topology) {
     status.volumes = topology.volume_count();
+    short_counts = topology.short_counts();
     return topology.layout_counts();
   });
   for (const auto& count : counts) {
     const topology::LayoutKey& key = count.layout->key();
     status.layouts.push_back({key.collection, key.replica_placement, key.ttl, key.disk_type, count.layout->volumes(),
-                              count.crowded, count.volumes});
+                              count.crowded, count.volumes, short_counts[key]});
   }
   return status;
 }

@@ -6,6 +6,7 @@
 #include "api/master.pb.h"
 #include "api/pulse.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "model/master_member.h"
 
 namespace holdfast::volume {
@@ -232,6 +233,10 @@ void Reporter::on_closed(Link& link, const std::string& error) {
   if (link.accepted) {
     connected_--;
     link.backoff = kBackoffMin;
+    metrics::process()
+        .counter("SeaweedFS_volumeServer_master_disconnections", "Times that reports to a master were broken off.",
+                 {{"address", text(link.address)}})
+        .add();
     LOG_INFO("master {}: reports are broken off: {}", text(link.address), error);
   } else {
     if (error != link.last_trouble) LOG_V(1, "master {}: not reached: {}", text(link.address), error);

@@ -1,6 +1,7 @@
 #include "service/volume/upkeep.h"
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace holdfast::volume {
 
@@ -35,6 +36,9 @@ Result<Upkeep::ScrubAnswer> Upkeep::scrub_volumes(std::vector<VolumeId> ids, Scr
     for (const auto& volume : store_.volumes()) ids.push_back(volume->id());
   }
   ScrubAnswer out;
+  const metrics::Labels labels = {{"mode", mode == ScrubMode::index ? "index" : "full"}};
+  auto& failures = metrics::process().counter("SeaweedFS_volumeServer_scrub_volume_failures",
+                                              "Volumes that a scrub found to be damaged.", labels);
   Pacer pacer(clock_, options_.scrub_bytes_per_second);
   for (const auto id : ids) {
     const auto volume = store_.find(id);
@@ -45,6 +49,7 @@ Result<Upkeep::ScrubAnswer> Upkeep::scrub_volumes(std::vector<VolumeId> ids, Scr
     out.files += scrubbed->files;
     if (!scrubbed->is_broken) continue;
     out.broken.push_back(id);
+    failures.add();
     for (const auto& detail : scrubbed->details) {
       LOG_ERROR("scrub: {}", detail);
       out.details.push_back(detail);
@@ -54,6 +59,9 @@ Result<Upkeep::ScrubAnswer> Upkeep::scrub_volumes(std::vector<VolumeId> ids, Scr
     LOG_WARNING("volume {}: read-only: a scrub found it damaged", text(id));
     options_.receiver.changed();
   }
+  metrics::process()
+      .gauge("SeaweedFS_volumeServer_scrub_last_time_seconds", "Wall-clock time at which the last whole scrub ended.", labels)
+      .set(std::chrono::duration<double>(clock_.wall().time_since_epoch()).count());
   return out;
 }
 
