@@ -4,8 +4,10 @@ cluster serves, and pings from one server to another."""
 import json
 import re
 import signal
+import time
 
 from harness import ROOT, Client, Cluster, Failure, Http, check, free_port, run, until
+from shell_test import shell
 from volume_move_test import rpc
 
 LINE = re.compile(r'^(\S+) - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "([A-Z]+) (\S+) HTTP/1\.1" (\d{3}) (\d+) "[^"]*" "[^"]*" '
@@ -88,6 +90,36 @@ def every_query_of_the_board_names_a_metric_that_is_served():
         check(len(ids) == len(set(ids)), "ids of panels are unique")
 
 
+def metric(server, name, **labels):
+    """The sum of a metric's samples that have these labels; nothing when there is none."""
+    text = Http(5).request("GET", server, "/metrics")[2].decode()
+    found = [float(value) for have, value in re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.M)
+             if all(f'{key}="{wanted}"' in have for key, wanted in labels.items())]
+    return sum(found) if found else None
+
+
+def missing_copies_broken_reports_and_scrubs_are_counted():
+    with Cluster(masters=1, volumes=2) as cluster:
+        cluster.wait_writable()
+        master, server = cluster.masters[0], cluster.volumes[0]
+        client = Client(cluster.masters)
+        volume = int(client.upload(b"a file", "replication=001&collection=two").split(",")[0])
+        short = "SeaweedFS_master_under_replicated_volumes"
+        until("all have their copies", lambda: metric(master, short, collection="two", rp="001") == 0)
+        cluster.volume_processes[1].kill()
+        until("a copy is missing", lambda: (metric(master, short, collection="two", rp="001") or 0) > 0)
+        check(metric(server, "SeaweedFS_volumeServer_scrub_last_time_seconds", mode="full") is None, "nothing was scrubbed yet")
+        before = time.time()
+        shell(cluster, f"lock\nvolume.scrub -volumeId={volume}\n")
+        check(before - 1 < metric(server, "SeaweedFS_volumeServer_scrub_last_time_seconds", mode="full") < time.time() + 1, "when")
+        check(metric(server, "SeaweedFS_volumeServer_scrub_volume_failures", mode="full") == 0, "nothing is broken")
+        cluster.master_processes[0].kill()
+        cluster.master_processes[0].start()
+        cluster.leader()
+        until("the broken report is counted",
+              lambda: metric(server, "SeaweedFS_volumeServer_master_disconnections", address=master) == 1)
+
+
 def volume_servers_ping_for_others():
     with Cluster(masters=1, volumes=2) as cluster:
         cluster.wait_writable()
@@ -107,5 +139,6 @@ def volume_servers_ping_for_others():
 
 
 if __name__ == "__main__":
-    run([volume_servers_ping_for_others, requests_leave_a_line_and_the_file_can_be_moved, debug_is_off_unless_asked_for,
+    run([missing_copies_broken_reports_and_scrubs_are_counted, volume_servers_ping_for_others,
+         requests_leave_a_line_and_the_file_can_be_moved, debug_is_off_unless_asked_for,
          every_query_of_the_board_names_a_metric_that_is_served])

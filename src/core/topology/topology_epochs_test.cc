@@ -151,6 +151,8 @@ TEST_F(EpochsTest, TellsWhatIsMissingAndWhoCouldTakeIt) {
   EXPECT_EQ(one->copies[0].source, "10.0.0.1:8080.18080");
   EXPECT_EQ(view.copies_missing, 1u);
   EXPECT_EQ(view.copies_there, 1u);
+  const LayoutKey layout{.collection = "", .replica_placement = *ReplicaPlacement::parse("001"), .ttl = {}, .disk_type = ""};
+  EXPECT_EQ(topology.short_counts(), (std::map<LayoutKey, std::uint64_t>{{layout, 1}}));
   EXPECT_EQ(topology.heal_targets(VolumeId(7), "").size(), 2u);
   auto old = report(3);
   old.feature_level = 1;  // knows no epochs
@@ -158,6 +160,7 @@ TEST_F(EpochsTest, TellsWhatIsMissingAndWhoCouldTakeIt) {
   EXPECT_EQ(topology.heal_targets(VolumeId(7), "").size(), 1u);
   say(2, {volume(7)});
   EXPECT_TRUE(topology.heal_view().short_of_copies.empty());
+  EXPECT_TRUE(topology.short_counts().empty());
 }
 
 // Whatever is said in whatever order: those that are named are the newest that are there and at least what was agreed on.
