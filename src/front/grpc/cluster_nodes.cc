@@ -35,6 +35,16 @@ std::vector<ClusterNode> ClusterNodes::list(const std::string& type, const std::
   return found;
 }
 
+std::string ClusterNodes::address_of(const std::string& type, const Address& asked) const {
+  const Guard guard(mutex_);
+  for (const auto& [at, entry] : nodes_) {
+    if (at.type != type) continue;
+    const auto address = Address::parse(at.address);
+    if (address && address->http() == asked.http()) return at.address;
+  }
+  return "";
+}
+
 std::uint64_t ClusterNodes::watch(std::string group, Watcher watcher) {
   const Guard guard(mutex_);
   for (const auto& [at, entry] : nodes_) {

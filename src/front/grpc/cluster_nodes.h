@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "model/address.h"
 
 namespace holdfast::front {
 
@@ -37,6 +38,9 @@ class ClusterNodes {
 
   // By address; limit 0: all.
   std::vector<ClusterNode> list(const std::string& type, const std::string& group, std::int32_t limit) const;
+
+  // One of this type and HTTP address, in any group; "" when there is none, else its address as it told it.
+  std::string address_of(const std::string& type, const Address& asked) const;
 
   // Tells of the nodes there are of `group`, then of each change in it, until unwatch().
   std::uint64_t watch(std::string group, Watcher watcher);

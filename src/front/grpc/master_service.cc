@@ -724,6 +724,10 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
           }
         }
       }
+    } else if (type == "filer") {
+      const auto asked = Address::parse(target);
+      const auto filer = Address::parse(asked ? nodes_.address_of(type, *asked) : "");
+      return filer ? filer->grpc() : "";
     }
     return "";
   }

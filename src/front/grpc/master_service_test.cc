@@ -2,7 +2,9 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -1179,6 +1181,66 @@ TEST(MasterService, PingsItselfAndKnownServersButNobodyElse) {
   const grpc::Status unknown = ping("10.0.0.9:8080", "volumeServer");
   EXPECT_EQ(unknown.error_code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(unknown.error_message(), "unknown ping target 10.0.0.9:8080 of type volumeServer");
+}
+
+// A filer as far as Ping goes.
+class FakeFiler : public grpc::CallbackGenericService {
+ public:
+  FakeFiler() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterCallbackGenericService(this);
+    server = builder.BuildAndStart();
+  }
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    class Answer : public grpc::ServerGenericBidiReactor {
+     public:
+      explicit Answer(bool is_ping) {
+        if (!is_ping) {
+          Finish({StatusCode::UNIMPLEMENTED, "no such method"});
+          return;
+        }
+        master_pb::PingResponse response;
+        response.set_start_time_ns(41);
+        response.set_remote_time_ns(42);
+        const grpc::Slice slice(response.SerializeAsString());
+        bytes_ = grpc::ByteBuffer(&slice, 1);
+        StartWriteAndFinish(&bytes_, {}, grpc::Status::OK);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      grpc::ByteBuffer bytes_;
+    };
+    return new Answer(context->method() == "/filer_pb.SeaweedFiler/Ping");
+  }
+  int port = 0;
+  std::unique_ptr<grpc::Server> server;
+};
+
+TEST(MasterService, PingsAFilerForAsLongAsItIsConnected) {
+  Node node;
+  node.master.lead(true);
+  FakeFiler filer;
+  const auto ping = [&](const std::string& target) {
+    grpc::ClientContext context;
+    master_pb::PingRequest request;
+    request.set_target(target);
+    request.set_target_type("filer");
+    master_pb::PingResponse response;
+    const grpc::Status status = node.stub->Ping(&context, request, &response);
+    if (status.ok()) {
+      EXPECT_EQ(response.remote_time_ns(), 41);
+    }
+    return status;
+  };
+  const std::string address = "127.0.0.1:8888." + std::to_string(filer.port);
+  EXPECT_EQ(ping(address).error_code(), StatusCode::INVALID_ARGUMENT);
+  Connected connected(node, "filer", address);
+  connected.next();
+  EXPECT_TRUE(ping(address).ok());
+  EXPECT_TRUE(ping("127.0.0.1:8888").ok());
+  EXPECT_EQ(ping("127.0.0.1:8889").error_message(), "unknown ping target 127.0.0.1:8889 of type filer");
 }
 
 TEST(MasterService, AVolumeIsMarkedAtTheLeader) {

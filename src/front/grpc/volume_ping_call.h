@@ -1,5 +1,5 @@
-// Ping of a volume server for another one: whether it reaches a master or a fellow volume server, and what time it is there
-// (cluster.check of shells asks each of them for each). A filer cannot be asked yet.
+// Ping of a volume server for another one: whether it reaches a master, a filer or a fellow volume server, and what time it is there
+// (cluster.check of shells asks each of them for each).
 #pragma once
 
 #include <grpcpp/server_context.h>

@@ -2,6 +2,7 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/client_callback.h>
 
 #include <map>
@@ -10,7 +11,6 @@
 #include <utility>
 
 #include "api/master.grpc.pb.h"
-#include "api/volume_server.grpc.pb.h"
 #include "base/mutex.h"
 #include "client/channel.h"
 #include "client/timer.h"
@@ -372,28 +372,22 @@ void PassOn::lookup(const master_pb::LookupVolumeRequest& request, Done<master_p
       [call, done = std::move(done)](const grpc::Status& status) { done(Passed::answered, status, call->response); });
 }
 
+// All three services have the same Ping, to the byte.
 void PassOn::ping(const std::string& type, const std::string& grpc_address,
                   std::function<void(const grpc::Status&, std::int64_t)> done) {
-  if (type == "master") {
-    const auto call =
-        std::make_shared<SingleCall<master_pb::PingRequest, master_pb::PingResponse>>(impl_, kPingMax);
-    const std::shared_ptr<Seaweed::Stub> stub = Seaweed::NewStub(client::make_channel(grpc_address));
-    call->begin(
-        [&](auto then) { stub->async()->Ping(&call->context, &call->request, &call->response, std::move(then)); },
-        [call, stub, done = std::move(done)](const grpc::Status& status) {
-          done(status, call->response.start_time_ns());
-        });
-  } else {
-    using volume_server_pb::VolumeServer;
-    const auto call = std::make_shared<SingleCall<volume_server_pb::PingRequest, volume_server_pb::PingResponse>>(
-        impl_, kPingMax);
-    const std::shared_ptr<VolumeServer::Stub> stub = VolumeServer::NewStub(client::make_channel(grpc_address));
-    call->begin(
-        [&](auto then) { stub->async()->Ping(&call->context, &call->request, &call->response, std::move(then)); },
-        [call, stub, done = std::move(done)](const grpc::Status& status) {
-          done(status, call->response.start_time_ns());
-        });
-  }
+  const std::string service = type == "master"  ? "master_pb.Seaweed"
+                              : type == "filer" ? "filer_pb.SeaweedFiler"
+                                                : "volume_server_pb.VolumeServer";
+  const auto call = std::make_shared<SingleCall<master_pb::PingRequest, master_pb::PingResponse>>(impl_, kPingMax);
+  const auto stub = std::make_shared<grpc::TemplatedGenericStub<master_pb::PingRequest, master_pb::PingResponse>>(
+      client::make_channel(grpc_address));
+  call->begin(
+      [&](auto then) {
+        stub->UnaryCall(&call->context, "/" + service + "/Ping", {}, &call->request, &call->response, std::move(then));
+      },
+      [call, stub, done = std::move(done)](const grpc::Status& status) {
+        done(status, call->response.start_time_ns());
+      });
 }
 
 }  // namespace holdfast::master

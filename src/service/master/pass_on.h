@@ -58,7 +58,7 @@ class PassOn {
   // Only if a leader is known now; otherwise `no_leader` at once.
   void lookup(const master_pb::LookupVolumeRequest& request, Done<master_pb::LookupVolumeResponse> done);
 
-  // Asks a server of the cluster for its time: `type` is "master" or "volumeServer".
+  // Asks a server of the cluster for its time: `type` is "master", "volumeServer" or "filer".
   void ping(const std::string& type, const std::string& grpc_address,
             std::function<void(const grpc::Status&, std::int64_t remote_time_ns)> done);
 
