@@ -15,6 +15,7 @@ namespace holdfast::sim {
 namespace {
 
 constexpr std::size_t kInboxMax = 20'000;
+constexpr int kTurnsAtOnceMax = 10'000;
 
 }  // namespace
 
@@ -342,6 +343,11 @@ void Master::handle(raft::Output out, const raft::Input* input) {
   }
   if (out.halt) world_.checker().fail("halted: " + *out.halt);
   const auto wake_at = out.wake_at;
+  // A step that asks to be followed by another one at once has something left to do, and comes to its end.
+  turns_at_once_ = input == nullptr && wake_at <= local() ? turns_at_once_ + 1 : 0;
+  if (turns_at_once_ == kTurnsAtOnceMax) {
+    world_.checker().fail(fmt::format("I14: n{} asks to be woken at once, again and again", id_.value().low));
+  }
   if (out.write_sequence != 0) {
     sequence_ = out.write_sequence;
     to_disk_.push_back(std::move(out));

@@ -120,6 +120,7 @@ class Master {
   bool turn_pending_ = false;
   Instant wake_at_ = kDistantFuture;
   std::uint64_t wake_number_ = 0;
+  int turns_at_once_ = 0;  // in a row, without an input
   std::deque<raft::Output> to_disk_;
   bool disk_busy_ = false;
   std::uint64_t sequence_ = 0;  // of the last write handed to the log thread

@@ -748,6 +748,26 @@ TEST(Transfer, WritesAreHeldMeanwhileAndGoOnWhenItFails) {
   EXPECT_EQ(c.member(l).proposals[tag].outcome, ProposalOutcome::committed);
 }
 
+TEST(Transfer, WhoIsElectedAgainBeforeTheEndSaysThatItFailedAndRests) {
+  Cluster c(3);
+  const auto l = c.elect();
+  c.run(100ms);
+  c.drop = [&](const Message& m) {
+    const bool stands = std::holds_alternative<VoteRequest>(m.body);
+    return std::holds_alternative<TimeoutNow>(m.body) || (stands && m.from != node(l));
+  };
+  c.give(l, TransferRequested{node(l == 1 ? 2 : 1)});
+  c.isolate(l);
+  ASSERT_TRUE(c.run_until([&] { return !c.leader(); }));
+  EXPECT_FALSE(c.member(l).transfer_done) << "another may still turn out to lead";
+  c.heal();
+  ASSERT_TRUE(c.run_until([&] { return c.leader() == l; }));
+  ASSERT_TRUE(c.member(l).transfer_done);
+  EXPECT_FALSE(c.member(l).transfer_done->ok);
+  c.run(3s);  // no turn without something to do
+  EXPECT_EQ(c.leader(), l);
+}
+
 TEST(Transfer, AloneThereIsNobodyToHandOverTo) {
   Cluster c(1);
   c.elect();

@@ -245,6 +245,10 @@ void Core::Impl::become_leader() {
   role_ = std::move(leading);
   why_ = label(options_.self) + " leads since term " + text(term_) + ": " + why_;
   leader_ = options_.self;
+  if (handing_over_) {
+    out_.transfer_done = TransferDone{false, "this member was elected again meanwhile"};
+    handing_over_.reset();
+  }
   suspect_.reset();
   link_lost_at_ = kDistantPast;
   elections_failed_ = 0;

@@ -67,8 +67,12 @@ struct MemberOf {
   std::optional<std::string> halted;
   std::optional<TransferDone> transfer_done;
   Instant wake_at{};
+  int woken_at_once = 0;  // in a row
   Instant assign_until = kDistantPast;
 };
+
+// A step that asks to be followed by another one at once has something left to do, and comes to its end.
+inline constexpr int kWokenAtOnceMax = 1000;
 
 class Cluster {
  public:
@@ -266,7 +270,12 @@ class Cluster {
       synced(id);
     }
     for (auto& [id, m] : members_) {
-      if (m.core && m.wake_at <= now) step(id, {Woken{}});
+      if (!m.core || m.wake_at > now) continue;
+      step(id, {Woken{}});
+      m.woken_at_once = m.wake_at <= now ? m.woken_at_once + 1 : 0;
+      if (m.woken_at_once < kWokenAtOnceMax) continue;
+      ADD_FAILURE() << "member " << number(id) << " asks to be woken at once, again and again";
+      m.wake_at = kDistantFuture;
     }
   }
 
