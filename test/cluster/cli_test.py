@@ -524,9 +524,9 @@ def test_signals_end_a_server_with_0():
 
 
 def test_flags_not_honoured_yet_are_told_of_once():
-    with Store("notes", "-filer", "-volume.index=leveldb", "-master.raftBootstrap", "-master.resumeState=false") as store:
+    with Store("notes", "-filer", "-s3", "-master.raftBootstrap", "-master.resumeState=false") as store:
         log = store.log.read_text()
-        for part in ("-filer is accepted, but not honoured yet", "-volume.index is accepted, but not honoured yet",
+        for part in ("-filer is accepted, but not honoured yet", "-s3 is accepted, but not honoured yet",
                      "-master.raftBootstrap deletes nothing here", "-master.resumeState=false deletes nothing here"):
             expect(log.count(part), 1, part + "\n" + log)
 
