@@ -1238,6 +1238,8 @@ TEST(MasterService, PingsAFilerForAsLongAsItIsConnected) {
   EXPECT_EQ(ping(address).error_code(), StatusCode::INVALID_ARGUMENT);
   Connected connected(node, "filer", address);
   connected.next();
+  const auto end = std::chrono::steady_clock::now() + 10s;  // the greeting may come before the list of filers has it
+  while (!ping(address).ok() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(5ms);
   EXPECT_TRUE(ping(address).ok());
   EXPECT_TRUE(ping("127.0.0.1:8888").ok());
   EXPECT_EQ(ping("127.0.0.1:8889").error_message(), "unknown ping target 127.0.0.1:8889 of type filer");
