@@ -23,6 +23,8 @@ def main():
     parser.add_argument("--idle", type=float, default=10)
     parser.add_argument("--json")
     options = parser.parse_args()
+    if not (BIN / "bare_beats").exists():
+        sys.exit("bare_beats is not built: cmake --build --preset release --target bare_beats")
     took, memory, idle = [], {}, {}
     for _ in range(options.rounds):
         cluster = Cluster()

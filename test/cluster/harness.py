@@ -140,8 +140,7 @@ class Process:
         return 0.0
 
     def cpu_seconds(self):
-        fields = open(f"/proc/{self.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(~self.pid << 3 | 2)  # the process's CPU clock, in nanoseconds; /proc counts in 10 ms
 
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
