@@ -1,6 +1,6 @@
 // Pulses: what volume servers say by datagram between two reports: that they are alive, and that nothing is new
 // (docs/pulses.md). A report by gRPC costs a master some hundred microseconds of two threads, a datagram that is read with
-// the masters' own beats next to nothing; so of an idle cluster's pulses only each eighth goes by the stream.
+// the masters' own beats next to nothing; so of an idle cluster's pulses only each twentieth goes by the stream.
 //
 // Each stream of reports whose server can do it has a line: its key, the number last heard, and until when the server
 // counts as alive, which a datagram moves without any lock of the topology. The stream goes before it: when it ends, the

@@ -619,7 +619,7 @@ void Reporter::pulse(Link& link, Instant now) {
     link.room_told = now;
   } else {
     if (link.upstream) fill_head(report);
-    if (version_ != link.sent_version || now >= link.room_told + pulse_ * kPulsesPerRoom) {
+    if (version_ != link.sent_version || now >= link.room_told + pulse_ * kPulsesPerRoom - pulse_ / 2) {
       fill_room(report);
       link.room_told = now;
     }

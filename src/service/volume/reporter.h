@@ -60,7 +60,7 @@ struct Holdings {
 class Reporter {
  public:
   static constexpr Duration kPulse = 250ms;        // until a master asks for another
-  static constexpr int kStreamPulses = 8;
+  static constexpr int kStreamPulses = 20;  // 5 s at rest, as SeaweedFS reports
   static constexpr Duration kUpstreamPulse = 5s;
   static constexpr Duration kBackoffMin = 20ms;
   // For ever: a master that comes back without its disk has little time to hear whose it is (runtime.cc, kLoneWait).
