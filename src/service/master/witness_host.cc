@@ -5,12 +5,11 @@
 #include "api/raft.pb.h"
 #include "base/log.h"
 #include "base/mutex.h"
-#include "core/raft/witness.h"
 #include "service/master/peer_links.h"
 #include "service/master/raft_wire.h"
 #include "service/master/seal_acceptor.h"
+#include "service/master/witness_loop.h"
 #include "storage/raft/identity.h"
-#include "storage/raft/witness_file.h"
 
 namespace holdfast::master {
 namespace {
@@ -136,9 +135,6 @@ class Host final : public WitnessHost, public LinkAcceptor {
     options.incarnation = identity.incarnation;
     options.beat_interval = kBeatInterval;
     options.leader_heard_within = 2 * kBeatInterval;
-    witness_.emplace(options, file->state(), raft::Time(clock_.now(), clock_.raw()));
-    file_.emplace(std::move(*file));
-    failed_ = false;
     PeerLinks::Hooks hooks;
     hooks.received = [this](std::vector<raft::Message> messages) { received(std::move(messages)); };
     hooks.lost = [](NodeId) {};
@@ -148,13 +144,14 @@ class Host final : public WitnessHost, public LinkAcceptor {
     hooks.seal = &seal_;
     auto links = std::make_shared<PeerLinks>(identity.node, process_, identity.cluster, clock_, nullptr, kBeatInterval,
                                              std::move(hooks));
+    loop_ = std::make_unique<WitnessLoop>(std::move(options), std::move(*file), clock_, *links);
     LOG_INFO("this volume server is witness {} of cluster {}, start number {}, term {}", text(identity.node),
-             text(identity.cluster), text(identity.incarnation), text(witness_->state().term));
+             text(identity.cluster), text(identity.incarnation), text(loop_->state().term));
     Guard guard(mutex_);
     node_ = identity.node;
     cluster_ = identity.cluster;
     incarnation_ = identity.incarnation;
-    virgin_ = witness_->virgin();
+    virgin_ = loop_->virgin();
     links_ = std::move(links);
     return {};
   }
@@ -170,9 +167,8 @@ class Host final : public WitnessHost, public LinkAcceptor {
       virgin_ = false;
       inbox_.clear();
     }
+    loop_.reset();
     if (links) links->stop();
-    witness_.reset();
-    file_.reset();
   }
 
   // The old name is gone from the disk before the new one is there.
@@ -211,7 +207,6 @@ class Host final : public WitnessHost, public LinkAcceptor {
       std::vector<raft::Message> messages;
       std::optional<ClusterId> wanted;
       bool disowned = false;
-      std::shared_ptr<PeerLinks> links;
       {
         Guard guard(mutex_);
         while (!stopping_ && inbox_.empty() && !wanted_ && !disowned_) woken_.wait(mutex_);
@@ -219,7 +214,6 @@ class Host final : public WitnessHost, public LinkAcceptor {
         messages.swap(inbox_);
         wanted.swap(wanted_);
         disowned = std::exchange(disowned_, false);
-        links = links_;
       }
       if (disowned) {
         end();
@@ -229,40 +223,23 @@ class Host final : public WitnessHost, public LinkAcceptor {
         if (auto done = begin_anew(*wanted); !done) LOG_ERROR("cannot be a witness: {}", done.error().what());
         continue;
       }
-      if (witness_ && links && !failed_) step(messages, *links);
+      if (loop_) step(messages);
     }
   }
 
-  void step(const std::vector<raft::Message>& messages, PeerLinks& links) {
-    auto out = witness_->step(raft::Time(clock_.now(), clock_.raw()), messages);
-    links.send(out.now);
-    if (out.state) {
-      if (out.state->in_sync != file_->state().in_sync) tell(out.state->in_sync);
-      if (auto done = file_->keep(*out.state); !done) {
-        // What the disk holds now is not known, so not a word more under this name until a restart has read it.
-        LOG_ERROR("the witness cannot write and falls silent: {}", done.error().what());
-        failed_ = true;
-        return;
-      }
+  void step(const std::vector<raft::Message>& messages) {
+    const auto outcome = loop_->step(messages);
+    if (!loop_->virgin()) {
       Guard guard(mutex_);
       virgin_ = false;
     }
-    if (out.sequence != 0) witness_->persisted(out.sequence);
-    links.send(out.after_sync);
-    if (out.removed) {
-      LOG_INFO("this volume server is no witness any more: the masters removed it");
-      end();
-      for (const auto& path : {identity_path(), state_path()}) {
-        if (auto done = disk_.remove(path); !done) LOG_WARNING("{}", done.error().what());
-      }
-      (void)disk_.sync_dir(config_.folder);
+    if (outcome != WitnessLoop::Outcome::removed) return;
+    LOG_INFO("this volume server is no witness any more: the masters removed it");
+    end();
+    for (const auto& path : {identity_path(), state_path()}) {
+      if (auto done = disk_.remove(path); !done) LOG_WARNING("{}", done.error().what());
     }
-  }
-
-  void tell(const raft::InSync& record) {
-    std::string who;
-    for (const auto& id : record.members) who += (who.empty() ? "" : ", ") + text(id).substr(0, 8);
-    LOG_INFO("the masters that have everything as of term {}: {}", text(record.term), who);
+    (void)disk_.sync_dir(config_.folder);
   }
 
   const WitnessConfig config_;
@@ -274,9 +251,7 @@ class Host final : public WitnessHost, public LinkAcceptor {
   SealedAcceptor sealed_{seal_, *this};
 
   // The thread's own, and open()'s before it.
-  std::optional<raft::Witness> witness_;
-  std::optional<storage::WitnessFile> file_;
-  bool failed_ = false;
+  std::unique_ptr<WitnessLoop> loop_;  // speaks over links_
   std::thread thread_;
 
   Mutex mutex_;  // leaf

@@ -1,4 +1,4 @@
-// WitnessHost: runs a witness (core/raft/witness.h) in a volume server: its folder, its links to the masters, its thread.
+// WitnessHost: runs a witness (witness_loop.h) in a volume server: its folder, its links to the masters, its threads.
 //
 // A volume server offers itself: the leader of its cluster asks it by Raft.Meet on its gRPC port, is told a name that
 // never said anything, and makes that a member. From then on masters link to it as to one another (PeerLinks), by streams
@@ -42,7 +42,7 @@ class WitnessHost {
   // What masters call, for the gRPC server. Valid as long as this lives; from any thread.
   virtual LinkAcceptor& acceptor() = 0;
 
-  // Ends links and thread. Before the gRPC server goes.
+  // Ends links and threads. Before the gRPC server goes.
   virtual void stop() = 0;
 };
 
