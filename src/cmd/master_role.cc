@@ -266,7 +266,7 @@ std::string MasterRole::describe() const {
   if (!view->waiting_for.empty()) out += fmt::format("waits: {}\n", view->waiting_for);
   for (const auto& member : view->members) {
     out += fmt::format("member: {} {} {}{}\n", member.http.empty() ? "unknown" : member.http,
-                       member.voter ? "voter" : "learner", member.connected ? "connected" : "away",
+                       member.joining ? "joins" : member.voter ? "voter" : "learner", member.connected ? "connected" : "away",
                        member.self ? " (this one)" : "");
   }
   return out;

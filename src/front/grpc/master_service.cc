@@ -438,7 +438,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
       auto* server = response->add_cluster_servers();
       server->set_id(text(member.id));
       server->set_address(api::utf8(member.grpc));
-      server->set_suffrage(member.voter ? "Voter" : "Nonvoter");
+      server->set_suffrage(member.voter && !member.joining ? "Voter" : "Nonvoter");
       server->set_isleader(status.view->leader == member.id);
     }
     return answered(context);

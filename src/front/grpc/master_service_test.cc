@@ -1053,6 +1053,17 @@ TEST(MasterService, ListsTheMembersOfTheRaftGroup) {
   EXPECT_EQ(response.cluster_servers(1).address(), "127.0.0.1:19334");
 }
 
+TEST(MasterService, AMemberWhoseEntryIsNotCommittedIsNoVoterYet) {
+  Node node;
+  auto view = *view_of_two();
+  view.members[1].voter = view.members[1].joining = true;
+  node.master.cluster.view = std::make_shared<master::View>(view);
+  grpc::ClientContext context;
+  master_pb::RaftListClusterServersResponse response;
+  ASSERT_TRUE(node.stub->RaftListClusterServers(&context, {}, &response).ok());
+  EXPECT_EQ(response.cluster_servers(1).suffrage(), "Nonvoter");
+}
+
 // ---- the admin lock
 
 TEST(MasterService, TheAdminLockIsTheLeadersAndNamesItsHolder) {

@@ -175,7 +175,7 @@ void append_cluster_status(std::string& out, const master::ClusterStatus& cluste
     json.end_array();
   }
   for (const auto& member : view.members) {
-    if (member.witness) json.field("Witness", peer_text(member.http, member.grpc));
+    if (member.witness && !member.joining) json.field("Witness", peer_text(member.http, member.grpc));
   }
   json.field_unless_empty("MaxVolumeId", cluster.max_volume_id.value()).end_object();
 }

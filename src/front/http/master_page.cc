@@ -42,7 +42,7 @@ std::string address_of(const master::MemberView& member) {
 Count count_voters(const master::View& view) {
   Count count;
   for (const auto& member : view.members) {
-    if (!member.voter) continue;
+    if (!member.voter || member.joining) continue;
     const bool heard = member.self || member.connected;
     if (member.witness) {
       count.witness = true;

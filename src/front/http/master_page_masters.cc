@@ -33,6 +33,7 @@ MasterState state_of(const master::MemberView& member, const master::View& view)
     if (!member.silent_for) return {Health::broken, "never heard"};
     return {Health::broken, "not heard for " + duration_text(*member.silent_for)};
   }
+  if (member.joining) return {Health::weak, "JOINING"};
   if (member.witness) return {Health::well, "WITNESS"};
   if (leads) return {Health::well, "LEADER"};
   // A leader that this master does not follow is one of a past term; it says so itself until it learns better.
@@ -69,7 +70,7 @@ std::string digest_cell(const MemberFacts& facts) {
 }
 
 const char* vote_word(const master::MemberView& member) {
-  return member.voter ? "yes" : member.promote ? "later" : "no";
+  return member.voter && !member.joining ? "yes" : member.voter || member.promote ? "later" : "no";
 }
 
 void put_lease(std::string& out, const MasterPage& page) {

@@ -350,6 +350,16 @@ TEST(MasterPage, AWitnessIsNoMaster) {
   EXPECT_THAT(cluster.rendered(), HasSubstr("1 of 2 masters is heard from here, the witness is not; 2 of these 3 are needed."));
 }
 
+TEST(MasterPage, AWitnessWhoseEntryIsNotCommittedJoins) {
+  auto cluster = with_witness();
+  cluster.view.members[2].joining = true;
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("JOINING"));
+  EXPECT_THAT(html, Not(HasSubstr("WITNESS")));
+  EXPECT_THAT(html, HasSubstr("<strong>localhost:8080</strong> joins: that it is a member as it is shown is not committed yet"));
+  EXPECT_THAT(html, HasSubstr("2 masters and 3 volume servers are heard. No further master may fail now."));
+}
+
 TEST(MasterPage, BesideFourMastersAWitnessLetsNoMoreOfThemFail) {
   auto cluster = with_witness();
   for (int i = 4; i <= 5; ++i) cluster.view.members.push_back(member(i, "localhost:933" + std::to_string(i), false));

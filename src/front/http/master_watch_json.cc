@@ -19,6 +19,7 @@ std::string name_of(const master::View& view, NodeId id) {
 std::string vote_reason(const master::MemberView& member, const master::View& view) {
   const auto voters = static_cast<std::size_t>(
       std::count_if(view.members.begin(), view.members.end(), [](const auto& one) { return one.voter; }));
+  if (member.joining) return "joins: that it is a member as it is shown is not committed yet";
   if (member.voter) {
     return fmt::format("votes{}: {} of {} are a majority", member.witness ? ", a volume server as witness" : "", voters / 2 + 1, voters);
   }
@@ -47,7 +48,7 @@ void append_lease_status(std::string& out, const master::ClusterStatus& cluster,
   json.key("masters").begin_array();
   for (const auto& member : view.members) {
     json.begin_object().field("address", name_of(view, member.id)).field("id", text(member.id));
-    json.field("votes", member.voter).field("why", vote_reason(member, view)).field("connected", member.connected);
+    json.field("votes", member.voter && !member.joining).field("why", vote_reason(member, view)).field("connected", member.connected);
     if (const auto clock = watch.clocks.find(member.id); clock != watch.clocks.end()) {
       json.field("roundTripMs", static_cast<double>(clock->second.round_trip.count()) / 1e6);
       json.field("calendarAheadMs", milliseconds(clock->second.calendar_ahead));

@@ -32,6 +32,9 @@ struct MemberView {
   bool voter = true;      // false: learner
   bool promote = false;   // a learner that votes as soon as it has caught up
   bool witness = false;   // a volume server that votes: has no log, is no master to be called by anybody else
+  // In force as Raft has it, from the entry's appending on; but that is not known to be committed yet and may be undone.
+  // So whoever tells people that it votes, or is there at all, waits until this is false.
+  bool joining = false;
   bool connected = false; // a link in at least one direction is up (true for self)
   std::string http;       // host:port as clients should dial it
   std::string grpc;       // host:grpc port

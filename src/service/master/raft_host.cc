@@ -476,16 +476,13 @@ void RaftHost::handle(raft::Output out) {
   if (status_.lease.clocks_apart && !before.lease.clocks_apart && status_.lease.cap > Duration(0)) {
     LOG_WARNING("the clocks of this machine differ in speed: no reads by lease until they agree");
   }
-  if (out.configuration) {
-    transport_->configure(*out.configuration);
-    Guard guard(mutex_);
-    configuration_ = std::make_shared<const raft::Configuration>(*out.configuration);
-  }
+  note_configuration(out);
   if (status_.snapshot != before.snapshot) {
     snapshot_under_way_ = false;
     if (options_.feed != nullptr) options_.feed->snapshot_stored(status_.snapshot);
   }
-  const bool changed = out.leadership || out.configuration || status_.role != before.role ||
+  const bool committed = status_.commit >= status_.configuration && before.commit < status_.configuration;
+  const bool changed = out.leadership || out.configuration || committed || status_.role != before.role ||
                        status_.term != before.term || status_.leader != before.leader;
   tell_of_leases();
   refresh_digest(clock_.now());
@@ -649,7 +646,7 @@ std::shared_ptr<const View> RaftHost::make_view() const {
   const auto infos = transport_->peers();
   for (const auto& member : core_->configuration().members()) {
     MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .promote = member.promote,
-                   .witness = member.witness, .term = status_.term};
+                   .witness = member.witness, .joining = is_joining(member), .term = status_.term};
     put_address(member.address, &one);
     one.role = !member.voter ? Role::learner : status_.leader == member.id ? Role::leader : Role::follower;
     if (one.self) {
@@ -701,6 +698,27 @@ void RaftHost::tell_barred() {
   if (const auto text = barred_text(); !text.empty()) LOG_WARNING("{}", text);
 }
 
+void RaftHost::note_configuration(const raft::Output& out) {
+  if (out.configuration) {
+    transport_->configure(*out.configuration);
+    Guard guard(mutex_);
+    configuration_ = std::make_shared<const raft::Configuration>(*out.configuration);
+  }
+  if (status_.commit < status_.configuration || configuration_committed_ == status_.configuration) return;
+  configuration_committed_ = status_.configuration;
+  Guard guard(mutex_);
+  committed_configuration_ = std::make_shared<const raft::Configuration>(core_->configuration());
+}
+
+// After a start it is not known what is committed until a leader is: members then stand as the log has them.
+bool RaftHost::is_joining(const raft::Member& member) const {
+  if (status_.commit >= status_.configuration || status_.counters.leaders_seen + status_.counters.elections_won == 0) return false;
+  const auto& before = core_->configuration_at(status_.commit);
+  if (before.empty()) return false;  // founders
+  const auto* known = before.find(member.id);
+  return known == nullptr || known->voter != member.voter || known->witness != member.witness;
+}
+
 void RaftHost::publish(bool changed) {
   const Instant now = clock_.now();
   const auto interval = status_.lease.asked > Duration(0) ? kLeaseLagInterval : kLagInterval;
@@ -716,7 +734,7 @@ void RaftHost::publish(bool changed) {
     changed = changed || old.size() != view->members.size() ||
               !std::equal(old.begin(), old.end(), view->members.begin(), [](const auto& a, const auto& b) {
                 return a.id == b.id && a.connected == b.connected && a.process == b.process && a.http == b.http &&
-                       a.grpc == b.grpc && a.voter == b.voter && a.witness == b.witness;
+                       a.grpc == b.grpc && a.voter == b.voter && a.witness == b.witness && a.joining == b.joining;
               });
     view_ = std::move(view);
   }
@@ -747,6 +765,11 @@ std::shared_ptr<const View> RaftHost::view() const {
 std::shared_ptr<const raft::Configuration> RaftHost::configuration() const {
   Guard guard(mutex_);
   return configuration_ && !configuration_->empty() ? configuration_ : nullptr;
+}
+
+std::shared_ptr<const raft::Configuration> RaftHost::committed_configuration() const {
+  Guard guard(mutex_);
+  return committed_configuration_;
 }
 
 void RaftHost::on_view_change(std::function<void()> changed) { changed_ = std::move(changed); }

@@ -96,6 +96,8 @@ class RaftHost final : public Consensus {
 
   // The configuration in force; null before begin() and while there is none.
   [[nodiscard]] std::shared_ptr<const raft::Configuration> configuration() const;
+  // The last one that was in force when it was known to be committed; null while there is none.
+  [[nodiscard]] std::shared_ptr<const raft::Configuration> committed_configuration() const;
 
   // For the virtual IP: how this master stands now, and what to tell each other member of it. Any thread.
   [[nodiscard]] LeadFacts lead_facts() const;
@@ -159,6 +161,8 @@ class RaftHost final : public Consensus {
   void consider_snapshot();
   void refresh_digest(Instant now);
   void tell_of_leases();
+  void note_configuration(const raft::Output& out);
+  bool is_joining(const raft::Member& member) const;
   void publish(bool changed);
   std::shared_ptr<const View> make_view() const;
   LeaseView make_lease_view(Instant now) const;
@@ -197,6 +201,7 @@ class RaftHost final : public Consensus {
   std::shared_ptr<const View> view_ HOLDFAST_GUARDED_BY(mutex_);
   LeadFacts lead_ HOLDFAST_GUARDED_BY(mutex_);
   std::shared_ptr<const raft::Configuration> configuration_ HOLDFAST_GUARDED_BY(mutex_);
+  std::shared_ptr<const raft::Configuration> committed_configuration_ HOLDFAST_GUARDED_BY(mutex_);
   bool begun_ HOLDFAST_GUARDED_BY(mutex_) = false;
   bool ended_ HOLDFAST_GUARDED_BY(mutex_) = false;
   std::function<void()> changed_;  // constant after on_view_change
@@ -229,6 +234,7 @@ class RaftHost final : public Consensus {
   std::uint64_t log_bytes_at_snapshot_ = 0;
   bool snapshot_under_way_ = false;
   raft::CoreStatus status_;
+  Index configuration_committed_;  // of committed_configuration_; 0: none
   std::string last_change_;
   LeaseObserver lease_observer_;
   std::optional<raft::InSync> barred_told_;

@@ -245,6 +245,47 @@ TEST_F(RaftHostTest, ALeaderHoldsALeaseOnceTheConfigurationAllowsItAndHandsItOve
   EXPECT_TRUE(soon([&] { return leader() == first || !first->host->view()->lease.held_until; }));
 }
 
+// A leader whose followers are cut off has the new member in its log, and Raft goes by it; nobody may count on it.
+TEST_F(RaftHostTest, AMemberIsShownAsJoiningUntilTheEntryThatAddsItIsCommitted) {
+  const NodeId added(Uuid{4, 4});
+  const auto seen = [&](const Member& member) -> std::optional<MemberView> {
+    const auto* found = member.host->view()->member(added);
+    return found != nullptr ? std::optional(*found) : std::nullopt;
+  };
+  const auto counted_on = [&](const Member& member) {
+    const auto configuration = member.host->committed_configuration();
+    return configuration && configuration->find(added) != nullptr;
+  };
+  Member* first = nullptr;
+  ASSERT_TRUE(soon([&] {
+    if (!commit("x") || (first = leader()) == nullptr) return false;
+    for (auto& member : members_) network_.cut(member->id, member.get() != first);
+    first->host->change(raft::AddMember{{.id = added, .address = "m4:1", .voter = false}}, [](const Status&) {});
+    const bool appended = soon([&] { return seen(*first) || !first->host->view()->is_leader(); }) && seen(*first);
+    if (!appended) {
+      for (auto& member : members_) network_.cut(member->id, false);
+    }
+    return appended;
+  }));
+  EXPECT_TRUE(seen(*first)->joining);
+  EXPECT_FALSE(counted_on(*first));
+  ASSERT_TRUE(first->host->committed_configuration());
+  EXPECT_EQ(first->host->committed_configuration()->members().size(), 3u);
+  EXPECT_EQ(first->host->configuration()->members().size(), 4u);
+
+  for (auto& member : members_) network_.cut(member->id, false);
+  ASSERT_TRUE(soon([&] {  // whoever is elected now may not know of it
+    auto* at = leader();
+    if (at == nullptr) return false;
+    at->host->change(raft::AddMember{{.id = added, .address = "m4:1", .voter = false}}, [](const Status&) {});
+    return counted_on(*at);
+  }));
+  for (auto& member : members_) {
+    EXPECT_TRUE(soon([&] { return counted_on(*member) && seen(*member) && !seen(*member)->joining; }));
+    EXPECT_FALSE(seen(*member)->voter);
+  }
+}
+
 // Every batch that the state machine's bounds allow fits into one entry, in the log of every member and on the wire.
 TEST_F(RaftHostTest, ACommandAtTheBoundIsCommittedEverywhereAndOneByteMoreIsRefused) {
   ASSERT_TRUE(commit("x"));

@@ -233,9 +233,9 @@ void Runtime::turn_on_leases(const View& view) {
   });
 }
 
-// The members last known are where to dial after the next start.
+// The members last known to be committed are where to dial after the next start, beside those of the log.
 void Runtime::keep_members() {
-  const auto configuration = host_->configuration();
+  const auto configuration = host_->committed_configuration();
   if (!configuration) return;
   storage::Identity identity;
   bool is_news = false;
