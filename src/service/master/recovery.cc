@@ -17,6 +17,14 @@ namespace {
 constexpr const char* kStaged = "recovery";  // where the new files are made
 constexpr const char* kFiles[] = {"vote", "progress", "log", "snapshot"};
 
+std::string masters_of(const raft::Configuration& configuration) {
+  std::string out;
+  for (const auto& member : configuration.members()) {
+    if (!member.witness) out += (out.empty() ? "" : ", ") + member.address;
+  }
+  return out;
+}
+
 class RecoveryOfFolder final : public Recovery {
  public:
   RecoveryOfFolder(RecoveryConfig config, io::Disk& disk, io::Random& random)
@@ -129,6 +137,13 @@ Status RecoveryOfFolder::read(storage::RaftStore::Opened opened) {
   if (report_.voter && report_.configuration.voter_count() == 1) {
     return Error{Code::refused, folder_ + ": this master is the only voter of its cluster; it needs no other one, just "
                                           "start it"};
+  }
+  if (!report_.configuration.empty() && report_.configuration.find(identity_.node) == nullptr) {
+    return Error{Code::refused,
+                 folder_ + ": this master is no member of its cluster any more, it was removed or replaced; the members are " +
+                     masters_of(report_.configuration) +
+                     ". Start those; if a majority of them is gone for good, run weed recover on one of them. If none is left, "
+                     "restore what a metalogger or a backup kept (mfsmetarestore)"};
   }
   if (state.cluster_id.value().empty()) {
     return Error{Code::refused, folder_ + ": nothing of the cluster's state has reached this master; recover another one, "

@@ -136,6 +136,26 @@ TEST_F(RecoveryTest, PutsANewClusterInThePlaceOfTheOldAndKeepsTheFiles) {
   EXPECT_EQ(Recovery::open(config(), disk, random).error().code(), Code::refused);
 }
 
+// It may have been left behind long ago: those who took its place have what was acknowledged since.
+TEST_F(RecoveryTest, RefusesAMasterThatWasReplacedAndNamesTheMembers) {
+  const raft::Configuration without({{.id = kB, .address = "localhost:9334", .voter = true},
+                                     {.id = NodeId(Uuid{6, 6}), .address = "localhost:9336", .voter = true}});
+  auto opened = storage::RaftStore::open(disk, random, kFolder, options(identity));
+  ASSERT_TRUE(opened.ok());
+  const std::vector<Entry> entries{
+      {.term = Term(3), .index = Index(6), .kind = EntryKind::configuration, .data = raft::encode(without)}};
+  ASSERT_TRUE(opened->store->write({}, std::nullopt, entries).ok());
+  ASSERT_TRUE(opened->store->sync().ok());
+  disk.kill_process();
+  const auto replaced = Recovery::open(config(), disk, random);
+  ASSERT_FALSE(replaced.ok());
+  EXPECT_EQ(replaced.error().code(), Code::refused);
+  const auto& why = replaced.error().what();
+  EXPECT_NE(why.find("no member of its cluster"), std::string::npos) << why;
+  EXPECT_NE(why.find("localhost:9334, localhost:9336"), std::string::npos) << why;
+  EXPECT_NE(why.find("weed recover"), std::string::npos) << why;
+}
+
 TEST_F(RecoveryTest, RefusesInWordsWhatCannotBeRecovered) {
   auto elsewhere = config();
   elsewhere.port = 9334;
