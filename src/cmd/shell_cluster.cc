@@ -224,7 +224,9 @@ Status cluster_status(Shell& shell, const FlagSet& flags) {
   Shell::say("  slots: {} of {} free", free_slots, slots);
   Shell::say("storage:");
   Shell::say("  volumes: {}, of which {} is deleted; shards: {}", size(bytes), size(garbage), size(shard_bytes));
-  Shell::say("  disks: {} of {} free", size(disk_free), size(disk_total));
+  // Nobody tells which servers lie on one disk.
+  Shell::say("  disks: {} of {} free, as each volume server counts: a disk that several use is counted for each", size(disk_free),
+             size(disk_total));
   if (flags.boolean("files")) {
     std::uint64_t in_shards = 0;
     for (const auto& [id, present] : shards) {
@@ -295,6 +297,14 @@ Status server_leave(Shell& shell, const FlagSet& flags) {
     return {};
   }
   if (const auto left = shell.servers.call(*address, pb::VolumeServerLeaveRequest()); !left) return left.error();
+  // The leader has it by another way than this answer; the next command must not take the server for a target.
+  const bool known = shell.wait_until([&](const topology::Picture& present) {
+    const auto* server = present.find(flags.string("node"));
+    return server == nullptr || std::all_of(server->disks.begin(), server->disks.end(),
+                                            [](const auto& disk) { return disk.second.free <= 0; });
+  });
+  if (!known) return Error(Code::timed_out, fmt::format("{} was told, but the leader still counts on it; look at volume.list",
+                                                        flags.string("node")));
   Shell::say("{} reports to the masters no more; restart it to bring it back", flags.string("node"));
   return {};
 }

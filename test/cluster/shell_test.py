@@ -207,6 +207,21 @@ def simple_commands():
         until("the server is let go", lambda: node not in tree(cluster))
 
 
+def a_server_that_was_told_to_leave_gets_no_more_volumes():
+    with Cluster(masters=1, volumes=3, volume_flags=["-max=20"]) as cluster:
+        cluster.wait_writable()
+        for n in range(3):
+            files(Client(cluster.masters), 5, f"collection=c{n}")
+        node = cluster.volumes[0]
+        shell(cluster, f"lock\nvolumeServer.evacuate -node={node} -apply\n")
+        until("it is empty", lambda: not tree(cluster)[node])
+        out = shell(cluster, "lock\nvolume.balance\n")
+        check(node in out, f"the balance would not fill it, so this shows nothing: {out}")
+        out = shell(cluster, f"lock\nvolumeServer.leave -node={node} -apply\nvolume.balance -apply\n")
+        check(node not in out.split("reports to the masters no more")[1], out)
+        until("the server is let go", lambda: node not in tree(cluster))
+
+
 def every_command_has_help_and_a_line_in_the_docs():
     with Cluster(masters=1, volumes=0) as cluster:
         listed = re.findall(r"^  (\S+) +# \S", shell(cluster, "help\n"), re.M)
@@ -567,6 +582,7 @@ def erasure_coding_there_and_back():
 
 if __name__ == "__main__":
     run([the_lock_keeps_others_out, a_lost_lock_is_told, every_command_has_help_and_a_line_in_the_docs, simple_commands,
-         volumes_move_while_files_are_written, a_broken_move_leaves_the_volume_where_it_was, servers_are_filled_alike_and_emptied,
+         a_server_that_was_told_to_leave_gets_no_more_volumes, volumes_move_while_files_are_written,
+         a_broken_move_leaves_the_volume_where_it_was, servers_are_filled_alike_and_emptied,
          volumes_move_where_all_goes_by_mutual_tls, copies_are_made_again_and_surplus_ones_dropped,
          a_copy_that_missed_files_is_filled_up, erasure_coding_there_and_back])

@@ -34,6 +34,7 @@ struct ServerStatus {
   std::uint32_t grpc_port = 0;
   bool writable = true;    // false: silent, leaving or sharing the fate of a lost leader; `state` says which
   std::string state;       // "ok", "silent", "leaving", "refused: ...", in words for people
+  bool leaving = false;    // it has said goodbye: no place for anything new
   Duration silent_for{0};  // since its last report
   std::int64_t max = 0;
   std::int64_t free = 0;

@@ -282,6 +282,8 @@ TEST_F(TopologyTest, AServerThatLeavesIsNotWrittenToAndForgottenWithItsStream) {
   last.full = false;
   say(1, last);
   EXPECT_FALSE(writable(1));
+  EXPECT_TRUE(topology.growth_servers("").empty());
+  EXPECT_TRUE(topology.server_status("10.0.0.1:8080", false, now)->leaving);
   EXPECT_NE(topology.index().find(VolumeId(1)), nullptr);
   topology.session_ended(SessionId(1), now);
   EXPECT_EQ(topology.index().find(VolumeId(1)), nullptr);
