@@ -24,7 +24,7 @@ architecture=$(dpkg-architecture -qDEB_HOST_ARCH)
 maintainer="${DEBFULLNAME:-Holdfast developers} <${DEBEMAIL:-developers@holdfast.invalid}>"
 
 mkdir -p "$into"
-work=$(mktemp -d "$into/work.XXXXXX")
+work=$(realpath "$(mktemp -d "$into/work.XXXXXX")")
 trap 'rm -rf "$work"' EXIT
 umask 022
 root=$work/root

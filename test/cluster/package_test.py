@@ -27,10 +27,10 @@ def ran(*argv, **more):
 
 
 def package():
-    """Built once."""
+    """Built once. INTO is relative, as it is for `make deb`."""
     found = list(FOLDER.glob("deb/*.deb"))
     if not found:
-        ran(ROOT / "tools/deb.sh", env={**os.environ, "HOLDFAST_BIN": str(BIN), "INTO": str(FOLDER / "deb"), "COMPRESSION": "none"})
+        ran(ROOT / "tools/deb.sh", env={**os.environ, "HOLDFAST_BIN": str(BIN), "INTO": os.path.relpath(FOLDER / "deb", ROOT), "COMPRESSION": "none"})
         found = list(FOLDER.glob("deb/*.deb"))
         check(len(found) == 1, f"one package is made: {found}")
         check(sorted(path.name for path in (FOLDER / "deb").iterdir()) == [found[0].name], "and nothing else is left behind")
