@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/bytes.h"
+
 namespace holdfast::raft {
 namespace {
 
@@ -86,6 +88,21 @@ TEST(Configuration, TheLeaseCapComesBackAndStaysWhenMembersChange) {
   EXPECT_NE(*decoded, some());
   EXPECT_EQ(capped.without(node(1)).lease_cap(), 80ms);
   EXPECT_EQ(capped.with({.id = node(5), .address = "e:9333"}).lease_cap(), 80ms);
+}
+
+// docs/raft-log-format.md
+TEST(Configuration, TheWorkedExampleOfTheDocumentIsExact) {
+  Configuration one({{.id = NodeId(Uuid{1, 2}), .address = "a:1", .voter = true}});
+  EXPECT_EQ(hex(bytes_of(encode(one))), "01" "0001" "00000000000000010000000000000002" "01" "0003" "613a31");
+  EXPECT_EQ(hex(bytes_of(encode(one.with_lease_cap(80ms)))),
+            "02" "0001" "00000000000000010000000000000002" "01" "0003" "613a31" "0000000004c4b400");
+  one = one.with({.id = NodeId(Uuid{1, 3}), .address = "b:2", .voter = true, .witness = true})
+            .with({.id = NodeId(Uuid{1, 4}), .address = "", .promote = true, .replaces = NodeId(Uuid{1, 9})});
+  EXPECT_EQ(hex(bytes_of(encode(one))),
+            "03" "0003" "00000000000000010000000000000002" "01" "0003" "613a31"
+            "00000000000000010000000000000003" "09" "0003" "623a32"
+            "00000000000000010000000000000004" "06" "00000000000000010000000000000009" "0000"
+            "0000000000000000");
 }
 
 TEST(Configuration, AnImpossibleLeaseCapIsRefused) {

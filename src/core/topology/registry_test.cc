@@ -122,6 +122,24 @@ TEST(Registry, ACheckpointOfTheFirstFormatIsRead) {
   EXPECT_EQ(read.state(), log.state());
 }
 
+// docs/registry-format.md
+TEST(Registry, TheWorkedExampleOfTheDocumentIsExact) {
+  const RequestId id{Uuid{0x1122334455667788, 0x99aabbccddeeff00}, 7};
+  const auto batch = encode_batch({{id, 5, encode(Command(AllocateVolumeIds{7}))}});
+  EXPECT_EQ(hex(bytes_of(batch)),
+            "01" "00000001" "112233445566778899aabbccddeeff00" "0000000000000007" "0000000000000005" "00000006" "03" "01" "00000007");
+  Registry registry;
+  const auto answers = registry.apply(Index(1), Term(1), bytes_of(batch));
+  ASSERT_TRUE(answers.ok());
+  EXPECT_EQ(hex(bytes_of(answers->front())), "00" "0000000000000001" "0000000000000007");
+  EXPECT_EQ(hex(bytes_of(registry.checkpoint().files[0].bytes)),
+            "02" "00000000000000000000000000000000" "0000000000000001" "00000000"
+            "0000000000000001" "0000000000000001" "00000007" "00000000" "00000000" "00000000" "00000000"
+            "00000007" "00000001" "00000002" "00000003" "00000004" "00000005" "00000006" "00000007"
+            "00000001" "112233445566778899aabbccddeeff00" "0000000000000005" "0000000000000000" "0000000000000001"
+            "00000001" "0000000000000007" "00000011" "00" "0000000000000001" "0000000000000007" "422c5c1a");
+}
+
 TEST(Registry, AnEmptyFolderIsAdoptedWithoutSkippingKeys) {
   Log log;
   ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());

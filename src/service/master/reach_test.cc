@@ -73,6 +73,18 @@ class Masters {
   Duration now_ = 100s;
 };
 
+// docs/raft-transport.md
+TEST(Reach, TheWorkedExampleOfTheDocumentIsExact) {
+  const NodeId self(Uuid{1, 2}), other(Uuid{1, 3});
+  Reach reach(ClusterId(Uuid{0x1122334455667788, 0x99aabbccddeeff00}), self, Uuid{5, 6});
+  reach.members({{self, true}, {other, false}});
+  EXPECT_EQ(hex(bytes_of(reach.datagram_to(other, at(1000ns), io::WallTime(2000ns)))),
+            "48465231" "3d775a4f" "112233445566778899aabbccddeeff00" "00000000000000010000000000000002"
+            "00000000000000050000000000000006" "00000000000003e8" "00000000000007d0" "0000000000000000" "0000000000000000"
+            "02" "00000000000000010000000000000002" "00000000000000010000000000000003"
+            "01" "00" "0000" "0000" "01" "ffff" "00");
+}
+
 TEST(Reach, AllHearAll) {
   Masters masters(3);
   masters.run(3s);

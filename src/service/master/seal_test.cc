@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "api/hmac.h"
+
 namespace holdfast::master {
 namespace {
 
@@ -161,6 +163,39 @@ TEST_F(SealTest, DatagramsCountOnceBetweenTwoProcesses) {
   EXPECT_TRUE(gate.open(bytes_of(all[50])));
   const auto prepared = seal_datagram(key, a, 0, "certificate");
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(gate.open(bytes_of(prepared))->repeatable);
+}
+
+// docs/cluster-secret.md, by its words alone.
+TEST_F(SealTest, TheBytesAreThoseOfTheDocument) {
+  const auto hmac = [](std::string_view key, std::string_view bytes) {
+    return std::string(text_of(api::hmac_sha256(bytes_of(key), bytes_of(bytes))));
+  };
+  const auto key = hmac(kSecret, "holdfast masters 1");
+  const auto mac = [&](const std::string& purpose, const std::string& call, const std::string& bytes) {
+    std::string all;
+    for (const auto* part : {&purpose, &call, &bytes}) {
+      append_be(all, static_cast<std::uint64_t>(part->size()));
+      all += *part;
+    }
+    return hmac(key, all);
+  };
+  auto call = greeting(), answer = greeting();
+  const auto asked = one_.seal_call("link", &call);
+  EXPECT_EQ(call.mac(), mac("link", "", call.sealed()));
+  const auto answered = one_.seal_answer("link", asked, &answer);
+  EXPECT_EQ(answer.mac(), mac("link answer", asked, answer.sealed()));
+  auto stream = one_.stream(asked, answered);
+  for (std::uint64_t place = 0; place < 3; ++place) {
+    RaftFrame frame;
+    frame.add_messages()->set_term(9);
+    stream.seal(&frame);
+    std::string numbered;
+    append_be(numbered, place);
+    EXPECT_EQ(frame.mac(), hmac(mac("stream", asked, answered), numbered + frame.sealed())) << place;
+  }
+  const Uuid a{1, 1}, b{2, 2};
+  EXPECT_EQ(hex(bytes_of(seal_datagram(one_.datagram_key(a, b), a, 1, "beat 1"))),
+            "48465331" "00000000000000010000000000000001" "0000000000000001" "95988775f9d6c635ff7304a273c7d2e8" "626561742031");
 }
 
 TEST(ClusterSecret, ComesFromAFileThatIsOnesOwn) {

@@ -73,6 +73,26 @@ TEST(Image, IsReadBackAndEveryChangedByteIsFound) {
   EXPECT_FALSE(decode_image(bytes_of(bytes + "x")).ok());
 }
 
+// docs/backups.md
+TEST(Image, TheWorkedExampleOfTheDocumentIsExact) {
+  const Entry last{.term = Term(2), .index = Index(5), .data = "five"};
+  const Image image{.head = {.cluster = ClusterId(Uuid{0x1122334455667788, 0x99aabbccddeeff00}),
+                             .generation = Generation(3),
+                             .last = {.term = last.term, .index = last.index},
+                             .check = check_of(last),
+                             .feature_level = 4,
+                             .made = io::WallTime(std::chrono::seconds(1795248960)),
+                             .configuration = raft::Configuration({{.id = NodeId(Uuid{1, 2}), .address = "a:1", .voter = true}})},
+                    .files = {{.name = "state", .bytes = "five"}}};
+  EXPECT_EQ(hex(bytes_of(encode(image))),
+            "4846494d4147450a" "00000001" "00000055"
+            "112233445566778899aabbccddeeff00" "0000000000000003" "0000000000000005" "0000000000000002" "6a7aa5aa"
+            "00000004" "18ea016ae0308000" "00000019" "01000100000000000000010000000000000002010003613a31"
+            "aa185444" "0000000000000023"
+            "4846534e0001000100050000000000000004c931c764737461746566697665573954b1"
+            "7c8afcea" "4846494d47454e44");
+}
+
 TEST(Restore, LogsInAnyOrderAndOverlappingGoOnFromTheImage) {
   const auto image = image_at(6);
   const std::vector<SourceLog> logs{log_of("new", 15, 20), log_of("old", 3, 9), log_of("middle", 8, 14)};

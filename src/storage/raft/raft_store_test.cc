@@ -283,6 +283,45 @@ TEST_F(RaftStoreTest, WhatIsSentAgainAfterALostSegmentSurvivesTheNextStart) {
   EXPECT_EQ(opened.start.entries.back().term, Term(2));
 }
 
+// docs/raft-log-format.md
+TEST_F(RaftStoreTest, TheWorkedExampleOfASlotIsExact) {
+  ASSERT_TRUE(disk.make_folders("example").ok());
+  {
+    auto file = SlotFile::open(disk, "example/vote", "HFVT", 1);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE(file->write("five").ok());
+    ASSERT_TRUE(file->sync().ok());
+    ASSERT_TRUE(file->mirror().ok());
+  }
+  const auto bytes = disk.read_file("example/vote", 1_MiB);
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_EQ(bytes->size(), 4096u + 512u);
+  const std::string rest(512 - 28, '\0');
+  EXPECT_EQ(hex(bytes_of(bytes->substr(0, 28))), "48465654" "0001" "0004" "b641e981" "00000000" "0000000000000001" "66697665");
+  EXPECT_EQ(bytes->substr(28, rest.size()), rest);
+  EXPECT_EQ(hex(bytes_of(bytes->substr(4096, 28))), "48465654" "0001" "0004" "bc6f835a" "00000000" "0000000000000002" "66697665");
+  EXPECT_EQ(bytes->substr(4096 + 28), rest);
+}
+
+TEST_F(RaftStoreTest, VoteAndProgressAreTheValuesOfTheDocument) {
+  {
+    auto opened = open();
+    ASSERT_TRUE(opened.store->write({}, hard(3, kOther, 1), {}).ok());
+    append(*opened.store, {entry(3, 2)});
+  }
+  const auto newest = [&](const std::string& name, std::size_t length) {
+    const auto bytes = disk.read_file("m/" + name, 1_MiB);
+    CHECK(bytes.ok());
+    const auto slot = bytes->substr(16, 8) > bytes->substr(4096 + 16, 8) ? bytes->substr(0, 512) : bytes->substr(4096, 512);
+    EXPECT_EQ(hex(bytes_of(slot.substr(4, 4))), name == "vote" ? "00010048" : "00010020");
+    return hex(bytes_of(slot.substr(24, length)));
+  };
+  EXPECT_EQ(newest("vote", 72),
+            "00000000000000010000000000000001" "00000000000000020000000000000002" "0000000000000003"
+            "00000000000000030000000000000003" "0000000000000000" "0000000000000000");
+  EXPECT_EQ(newest("progress", 32), "0000000000000003" "0000000000000002" "0000000000000001" "0000000000000001");
+}
+
 TEST_F(RaftStoreTest, AMissingOrDoublyDamagedVoteMeansANewMember) {
   { auto opened = open(); ASSERT_TRUE(opened.store->write({}, hard(3, kOther), {}).ok()); }
   auto copy = disk.clone(1);
@@ -339,6 +378,26 @@ TEST_F(RaftStoreTest, SnapshotsLetTheLogBeForgotten) {
   opened = open();
   EXPECT_EQ(opened.start.snapshot->last.index, Index(40));
   EXPECT_EQ(opened.start.entries.size(), 19u);
+}
+
+// docs/raft-log-format.md
+TEST_F(RaftStoreTest, TheWorkedExampleOfASnapshotIsExact) {
+  const std::vector<topology::CheckpointFile> files{{.name = "state", .bytes = "five"}};
+  const std::string body = "4846534e" "0001" "0001" "0005" "0000000000000004" "c931c764" "7374617465" "66697665" "573954b1";
+  EXPECT_EQ(hex(bytes_of(encode_snapshot_body(files))), body);
+  auto store = SnapshotStore::open(disk, "example", ClusterId(Uuid{0x1122334455667788, 0x99aabbccddeeff00}));
+  ASSERT_TRUE(store.ok());
+  const raft::Configuration one({{.id = NodeId(Uuid{1, 2}), .address = "a:1", .voter = true}});
+  const raft::SnapshotMeta begun{.last = {.term = Term(2), .index = Index(5)}, .configuration = one, .configuration_index = Index(1)};
+  ASSERT_TRUE((*store)->store(begun, files).ok());
+  const auto bytes = disk.read_file("example/0000000000000005-0000000000000002.snap", 1_MiB);
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_EQ(hex(bytes_of(bytes->substr(0, 72 + 25))),
+            "484652414654534e" "0001" "0019" "bad7c3b5" "112233445566778899aabbccddeeff00"
+            "0000000000000005" "0000000000000002" "0000000000000001" "0000000000000023" "0000000000000000" +
+                hex(bytes_of(encode(one))));
+  EXPECT_EQ(bytes->substr(72 + 25, 32768 - 72 - 25), std::string(32768 - 72 - 25, '\0'));
+  EXPECT_EQ(hex(bytes_of(bytes->substr(32768))), body);
 }
 
 TEST_F(RaftStoreTest, AFolderMayBeginWithASnapshotAndNothingElse) {

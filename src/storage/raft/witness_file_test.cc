@@ -32,6 +32,23 @@ TEST(WitnessFile, ComesBackAsItWasKept) {
   EXPECT_EQ(again->state(), some(6));
 }
 
+// docs/raft-log-format.md
+TEST(WitnessFile, TheWorkedExampleOfTheDocumentIsExact) {
+  io::sim::SimDisk disk(1);
+  ASSERT_TRUE(disk.make_folders("w"));
+  const NodeId node(Uuid{1, 2}), other(Uuid{1, 3});
+  auto file = WitnessFile::open(disk, "w/witness", node, ClusterId(Uuid{0x1122334455667788, 0x99aabbccddeeff00}));
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->keep({.term = Term(3), .vote = other, .in_sync = {Term(2), 4, {other}}, .lease = 80ms}));
+  const auto bytes = disk.read_file("w/witness", 1_MiB);
+  ASSERT_TRUE(bytes);
+  EXPECT_EQ(bytes->substr(0, 4), "HFWI");
+  EXPECT_EQ(hex(bytes_of(bytes->substr(24, 98))),
+            "01" "00000000000000010000000000000002" "112233445566778899aabbccddeeff00"
+            "0000000000000003" "00000000000000010000000000000003"
+            "0000000000000002" "0000000000000004" "01" "00000000000000010000000000000003" "0000000004c4b400");
+}
+
 TEST(WitnessFile, IsOfNoUseToAnother) {
   io::sim::SimDisk disk(1);
   ASSERT_TRUE(disk.make_folders("w"));
