@@ -108,6 +108,7 @@ def what_a_unit_starts_does_start_and_ends_as_it_expects():
         for name in UNITS:
             service = unit(name)["Service"]
             check(service["KillMode"] == "control-group", f"{name}: the guardian is left to end by itself")
+            check(service.get("LogsDirectory") == "holdfast", f"{name}: /var/log/holdfast can take an access log")
             options = (unpacked() / f"etc/holdfast/{name}.options").read_text()
             options = options.replace("/var/lib/holdfast", str(state)).replace("localhost:9333", f"127.0.0.1:{ports['master']}")
             changed = FOLDER / f"{name}.options"
@@ -211,17 +212,21 @@ def dpkg_installs_removes_and_purges_it():
         dpkg -i /tmp/holdfast.deb
         grep -q '# mine' /etc/holdfast/master.options && echo kept
         touch /var/lib/holdfast/1.dat
+        mkdir /var/log/holdfast
+        touch /var/log/holdfast/access.log
         dpkg -r holdfast
         ! command -v weed
         test -f /etc/holdfast/master.options && echo settings stay
+        test -f /var/log/holdfast/access.log && echo logs stay
         dpkg -P holdfast
         test ! -e /etc/holdfast && echo settings go
+        test ! -e /var/log/holdfast && echo logs go
         test -f /var/lib/holdfast/1.dat && echo files stay
     """)
     if text is None:
         print("(a root of its own cannot be made here)")
         return
-    for wanted in ("version ", "holdfast:x:", "holdfast 750", "kept", "settings stay", "settings go", "files stay",
+    for wanted in ("version ", "holdfast:x:", "holdfast 750", "kept", "settings stay", "logs stay", "settings go", "logs go", "files stay",
                    "/var/lib/holdfast holds stored files and is left as it is"):
         check(wanted in text, f"{wanted!r} is not said: {text}")
 
