@@ -150,7 +150,7 @@ Status FlagSet::take_environment(const Environment& environment) {
 }
 
 Status FlagSet::take_file(std::string_view text) {
-  while (!text.empty()) {
+  for (std::size_t number = 1; !text.empty(); ++number) {
     const auto end = text.find('\n');
     std::string_view line = trimmed(text.substr(0, end));
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
@@ -164,8 +164,12 @@ Status FlagSet::take_file(std::string_view text) {
     if (name.starts_with('-')) name.remove_prefix(1);
 
     const auto found = values_.find(name);
-    if (found == values_.end() || found->second.source != Source::fallback) continue;
+    if (found == values_.end()) {
+      unknown_.push_back(fmt::format("line {} of the -options file is ignored: there is no flag {}", number, strconv::quote(name)));
+      continue;
+    }
     Slot& slot = found->second;
+    if (slot.source != Source::fallback) continue;
     auto value = read(slot.type, slot.type == FlagType::boolean && value_text.empty() ? "true" : value_text);
     if (!value) {
       return Error(Code::invalid, fmt::format("invalid value {} for configuration variable {}: {}",
@@ -281,6 +285,7 @@ std::vector<std::string> FlagSet::notes() const {
     out.push_back(fmt::format("-{} is accepted, but not honoured yet{}{}", name, slot.note.empty() ? "" : ": ",
                               slot.note));
   }
+  out.insert(out.end(), unknown_.begin(), unknown_.end());
   return out;
 }
 

@@ -79,7 +79,7 @@ class FlagSet {
   Status take_environment(const Environment& environment);
 
   // Fills what neither gave, from the text of an `-options` file: lines `name=value`, `name value`, `name:value`,
-  // comments from `#`, one leading `-`; unknown names are ignored, the first line of a name wins.
+  // comments from `#`, one leading `-`; unknown names are ignored (notes() tells of them), the first line of a name wins.
   Status take_file(std::string_view text);
 
   // Set as if by the command line; for values that one flag implies for another.
@@ -109,7 +109,8 @@ class FlagSet {
   // The list of flags under "Default Usage:", sorted by name, as Go's PrintDefaults writes it.
   std::string defaults_text() const;
 
-  // One sentence for each given flag that is accepted and not honoured yet, in order of name.
+  // One sentence for each given flag that is accepted and not honoured yet, in order of name, and one for each line of the
+  // -options file that names no flag.
   std::vector<std::string> notes() const;
 
  private:
@@ -129,6 +130,7 @@ class FlagSet {
 
   const std::string environment_prefix_;
   std::map<std::string, Slot, std::less<>> values_;
+  std::vector<std::string> unknown_;  // a sentence for each such line of the file
 };
 
 // The same set seen by the code of one role: `name` means prefix + name where that is declared, else `name` itself.

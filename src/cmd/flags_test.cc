@@ -184,6 +184,14 @@ TEST(Flags, WhatIsNotHonouredYetIsSaidWhenItIsGiven) {
             Arguments{"-index is accepted, but not honoured yet: the index stays in memory"});
 }
 
+TEST(Flags, ANameInTheFileThatIsNoFlagIsSaidWithItsLine) {
+  const Story story({}, {}, "# all of them\nport=1\n\n-prot=2\npeers a:1\n--peers=b:1\n");
+  EXPECT_EQ(story.error, "");
+  EXPECT_EQ(story.flags.integer("port"), 1);
+  EXPECT_EQ(story.flags.notes(), (Arguments{"line 4 of the -options file is ignored: there is no flag \"prot\"",
+                                            "line 6 of the -options file is ignored: there is no flag \"-peers\""}));
+}
+
 TEST(Flags, AViewReadsTheSameNamesUnderAPrefix) {
   FlagSet flags;
   flags.add(kTable, "master.");
