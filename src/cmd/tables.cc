@@ -37,8 +37,8 @@ constexpr Flag kDiagnostics[] = {
     {"accessLog", string, "", "append a line for each HTTP request to this `file`, begun anew at SIGHUP once it was moved away; empty: none"},
     {"debug", boolean, "false", "serve a look inside the process on -debug.port, to this machine only"},
     {"debug.port", integer, "6060", "port of -debug, at 127.0.0.1"},
-    {"cpuprofile", string, "", "write a profile of the processor to this file", later, kNoProfiles},
-    {"memprofile", string, "", "write a profile of the memory to this file", later, kNoProfiles},
+    {"cpuprofile", string, "", "no effect: perf record takes profiles from outside", later, kNoProfiles},
+    {"memprofile", string, "", "no effect: /debug/memory of -debug tells what memory is used for", later, kNoProfiles},
 };
 
 constexpr Flag kMetrics[] = {
@@ -66,8 +66,8 @@ constexpr Flag kMaster[] = {
     {"defaultReplication", string, "", "replication of files whose upload names none: xyz, further copies in other "
                                        "data centers, in other racks, on other servers; empty: 000"},
     {"garbageThreshold", number, "0.3", "vacuum volumes with this share of deleted bytes"},
-    {"metrics.address", string, "", "Prometheus push gateway, host:port", later, "scrape /metrics instead"},
-    {"metrics.intervalSeconds", integer, "15", "seconds between two pushes to -metrics.address", inert},
+    {"metrics.address", string, "", "no effect: scrape /metrics instead", later, "scrape /metrics instead"},
+    {"metrics.intervalSeconds", integer, "15", "no effect, as -metrics.address", inert},
     {"electionTimeout", duration, "0s", "a leader not heard of for this long is replaced; 0: adapted to the network, near 100ms on a LAN"},
     {"heartbeatInterval", duration, "33ms", "how often the leader is heard of; at most a third of -electionTimeout"},
     {"leaderLease", string, "auto", "for this long after a heartbeat a leader answers reads of the masters' state without asking; "
@@ -98,7 +98,7 @@ constexpr Flag kVolume[] = {
     {"port.grpc", integer, "0", "port for gRPC; 0: the one for HTTP plus 10000"},
     {"port.public", integer, "0", "a further port that only serves reads; 0: none"},
     {"id", string, "", "name of this server that stays when its address changes; empty: ip:port"},
-    {"publicUrl", string, "", "address that lookups give to clients; empty: ip:port.public"},
+    {"publicUrl", string, "", "address that lookups give to clients; empty: -ip with -port.public, or with -port when that is 0"},
     {"max", string, "8", "volumes in each folder of -dir, comma-separated or one for all; 0: as many as fit"},
     {"index", string, "memory", "where the index of a volume is kept: memory, which takes about 12 bytes for each file; or on "
                                 "disk, with 32 MiB (leveldb), 64 MiB (leveldbMedium, rocksdb) or 128 MiB (leveldbLarge) of "
@@ -126,23 +126,23 @@ constexpr Flag kVolume[] = {
     {"dir.idx", string, "", "folder for .idx files; empty: beside the data"},
     {"index.leveldbTimeout", integer, "0", "no effect: an index on disk takes no memory while it is idle", inert},
     {"images.fix.orientation", boolean, "false", "turn JPEG images upright when they are stored"},
-    {"pprof", boolean, "false", "serve runtime profiles", later, kNoProfiles},
+    {"pprof", boolean, "false", "no effect: perf record takes profiles from outside", later, kNoProfiles},
     {"metalogger", string, "", "a `folder`: keep copies of the masters' state there too, as `metalogger -dir` does"},
     {"fsync", boolean, "false", "a file is on disk before its upload is acknowledged; else it is in the page cache, "
                                 "which outlives the process but no loss of power"},
 };
 constexpr Flag kUntrusted = {"volume.allowUntrustedRemoteEndpoints", boolean, "false",
-                             "let remote storage be at any address", inert};
+                             "no effect: there is no remote storage yet", inert};
 
 // What `server` accepts for the parts it does not have yet.
 constexpr Flag kGateways[] = {
-    {"filer", boolean, "false", "start a filer", later, kNoFiler},
-    {"s3", boolean, "false", "start an S3 gateway", later, kNoFiler},
-    {"sftp", boolean, "false", "start an SFTP gateway", later, kNoFiler},
-    {"iam", boolean, "false", "start an IAM service", later, kNoFiler},
-    {"webdav", boolean, "false", "start a WebDAV gateway", later, kNoFiler},
-    {"mq.broker", boolean, "false", "start a message broker", later, kNoFiler},
-    {"mq.agent", boolean, "false", "start a message agent", later, kNoFiler},
+    {"filer", boolean, "false", "no effect yet: start a filer", later, kNoFiler},
+    {"s3", boolean, "false", "no effect yet: start an S3 gateway", later, kNoFiler},
+    {"sftp", boolean, "false", "no effect yet: start an SFTP gateway", later, kNoFiler},
+    {"iam", boolean, "false", "no effect yet: start an IAM service", later, kNoFiler},
+    {"webdav", boolean, "false", "no effect yet: start a WebDAV gateway", later, kNoFiler},
+    {"mq.broker", boolean, "false", "no effect yet: start a message broker", later, kNoFiler},
+    {"mq.agent", boolean, "false", "no effect yet: start a message agent", later, kNoFiler},
     {"filer.port", integer, "8888", "", inert},
     {"filer.port.grpc", integer, "0", "", inert},
     {"filer.port.public", integer, "0", "", inert},
@@ -282,9 +282,9 @@ constexpr Flag kShell[] = {
     {"cluster", string, "", "the cluster of shell.toml whose cluster.<name>.master is meant; empty: cluster.default"},
     {"prompt", string, "", "for programs that give the lines: a `text` that is printed, as a line, whenever the next line is "
                            "waited for; signals end nothing then, the end of the input does"},
-    {"filer", string, "", "a filer", later, kNoFiler},
-    {"filerGroup", string, "", "the group of filers", later, kNoFiler},
-    {"debug", boolean, "false", "print more on the way", inert},
+    {"filer", string, "", "no effect yet: a filer", later, kNoFiler},
+    {"filerGroup", string, "", "no effect yet: the group of filers", later, kNoFiler},
+    {"debug", boolean, "false", "no effect", inert},
     kOptions,
 };
 
@@ -324,7 +324,7 @@ constexpr Flag kBenchmark[] = {
     {"disk", string, "", "kind of disk: hdd, ssd or any tag"},
     {"fsync", boolean, "false", "each write is on disk before it is acknowledged"},
     {"histogram", string, "", "write the latencies to this `file`, one bucket a line"},
-    {"cpuprofile", string, "", "write a profile of the processor to this file", later, kNoProfiles},
+    {"cpuprofile", string, "", "no effect: perf record takes profiles from outside", later, kNoProfiles},
     {"maxCpu", integer, "0", "threads to use; 0: one for each processor"},
     {"debug", boolean, "false", "print more on the way"},
     kOptions,
@@ -442,7 +442,7 @@ void declare_lease(FlagSet& flags) {
   flags.add({"timeout", duration, "5s", "how long to wait for each of them"});
   flags.add({"history", boolean, "false", "what happened to the lease: grants, hand-overs, losses, expiries, conflicts; oldest first"});
   flags.add({"mdir", string, "", "with -history: read lease.log in this `folder`, of a master that may be stopped; empty: ask "
-                                 "-master, which knows the last 200 of what it saw"});
+                                 "-master, which knows the last 200 of what it saw since the machine was booted"});
   flags.add({"n", unsigned_integer, "50", "with -history: only the last ones; 0: all"});
   flags.add({"json", boolean, "false", "print JSON; with -history a line for each event, as lease.log has it"});
   flags.add(kOptions);
