@@ -66,6 +66,7 @@ class Hello : public http::Handler {
       return;
     }
     exchange.head(200).add("X-Amz-Request-Id", "18A2B3C4D5E6F70801234567");
+    if (exchange.request().path == "/large") return exchange.finish(std::string(64 << 20, 'x'));
     exchange.finish("hello");
   }
 
@@ -79,6 +80,23 @@ class Hello : public http::Handler {
     exchange.end();
   }
 };
+
+TEST(Observer, HearsOfARequestWhoseClientGoesWhileTheAnswerWaits) {
+  Counted counted;
+  io::EventLoops loops(1, "test");
+  Hello hello;
+  http::Server server(loops, hello, {.observer = &counted});
+  const auto port = *server.listen("127.0.0.1", 0);
+  {
+    http::test::Client client(port, false, 4096);
+    client.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.read_head();  // it waits for more room now
+    EXPECT_EQ(counted.count, 0);
+  }
+  for (int i = 0; i < 500 && counted.count == 0; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(counted.count, 1);
+  server.stop();
+}
 
 TEST(AccessLog, WritesALineForEachRequestAndFollowsAMovedFile) {
   std::string pattern = std::filesystem::temp_directory_path() / "access_log_XXXXXX";

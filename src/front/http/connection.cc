@@ -254,7 +254,7 @@ bool Connection::serve_next() {
   answer_ = Answer::none;
   status_ = 0;
   phase_ = Phase::serving;
-  served_ = true;
+  served_ = is_to_be_told_ = true;
   deadline_ = kDistantFuture;
   served_at_ = listener_.now();  // read when it arrived, or when the one before it was answered
 
@@ -283,7 +283,7 @@ void Connection::refuse(int status, std::string_view text) {
   keep_alive_ = false;
   is_head_ = false;
   body_finished_ = true;
-  served_ = false;
+  served_ = is_to_be_told_ = false;
   phase_ = Phase::flushing;
   answer_ = Answer::none;
   head(status);
@@ -543,11 +543,16 @@ void Connection::fail(Error error) {
 
 // --- after an answer
 
-void Connection::answered() {
-  if (phase_ != Phase::flushing) return;
-  if (auto* observer = listener_.options().observer; observer != nullptr && served_) {
+void Connection::tell_observer() {
+  if (!std::exchange(is_to_be_told_, false)) return;
+  if (auto* observer = listener_.options().observer; observer != nullptr) {
     observer->finished(exchange_, status_, listener_.read_clock() - served_at_, listener_.loop().number());
   }
+}
+
+void Connection::answered() {
+  if (phase_ != Phase::flushing) return;
+  tell_observer();
   if (broken_) {
     close();
     return;
@@ -630,6 +635,7 @@ void Connection::close() {
   Busy busy(*this);
   closed_ = true;
   deadline_ = kDistantFuture;
+  if (phase_ == Phase::flushing) tell_observer();  // the client went before it had taken the answer
   if (!broken_) broken_ = Error(Code::io, "connection closed");
   awaits_read_ = awaits_write_ = false;
   loop().unwatch(fd_, *this);

@@ -114,6 +114,7 @@ class Connection final : public ListHook, private io::Watched {
   bool make_room();        // for more of a head; false: it is too large
   void refuse(int status, std::string_view text);  // answers a malformed request and lingers
   void answered();         // the answer is finished and has left: what next?
+  void tell_observer();    // once for each request that a handler saw
   void next_request();
   bool can_skip_body();
   bool drain_some();       // true: the rest of the body is dropped
@@ -186,7 +187,8 @@ class Connection final : public ListHook, private io::Watched {
   Phase phase_ = Phase::head;
   bool keep_alive_ = true;
   bool is_head_ = false;
-  bool served_ = false;  // a handler saw this request, so the observer hears of it
+  bool served_ = false;          // a handler saw this request
+  bool is_to_be_told_ = false;   // and the observer has not heard of it yet
   bool readable_ = false;
   bool ended_ = false;  // the other side will send no more: what is left must be read to its end
   bool awaits_read_ = false;

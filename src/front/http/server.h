@@ -188,8 +188,8 @@ class Handler {
   virtual void serve(Exchange& exchange) = 0;
 };
 
-// Told of every request that reached a handler, on its loop, once its answer has been handed to the socket. Must be
-// quick: it runs on the hot path. `loop` counts from 0, for counters kept once per loop.
+// Told once of every request that reached a handler, on its loop, when its answer has been handed to the socket or its
+// client is gone. Must be quick: it runs on the hot path. `loop` counts from 0, for counters kept once per loop.
 class Observer {
  public:
   virtual ~Observer() = default;
