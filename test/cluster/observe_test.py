@@ -2,8 +2,10 @@
 """What operators look at: the access log and its rotation, /debug, a Grafana board whose every query names a metric that a
 cluster serves, and pings from one server to another."""
 import json
+import random
 import re
 import signal
+import socket
 import time
 
 from harness import ROOT, Client, Cluster, Failure, Http, check, free_port, run, until
@@ -120,6 +122,104 @@ def missing_copies_broken_reports_and_scrubs_are_counted():
               lambda: metric(server, "SeaweedFS_volumeServer_master_disconnections", address=master) == 1)
 
 
+VOLUME = "SeaweedFS_volumeServer_"
+
+
+def what_requests_meet_is_counted():
+    with Cluster(masters=1, volumes=2, volume_flags=("-max=7",)) as cluster:
+        cluster.wait_writable()
+        one, other = cluster.volumes
+        client, http = Client(cluster.masters), Http(5)
+        check(metric(one, VOLUME + "max_volumes") == 7, "slots")
+        # A request is under way until its answer has gone.
+        fid = client.upload(b"needle in a haystack")
+        at = client.lookup(fid.split(",")[0])["locations"][0]["url"]
+        check(metric(one, VOLUME + "in_flight_requests", type="post") == 0, "nobody posts")
+        check(metric(one, VOLUME + "in_flight_requests", type="get") == 1, "the scrape itself")
+        with socket.create_connection(("127.0.0.1", int(one.rsplit(":", 1)[1]))) as slow:
+            slow.sendall(b"POST /1,01637037d6 HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Length: 10\r\n\r\nhalf")
+            until("a post is under way", lambda: metric(one, VOLUME + "in_flight_requests", type="post") == 1)
+        until("it is gone with its client", lambda: metric(one, VOLUME + "in_flight_requests", type="post") == 0)
+        # A server that does not hold the volume gets the file from the one that does.
+        away = other if at == one else one
+        check(metric(away, VOLUME + "handler_total", type="read_proxied") is None, "nothing was passed on yet")
+        check(http.request("GET", away, "/" + fid)[0] == 200, "read through the other server")
+        check(metric(away, VOLUME + "handler_total", type="read_proxied") == 1, "one read was passed on")
+        # Bytes that are not what was written.
+        check(metric(at, VOLUME + "file_read_invalid_needles") == 0, "nothing is damaged")
+        dat = next(cluster.folder.glob(f"v*/{fid.split(',')[0]}.dat"))
+        content = bytearray(dat.read_bytes())
+        content[content.index(b"haystack")] ^= 1
+        with open(dat, "r+b") as file:
+            file.write(content)
+        check(http.request("GET", at, "/" + fid)[0] == 500, "a damaged file")
+        check(metric(at, VOLUME + "file_read_invalid_needles") == 1, "it is counted")
+        check(metric(at, VOLUME + "file_read_failures") == 1, "as a failure too")
+
+
+def copies_and_their_places_are_counted():
+    with Cluster(masters=1, volumes=2) as cluster:
+        cluster.wait_writable()
+        master = cluster.masters[0]
+        client, http = Client(cluster.masters), Http(5)
+        fid = client.upload(b"a file", "replication=001&collection=two")
+        volume = fid.split(",")[0]
+        at = client.lookup(volume)["locations"][0]["url"]
+        check(metric(at, VOLUME + "replication_operations_total", operation="write", result="success")
+              == metric(at, VOLUME + "replication_targets_count"), "each operation is one in the histogram")
+        check(metric(at, VOLUME + "replication_targets_bucket", le="1") >= 1, "one other copy")
+        wrong = "SeaweedFS_master_replica_placement_mismatch"
+        check(metric(master, wrong) is None, "all stand right")
+        shell(cluster, f"lock\nvolume.configure.replication -volumeId={volume} -replication=010\n")
+        until("two copies in one rack", lambda: metric(master, wrong, collection="two", id=volume) == 1)
+        shell(cluster, f"lock\nvolume.configure.replication -volumeId={volume} -replication=001\n")
+        until("as they should", lambda: metric(master, wrong) is None)
+        sibling = next(i for i, server in enumerate(cluster.volumes) if server != at)
+        put = lambda: http.request("PUT", at, f"/{fid}", random.randbytes(20), {"Content-Type": "a/b"})[0]
+        until("a write to both, which the server remembers for some seconds", lambda: put() == 201)
+        cluster.volume_processes[sibling].kill()
+        check(put() == 500, "a write without its copy")
+        check(metric(at, VOLUME + "replication_failures_total", operation="write", reason="unreachable") == 1, "it is counted")
+
+
+def admin_locks_are_shown():
+    with Cluster(masters=3, volumes=0) as cluster:
+        leader = cluster.masters[cluster.leader()]
+        name = "SeaweedFS_master_admin_lock"
+        check(metric(leader, name) is None, "nobody holds a lock")
+        lease = until("a lock", lambda: rpc(leader, "Seaweed/LeaseAdminToken", {"lock_name": "shell", "client_name": "me"})[0])
+        for master in cluster.masters:
+            until("every master shows it", lambda: metric(master, name, client="me") == 1)
+        rpc(leader, "Seaweed/ReleaseAdminToken",
+            {"previous_token": lease["token"], "previous_lock_time": lease["lock_ts_ns"], "lock_name": "shell"})
+        until("it is free", lambda: all(metric(master, name) is None for master in cluster.masters))
+
+
+def shards_found_damaged_and_made_anew_are_counted():
+    with Cluster(masters=1, volumes=1) as cluster:
+        cluster.wait_writable()
+        server = cluster.volumes[0]
+        fid = Client(cluster.masters).upload(b"a file", "collection=cold")
+        volume = fid.split(",")[0]
+        shell(cluster, f"lock\nec.encode -volumeId={volume} -dataShards=2 -parityShards=1\n")
+        shard = cluster.folder / "v1" / f"cold_{volume}.ec01"
+        content = bytearray(shard.read_bytes())
+        content[100] ^= 1
+        shard.write_bytes(content)
+        shell(cluster, f"lock\nec.scrub -volumeId={volume} -mode=checksum\n", fails="")
+        check(metric(server, VOLUME + "scrub_shard_failures", mode="checksum") == 1, "a shard is damaged")
+        check(metric(server, VOLUME + "ec_rebuild_total") is None, "nothing was made anew")
+        rpc(server, "VolumeServer/VolumeEcShardsRebuild", {"volume_id": int(volume), "collection": "cold"})
+        check(metric(server, VOLUME + "ec_rebuild_total", result="success") == 1, "a rebuild")
+        check(metric(server, VOLUME + "ec_rebuild_seconds_count") == 1, "its time")
+        try:
+            rpc(server, "VolumeServer/VolumeEcShardsRebuild", {"volume_id": 9999, "collection": "cold"})
+            check(False, "an unknown volume was rebuilt")
+        except Failure as failure:
+            check("9999" in str(failure) or "was rebuilt" not in str(failure), str(failure))
+        check(metric(server, VOLUME + "ec_rebuild_total", result="failure") == 1, "one that failed")
+
+
 def volume_servers_ping_for_others():
     with Cluster(masters=1, volumes=2) as cluster:
         cluster.wait_writable()
@@ -139,6 +239,7 @@ def volume_servers_ping_for_others():
 
 
 if __name__ == "__main__":
-    run([missing_copies_broken_reports_and_scrubs_are_counted, volume_servers_ping_for_others,
+    run([what_requests_meet_is_counted, copies_and_their_places_are_counted, admin_locks_are_shown,
+         shards_found_damaged_and_made_anew_are_counted, missing_copies_broken_reports_and_scrubs_are_counted, volume_servers_ping_for_others,
          requests_leave_a_line_and_the_file_can_be_moved, debug_is_off_unless_asked_for,
          every_query_of_the_board_names_a_metric_that_is_served])

@@ -21,7 +21,8 @@ def grpc_of(address):
 
 
 def rpc_process(address, method, request):
-    return subprocess.Popen([str(BIN / "holdfast_rpc"), grpc_of(address), f"VolumeServer/{method}", json.dumps(request)],
+    method = method if "/" in method else f"VolumeServer/{method}"
+    return subprocess.Popen([str(BIN / "holdfast_rpc"), grpc_of(address), method, json.dumps(request)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -66,12 +66,18 @@ struct LayoutStatus {
   std::uint64_t short_of_copies = 0;  // of all of them
 };
 
+struct MisplacedVolume {
+  std::string collection;
+  VolumeId volume;
+};
+
 struct TopologyStatus {
   std::int64_t max = 0;
   std::int64_t free = 0;
   std::vector<DataCenterStatus> data_centers;  // by id
   std::vector<LayoutStatus> layouts;           // by collection, replication, ttl, disk type
   std::uint64_t volumes = 0;                   // logical: each id once
+  std::vector<MisplacedVolume> misplaced;      // whose copies stand where their replication does not want them, by id
 };
 
 // Of /collection/info, one per collection or (detail) per layout, and of the Statistics rpc.

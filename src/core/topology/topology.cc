@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/check.h"
+#include "core/topology/picture.h"
 #include "model/address.h"
 
 namespace holdfast::topology {
@@ -432,6 +433,7 @@ bool Topology::drop(Server& server, VolumeId id) {
     set_layout(volume, nullptr);
     uncovered_.erase(id);
     short_.erase(id);
+    misplaced_.erase(id);
     volumes_.erase(id);
     return true;
   }
@@ -500,6 +502,7 @@ bool Topology::takes_writes(Volume& volume) const {
 void Topology::refresh(Volume& volume) {
   const bool moved = volume.locations == nullptr;
   if (moved) publish_locations(volume);
+  if (moved || volume.placed_as != volume.layout->layout->key().replica_placement) look_at_places(volume);
 
   std::uint64_t size = 0;
   for (const Server* server : volume.replicas) size = std::max(size, server->volumes.at(volume.id)->size);
@@ -528,6 +531,17 @@ void Topology::refresh(Volume& volume) {
   layout.crowded += (volume.crowded ? 1 : 0) - (was_crowded ? 1 : 0);
   if (volume.writable && (!was_writable || moved)) layout.layout->add({volume.locations, volume.fill});
   if (!volume.writable && was_writable) layout.layout->remove(volume.id);
+}
+
+void Topology::look_at_places(Volume& volume) {
+  volume.placed_as = volume.layout->layout->key().replica_placement;
+  std::vector<Place> places;
+  for (const Server* server : volume.replicas) places.push_back({server->data_center, server->rack, server->id});
+  if (fits_placement(volume.placed_as, places)) {
+    misplaced_.erase(volume.id);
+  } else {
+    misplaced_.insert(volume.id);
+  }
 }
 
 bool Topology::has_all_copies(const Volume& volume) const {
@@ -804,6 +818,12 @@ std::map<LayoutKey, std::uint64_t> Topology::short_counts() const {
   }
   std::map<LayoutKey, std::uint64_t> out;
   for (const auto& [layout, count] : counts) out[layout->layout->key()] += count;
+  return out;
+}
+
+std::vector<MisplacedVolume> Topology::misplaced_volumes() const {
+  std::vector<MisplacedVolume> out;
+  for (const VolumeId id : misplaced_) out.push_back({volumes_.at(id).layout->layout->key().collection, id});
   return out;
 }
 

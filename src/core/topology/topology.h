@@ -187,6 +187,8 @@ class Topology {
   // How many volumes of each layout have fewer copies than they should; only layouts that have such. Takes as long as there
   // are such volumes: not for every turn.
   std::map<LayoutKey, std::uint64_t> short_counts() const;
+  // Volumes whose copies do not stand where their replication wants them, by id; however many they should be.
+  std::vector<MisplacedVolume> misplaced_volumes() const;
 
   std::optional<ServerStatus> server_status(const std::string& server, bool with_volumes, Instant now) const;
   std::string data_center_of(const std::string& server) const;
@@ -259,6 +261,7 @@ class Topology {
     bool full = false;
     bool uncovered = false;  // its id or a key of it is not below the committed counters
     bool was_complete = false;  // has had all its copies at one time
+    ReplicaPlacement placed_as;  // of which its places were last looked at
   };
 
   // ---- servers ----
@@ -311,6 +314,7 @@ class Topology {
   // Publishes the volume's places and whether it takes writes, after anything about it changed.
   void refresh(Volume& volume);
   void publish_locations(Volume& volume);
+  void look_at_places(Volume& volume);
   bool takes_writes(Volume& volume) const;
   bool has_all_copies(const Volume& volume) const;
   NeedleId largest_key(const Server& server, const VolumeInfo& info) const;
@@ -334,6 +338,7 @@ class Topology {
   std::unordered_map<VolumeId, Volume> volumes_;
   std::set<VolumeId> held_;                                 // under vacuum, or being mended
   std::set<VolumeId> short_;                                // with fewer copies than they should have
+  std::set<VolumeId> misplaced_;                            // whose copies do not fit their placement
   std::map<VolumeId, std::set<Server*>> aside_;             // who holds copies that do not count
   std::set<VolumeId> uncovered_;                            // volumes that wait for the counters
   std::vector<LocationEvent> events_;

@@ -74,6 +74,31 @@ TEST_F(TopologyTest, AVolumeNeedsAllItsCopies) {
   EXPECT_TRUE(writable(7));
 }
 
+TEST_F(TopologyTest, CopiesThatStandWrongAreNamed) {
+  const auto in_rack = [](std::uint64_t n, const char* rack, const char* replication) {
+    Report r = report(n, {volume(7, 8, replication)});
+    r.rack = rack;
+    return r;
+  };
+  const auto misplaced = [&] {
+    std::vector<VolumeId> out;
+    for (const auto& one : topology.misplaced_volumes()) out.push_back(one.volume);
+    return out;
+  };
+  const std::vector<VolumeId> none, seven = {VolumeId(7)};
+  say(1, in_rack(1, "r1", "010"));
+  EXPECT_EQ(misplaced(), none);  // a copy is missing, but this one stands right
+  say(2, in_rack(2, "r1", "010"));
+  EXPECT_EQ(misplaced(), seven);
+  say(2, in_rack(2, "r2", "010"));  // the server moved
+  EXPECT_EQ(misplaced(), none);
+  say(1, in_rack(1, "r1", "001"));  // the volume was given another replication
+  say(2, in_rack(2, "r2", "001"));
+  EXPECT_EQ(misplaced(), seven);
+  say(2, report(2));
+  EXPECT_EQ(misplaced(), none);
+}
+
 TEST_F(TopologyTest, AChangeToldInBetweenMovesNoServer) {
   // Upstream's volume servers name themselves in it, and leave out their gRPC port.
   Report first = report(1, {volume(7)});

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/convert.h"
+#include "base/metrics.h"
 #include "front/grpc/server_stream.h"
 #include "front/grpc/status.h"
 #include "model/address.h"
@@ -18,6 +19,12 @@ namespace {
 // A client that leaves so many messages unread is cut off and begins anew with the whole picture; upstream drops the
 // overflow and leaves the client with a picture that is wrong.
 constexpr std::size_t kMessagesMax = 10'000;
+
+metrics::Counter& overflow_counter() {
+  static auto& counter = metrics::process().counter("SeaweedFS_master_broadcast_to_full",
+                                                    "Clients of KeepConnected that were cut off because they read too slowly.");
+  return counter;
+}
 
 master_pb::KeepConnectedResponse message_of(const master::LocationChange& change) {
   master_pb::KeepConnectedResponse message;
@@ -88,6 +95,8 @@ class KeepConnectedCall final
       }
     });
   }
+
+  void overflowed() override { overflow_counter().add(); }
 
   void over() override {
     std::unique_ptr<master::Subscription> subscription;
@@ -230,6 +239,7 @@ std::string hint_of(const master::Leader& leader) {
 
 grpc::ServerBidiReactor<master_pb::KeepConnectedRequest, master_pb::KeepConnectedResponse>* keep_connected(
     master::Master& master, ClusterNodes& nodes, LockRings& rings, grpc::CallbackServerContext* context) {
+  (void)overflow_counter();  // shown from the first client on, also while it is 0
   return KeepConnectedCall::run(std::make_shared<KeepConnectedCall>(master, nodes, rings, context->peer()));
 }
 

@@ -16,6 +16,7 @@
 #include "api/reflection.grpc.pb.h"
 #include "api/reflection_v1alpha.grpc.pb.h"
 #include "api/volume_server.grpc.pb.h"
+#include "base/metrics.h"
 #include "front/grpc/test_fakes.h"
 
 namespace holdfast::front {
@@ -688,6 +689,25 @@ TEST(MasterService, KeepConnectedGivesThePictureAndThenTheChanges) {
   EXPECT_EQ(delta.new_vids(0), 9u);
   EXPECT_EQ(delta.deleted_vids(0), 1u);
   EXPECT_EQ(delta.leader(), "");
+}
+
+TEST(MasterService, AClientThatReadsTooSlowlyIsCutOffAndCounted) {
+  Node node;
+  node.master.lead(true);
+  Connected client(node);
+  client.next();
+  auto& counter = metrics::process().counter("SeaweedFS_master_broadcast_to_full", "");
+  const auto before = counter.value();
+  master::LocationChange change{.url = "127.0.0.1:8080"};
+  for (std::uint32_t id = 1; id <= 4000; ++id) change.added.emplace_back(id);
+  for (int i = 0; i < 100'000 && counter.value() == before; ++i) node.master.tell(change);
+  EXPECT_EQ(counter.value(), before + 1);
+  ASSERT_TRUE(node.master.subscriptions_open.get() <= 1);
+  client.ended = true;
+  master_pb::KeepConnectedResponse rest;
+  while (client.stream->Read(&rest)) {
+  }
+  EXPECT_EQ(client.stream->Finish().error_code(), StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST(MasterService, KeepConnectedWithoutVolumesStillSaysWhoLeads) {

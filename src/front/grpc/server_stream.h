@@ -39,11 +39,13 @@ class ServerStream : public grpc::ServerBidiReactor<Request, Response>,
   bool post(Response response) {
     Action action = Action::nothing;
     bool taken = false;
+    bool overflow = false;
     {
       const Guard guard(mutex_);
       if (!ending_ && !broken_) {
         if (queue_.size() >= waiting_max_) {
           ending_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the client reads too slowly");
+          overflow = true;
           if (queue_.size() > 1) queue_.erase(queue_.begin() + 1, queue_.end());
         } else {
           queue_.push_back(std::move(response));
@@ -52,6 +54,7 @@ class ServerStream : public grpc::ServerBidiReactor<Request, Response>,
         action = next();
       }
     }
+    if (overflow) overflowed();
     perform(action);
     return taken;
   }
@@ -73,6 +76,9 @@ class ServerStream : public grpc::ServerBidiReactor<Request, Response>,
 
   // The client sends no more, or is gone. Called at most once.
   virtual void left() {}
+
+  // The stream ends because the client reads too slowly. Called at most once.
+  virtual void overflowed() {}
 
   // No call comes after this one; let go of what might call the stream.
   virtual void over() {}

@@ -87,10 +87,14 @@ void append_layouts(std::vector<metrics::Family>& out, const master::TopologySta
     crowded.samples.push_back({labels, static_cast<double>(layout.crowded), {}});
     wanting.samples.push_back({labels, static_cast<double>(layout.short_of_copies), {}});
   }
-  if (writable.samples.empty()) return;
-  out.push_back(std::move(writable));
-  out.push_back(std::move(crowded));
-  out.push_back(std::move(wanting));
+  metrics::Family misplaced{"SeaweedFS_master_replica_placement_mismatch",
+                            "1 for each volume whose copies stand where its replication does not want them.", Kind::gauge, {}};
+  for (const auto& volume : topology.misplaced) {
+    misplaced.samples.push_back({{{"collection", volume.collection}, {"id", text(volume.volume)}}, 1, {}});
+  }
+  for (auto* family : {&writable, &crowded, &wanting, &misplaced}) {
+    if (!family->samples.empty()) out.push_back(std::move(*family));
+  }
 }
 
 }  // namespace

@@ -110,6 +110,15 @@ void MetricsRoutes::serve(http::Exchange& exchange) {
   answer_no_such_page(exchange);
 }
 
+metrics::Family InFlightRequests::family(std::string name) const {
+  metrics::Family out{std::move(name), "Requests under way.", metrics::Family::Kind::gauge, {}};
+  for (std::size_t i = 0; i < kinds_.size(); ++i) {
+    const auto ended = counts_[i].ended.value();  // first: never more than have begun
+    out.samples.push_back({{{"type", kinds_[i]}}, static_cast<double>(counts_[i].begun.value() - ended), {}});
+  }
+  return out;
+}
+
 RequestMetrics::RequestMetrics(metrics::Registry& registry, std::string_view subsystem,
                                std::vector<std::string> kinds)
     : registry_(registry), total_name_("SeaweedFS_" + std::string(subsystem) + "_request_total") {

@@ -68,4 +68,23 @@ class RequestMetrics {
   std::vector<std::unique_ptr<Kind>> kinds_;
 };
 
+// How many requests are under way, by kind. Two atomic additions for each, on lines of the calling thread's shard.
+class InFlightRequests {
+ public:
+  explicit InFlightRequests(std::vector<std::string> kinds) : kinds_(std::move(kinds)), counts_(kinds_.size()) {}
+
+  void begun(std::size_t kind) { counts_[kind].begun.add(); }
+  void ended(std::size_t kind) { counts_[kind].ended.add(); }
+
+  metrics::Family family(std::string name) const;
+
+ private:
+  struct Count {
+    metrics::Counter begun;
+    metrics::Counter ended;
+  };
+  const std::vector<std::string> kinds_;
+  std::vector<Count> counts_;
+};
+
 }  // namespace holdfast::front

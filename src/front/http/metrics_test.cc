@@ -56,8 +56,9 @@ TEST(MetricsText, ShowsVolumesByCollectionAndDisks) {
   disk.directory = "/data";
   disk.all = 1000;
   disk.error = "I/O error";
+  disk.volumes_max = 8;
   metrics::Registry registry;
-  const auto collector = registry.collector([&](auto& out) { append_volume_metrics(out, {a, b, c}, {disk}, 3); });
+  const auto collector = registry.collector([&](auto& out) { append_volume_metrics(out, {a, b, c}, {disk, disk}, 3); });
   const auto text = metrics_text(registry);
   EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_volumes{collection=\"\",type=\"volume\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_volumes{collection=\"c\",type=\"volume\"} 1\n"));
@@ -65,7 +66,22 @@ TEST(MetricsText, ShowsVolumesByCollectionAndDisks) {
   EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_total_disk_size{collection=\"\",type=\"normal\"} 200\n"));
   EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_resource{name=\"/data\",type=\"all\"} 1000\n"));
   EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_disk_error_status{name=\"/data\",type=\"error\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("SeaweedFS_volumeServer_max_volumes 16\n"));
   EXPECT_THAT(text, HasSubstr("holdfast_volume_masters_known 3\n"));
+}
+
+TEST(MetricsText, CountsRequestsUnderWay) {
+  metrics::Registry registry;
+  InFlightRequests in_flight({"get", "post"});
+  const auto collector = registry.collector([&](auto& out) { out.push_back(in_flight.family("in_flight_requests")); });
+  in_flight.begun(0);
+  in_flight.begun(0);
+  in_flight.begun(1);
+  in_flight.ended(0);
+  in_flight.ended(1);
+  const auto text = metrics_text(registry);
+  EXPECT_THAT(text, HasSubstr("in_flight_requests{type=\"get\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("in_flight_requests{type=\"post\"} 0\n"));
 }
 
 }  // namespace

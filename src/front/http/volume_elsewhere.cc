@@ -73,6 +73,7 @@ Task VolumeRoutes::Inside::find_elsewhere(Exchange& exchange, std::unique_ptr<As
   std::rotate(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(quick_random() % others.size()), others.end());
 
   if (options.read_mode == ReadMode::redirect) {
+    met("read_redirected");
     auto location = std::string(pool.scheme()) + "://" + others.front().url + "/" + text(asked->id.volume) + "," + std::string(asked->path.fid) + "?";
     const auto collection = asked->param("collection");
     std::string shown = location;
@@ -92,8 +93,12 @@ Task VolumeRoutes::Inside::find_elsewhere(Exchange& exchange, std::unique_ptr<As
   Status failure;
   for (const auto& other : others) {
     const bool answered = co_await relay(exchange, other.url, failure);
-    if (answered) co_return;
+    if (answered) {
+      met("read_proxied");
+      co_return;
+    }
   }
+  met("read_proxy_failed");
   LOG_WARNING("reading {} elsewhere: {}", text(asked->id), failure.error().what());
   answer_nothing(exchange, 500);
 }

@@ -47,7 +47,9 @@ void append_volume_metrics(std::vector<metrics::Family>& out, const std::vector<
   }
   metrics::Family resource{"SeaweedFS_volumeServer_resource", "Bytes of the disk below each folder.", Kind::gauge, {}};
   metrics::Family broken{"SeaweedFS_volumeServer_disk_error_status", "1 while a folder's disk reports an error.", Kind::gauge, {}};
+  double slots = 0;
   for (const auto& disk : disks) {
+    slots += disk.volumes_max;
     const auto of = [&](const char* type) { return metrics::Labels{{"name", disk.directory}, {"type", type}}; };
     resource.samples.push_back({of("all"), static_cast<double>(disk.all), {}});
     resource.samples.push_back({of("used"), static_cast<double>(disk.used), {}});
@@ -57,6 +59,7 @@ void append_volume_metrics(std::vector<metrics::Family>& out, const std::vector<
   for (auto* family : {&count, &read_only, &bytes, &resource, &broken}) {
     if (!family->samples.empty()) out.push_back(std::move(*family));
   }
+  out.push_back(one("SeaweedFS_volumeServer_max_volumes", "Volumes that the folders have room for.", slots));
   out.push_back(one("holdfast_volume_masters_known", "Masters this volume server reports to.", static_cast<double>(masters)));
 }
 

@@ -170,6 +170,7 @@ Task VolumeRoutes::Inside::read_when_room(Exchange& exchange, std::unique_ptr<As
   {
     const auto pass = co_await downloads.enter(exchange.loop(), 0);
     if (!pass) {
+      met("download_refused");
       answer_error(exchange, 429, "reject because inflight download data " + std::to_string(downloads.bytes()) + " > " +
                                       std::to_string(downloads.bytes_max()) + ", and wait timeout");
       co_return;
@@ -185,7 +186,7 @@ Task VolumeRoutes::Inside::read_slowly(Exchange& exchange, std::unique_ptr<Asked
   if (found) {
     answer_found(exchange, *asked, *found);
   } else {
-    if (found.error().code() != Code::not_found) read_failures.add();
+    if (found.error().code() != Code::not_found) read_failed(found.error());
     answer_nothing(exchange, found.error().code() == Code::not_found ? 404 : 500);
   }
 }
@@ -284,6 +285,7 @@ void VolumeRoutes::Inside::answer_found(Exchange& exchange, Asked& asked, volume
     if (collect_headers(exchange, asked, found, headers)) return;
     if (!plain) {
       LOG_ERROR("volume {}: {} does not unpack: {}", asked.id.volume.value(), text(asked.id), plain.error().what());
+      read_failed(plain.error());
       answer_nothing(exchange, 500);
       return;
     }

@@ -77,6 +77,7 @@ Async<bool> VolumeRoutes::Inside::send_body(Exchange& exchange, const volume::Fo
       auto loaded = co_await load(exchange.loop(), body, range.begin + sent, out);
       if (!loaded) {
         LOG_ERROR("reading a file of {} bytes at {}: {}", body.size(), range.begin + sent, loaded.error().what());
+        read_failed(loaded.error());
         co_return false;
       }
     }
@@ -84,6 +85,7 @@ Async<bool> VolumeRoutes::Inside::send_body(Exchange& exchange, const volume::Fo
       crc = crc32c(bytes_of(piece), crc);
       if (sent + piece.size() == range.length && !volume::crc_matches(crc, found.needle.stored_crc)) {
         LOG_ERROR("a file of {} bytes fails its checksum: the connection is closed before its last piece", body.size());
+        read_failed({Code::corrupt, "crc mismatch"});
         co_return false;
       }
     }
@@ -113,6 +115,7 @@ Task VolumeRoutes::Inside::answer_large(Exchange& exchange, std::unique_ptr<Aske
     const std::span<std::uint8_t> out(reinterpret_cast<std::uint8_t*>(first.data()), first.size());
     auto loaded = co_await load(exchange.loop(), *found.body, 0, out);
     if (!loaded) {
+      read_failed(loaded.error());
       answer_nothing(exchange, 500);
       co_return;
     }
@@ -170,6 +173,7 @@ Task VolumeRoutes::Inside::answer_large(Exchange& exchange, std::unique_ptr<Aske
   auto loaded = co_await load(exchange.loop(), *found.body, range.begin, out);
   if (!loaded) {
     LOG_ERROR("reading a file of {} bytes: {}", total, loaded.error().what());
+    read_failed(loaded.error());
     answer_nothing(exchange, 500);
     co_return;
   }
@@ -265,6 +269,7 @@ Task VolumeRoutes::Inside::answer_unpacked(Exchange& exchange, std::unique_ptr<A
   auto unpacked = co_await on_pool<Unpacked>(exchange.loop(), measure);
   if (!unpacked) {
     LOG_ERROR("{} does not unpack: {}", text(asked->id), unpacked.error().what());
+    read_failed(unpacked.error());
     answer_nothing(exchange, 500);
     co_return;
   }
@@ -327,6 +332,7 @@ Task VolumeRoutes::Inside::answer_unpacked(Exchange& exchange, std::unique_ptr<A
     auto status = co_await on_pool<void>(exchange.loop(), work);
     if (!status) {
       LOG_ERROR("{} does not unpack: {}", text(asked->id), status.error().what());
+      read_failed(status.error());
       exchange.abort();
       co_return;
     }

@@ -32,6 +32,11 @@ VolumeKind kind_of(Method method) {
   }
 }
 
+// Their place in the names of in_flight: those of methods, and one for what is no method of ours.
+std::size_t in_flight_kind(Method method) {
+  return std::min(static_cast<std::size_t>(kind_of(method)), static_cast<std::size_t>(VolumeKind::status));
+}
+
 std::string read_file(const char* path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream out;
@@ -145,9 +150,12 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
       started_at(clock.now()),
       buffers(loops.size()),
       requests(registry, "volumeServer", kKinds),
+      in_flight({"get", "head", "post", "put", "delete", "options", "other"}),
       volume_metrics(registry, service, clock, this->options.version),
       read_failures(registry.counter("SeaweedFS_volumeServer_file_read_failures", "Reads that a disk or a checksum failed.")),
       write_failures(registry.counter("SeaweedFS_volumeServer_file_write_failures", "Writes that a disk or a copy failed.")),
+      invalid_needles(registry.counter("SeaweedFS_volumeServer_file_read_invalid_needles",
+                                       "Files asked for whose bytes on disk are not what was written.")),
       limit_metrics(registry.collector([this](std::vector<metrics::Family>& out) {
         const auto add = [&out](const char* name, const char* help, std::uint64_t value) {
           out.push_back({name, help, metrics::Family::Kind::gauge, {{{}, static_cast<double>(value), {}}}});
@@ -157,12 +165,24 @@ VolumeRoutes::Inside::Inside(Parts parts, Options options)
             downloads.bytes());
         add("SeaweedFS_volumeServer_concurrent_upload_limit", "Their bound; 0: none.", uploads.bytes_max());
         add("SeaweedFS_volumeServer_concurrent_download_limit", "Their bound; 0: none.", downloads.bytes_max());
+        out.push_back(in_flight.family("SeaweedFS_volumeServer_in_flight_requests"));
       })) {
   load_host_types(types);
 }
 
 void VolumeRoutes::Inside::finished(const Exchange& exchange, int status, Duration took, std::size_t) {
   requests.done(exchange.kind(), static_cast<unsigned>(status), took);
+  in_flight.ended(in_flight_kind(exchange.request().method));
+}
+
+void VolumeRoutes::Inside::met(const char* what) {
+  registry.counter("SeaweedFS_volumeServer_handler_total", "What requests met on their way, besides their answers.", {{"type", what}})
+      .add();
+}
+
+void VolumeRoutes::Inside::read_failed(const Error& error) {
+  read_failures.add();
+  if (error.code() == Code::corrupt) invalid_needles.add();
 }
 
 http::Head& VolumeRoutes::Inside::head(Exchange& exchange, int status, std::string_view request_id) {
@@ -208,6 +228,7 @@ void VolumeRoutes::Inside::answer_options(Exchange& exchange, bool read_only) {
 void VolumeRoutes::Inside::serve(Exchange& exchange) {
   const auto& request = exchange.request();
   exchange.set_kind(static_cast<std::uint8_t>(kind_of(request.method)));
+  in_flight.begun(in_flight_kind(request.method));
   if (!is_plain_path(request.path) && request.path != "*") {
     const auto decoded = decode_path(request.path);
     if (!decoded || decoded->empty()) {

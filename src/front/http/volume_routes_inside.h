@@ -105,6 +105,9 @@ struct VolumeRoutes::Inside : http::Observer {
     co_return co_await awaited<Result<T>>(loop, start);
   }
 
+  void met(const char* what);             // counts what a request met on its way
+  void read_failed(const Error& error);  // counts a read that failed
+
   // --- volume_read.cc
   void read(http::Exchange& exchange);
   Task read_when_room(http::Exchange& exchange, std::unique_ptr<Asked> asked, volume::ReadOptions options);
@@ -183,9 +186,11 @@ struct VolumeRoutes::Inside : http::Observer {
   std::vector<LoopBuffer> buffers;
 
   RequestMetrics requests;
+  InFlightRequests in_flight;  // by method
   VolumeMetrics volume_metrics;
   metrics::Counter& read_failures;
   metrics::Counter& write_failures;
+  metrics::Counter& invalid_needles;
   metrics::Registry::Collector limit_metrics;
 };
 

@@ -91,6 +91,7 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   if (uploads.is_on() && Params(request.query).get("type") != "replicate") {
     pass.emplace(co_await uploads.enter(exchange.loop(), request.body_bytes.value_or(0)));
     if (!*pass) {
+      met("upload_refused");
       answer_error(exchange, 429, "reject because inflight upload data " + std::to_string(uploads.bytes()) + " > " +
                                       std::to_string(uploads.bytes_max()) + ", and wait timeout");
       co_return;

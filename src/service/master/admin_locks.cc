@@ -73,6 +73,15 @@ Refusal refused(const kv::Answer& answer) {
 
 }  // namespace
 
+std::vector<std::string> admin_lock_holders(const kv::Space& space) {
+  static constexpr std::size_t kLocksMax = 100;
+  std::vector<std::string> out;
+  for (const auto& record : space.list({.prefix = kAdminLocksPrefix, .after = {}, .limit = kLocksMax}).records) {
+    out.push_back(read(record.key, *record.item.value).client);
+  }
+  return out;
+}
+
 struct AdminLocks::Lease {
   std::string key;
   AdminToken previous;

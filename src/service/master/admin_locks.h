@@ -14,7 +14,9 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "core/kv/space.h"
 #include "io/random.h"
 #include "service/master/key_values.h"
 #include "service/master/master.h"
@@ -37,6 +39,9 @@ struct AdminLock {
   std::string client;
   std::string message;
 };
+
+// Who holds what lies under kAdminLocksPrefix, as "client" says.
+std::vector<std::string> admin_lock_holders(const kv::Space& space);
 
 class AdminLocks {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/metrics.h"
+#include "service/master/admin_locks.h"
 #include "service/master/assigner.h"
 
 namespace holdfast::master {
@@ -275,6 +276,11 @@ void KeyValueService::look(Instant now) {
     g.keys.set(static_cast<double>(space.keys()));
     g.bytes.set(static_cast<double>(space.bytes()));
     g.mortal.set(static_cast<double>(space.lives().size()));
+    if (space.revision() != seen_) {
+      auto holders = admin_lock_holders(space);
+      const Guard guard(locks_->mutex);
+      locks_->holders = std::move(holders);
+    }
     return space.revision();
   });
   g.revision.set(static_cast<double>(revision.value()));
@@ -310,6 +316,15 @@ void KeyValueService::stop() {
 }
 
 // ---- metrics -------------------------------------------------------------------------------------------------------
+
+KeyValueService::KeyValueService(Shared& shared)
+    : shared_(shared), lock_metrics_(metrics::process().collector([locks = locks_](std::vector<metrics::Family>& out) {
+        metrics::Family family{"SeaweedFS_master_admin_lock", "1 for who holds an administrator's lock.",
+                               metrics::Family::Kind::gauge, {}};
+        const Guard guard(locks->mutex);
+        for (const auto& holder : locks->holders) family.samples.push_back({{{"client", holder}}, 1, {}});
+        if (!family.samples.empty()) out.push_back(std::move(family));
+      })) {}
 
 void KeyValueService::count(Operation operation, const char* outcome) {
   static constexpr std::array<const char*, kOperations> kNames = {"put",  "delete", "renew", "expire",

@@ -8,6 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/metrics.h"
+#include "base/mutex.h"
 #include "core/kv/expiry.h"
 #include "service/master/key_values.h"
 #include "service/master/shared.h"
@@ -19,7 +21,7 @@ constexpr std::size_t kKvWatchesMax = 4096;  // at one master
 
 class KeyValueService final : public KeyValues {
  public:
-  explicit KeyValueService(Shared& shared) : shared_(shared) {}
+  explicit KeyValueService(Shared& shared);
 
   // ---- any thread
   void when_open(std::function<void(std::optional<Refusal>)> done) override;
@@ -68,7 +70,15 @@ class KeyValueService final : public KeyValues {
   static void count(Operation operation, const char* outcome);
   static void count_refusal(Operation operation, const Refusal& refusal);
 
+  // For scrapes.
+  struct Locks {
+    Mutex mutex;  // leaf
+    std::vector<std::string> holders HOLDFAST_GUARDED_BY(mutex);
+  };
+
   Shared& shared_;
+  const std::shared_ptr<Locks> locks_ = std::make_shared<Locks>();
+  const metrics::Registry::Collector lock_metrics_;
   // Shared with the proposals under way, which may be answered after this has gone.
   const std::shared_ptr<std::atomic<std::size_t>> writes_ = std::make_shared<std::atomic<std::size_t>>(0);
 

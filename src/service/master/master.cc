@@ -630,6 +630,7 @@ TopologyStatus MasterImpl::topology_status(bool with_volumes) const {
   const auto counts = shared_.with_topology([&](topology::Topology& topology) {
     status.volumes = topology.volume_count();
     short_counts = topology.short_counts();
+    status.misplaced = topology.misplaced_volumes();
     return topology.layout_counts();
   });
   for (const auto& count : counts) {

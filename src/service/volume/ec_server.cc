@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <set>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "client/volume_source.h"
 #include "service/volume/file_pull.h"
 #include "service/volume/pacer.h"
@@ -202,7 +204,11 @@ Status EcServer::generate(VolumeId id, const std::string& collection, std::optio
 }
 
 Result<std::vector<ec::ShardId>> EcServer::rebuild(VolumeId id, const std::string& collection, bool ignore_checksums) {
+  auto& registry = metrics::process();
+  const auto begun = world_.clock.now();
   auto made = world_.store.ec().rebuild(id, collection, ignore_checksums);
+  registry.histogram("SeaweedFS_volumeServer_ec_rebuild_seconds", "What making lost shards anew takes.").observe(world_.clock.now() - begun);
+  registry.counter("SeaweedFS_volumeServer_ec_rebuild_total", "Rebuilds of lost shards.", {{"result", made ? "success" : "failure"}}).add();
   if (made) changed();
   return made;
 }
@@ -345,6 +351,9 @@ Result<EcService::Scrubbed> EcServer::scrub(ScrubMode mode, const std::vector<Vo
     if (!volume) return missing(id);
     volumes.push_back(std::move(volume));
   }
+  static constexpr std::array kModes = {"index", "full", "local", "checksum"};
+  auto& failures = metrics::process().counter("SeaweedFS_volumeServer_scrub_shard_failures", "Shards that a scrub found to be damaged.",
+                                              {{"mode", kModes[static_cast<std::size_t>(mode)]}});
   Scrubbed out;
   for (const auto& volume : volumes) {
     if (stopping_.is_set()) return stopping();
@@ -353,6 +362,7 @@ Result<EcService::Scrubbed> EcServer::scrub(ScrubMode mode, const std::vector<Vo
     out.files += result.files;
     if (result.details.empty()) continue;
     Scrubbed::Broken broken{.id = volume->id(), .collection = volume->collection()};
+    failures.add(result.broken.size());
     const auto sizes = volume->shard_sizes();
     for (const auto shard : result.broken) broken.shards[shard] = sizes.contains(shard) ? sizes.at(shard) : 0;
     out.broken.push_back(std::move(broken));

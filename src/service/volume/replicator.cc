@@ -69,6 +69,12 @@ std::string error_member(const std::string& body) {
   return member != nullptr && member->is_string() ? std::string(member->get_string()) : "";
 }
 
+// Why a sibling did not do it, in a word: it was not reached, or it refused.
+const char* reason_of(const Result<client::HttpAnswer>& answer) {
+  if (answer) return "refused";
+  return answer.error().code() == Code::timed_out ? "timed_out" : "unreachable";
+}
+
 // "" when the sibling has stored its copy.
 std::string write_trouble(const WriteRequest& request, const std::string& url, std::uint64_t bytes,
                           const Result<client::HttpAnswer>& answer) {
@@ -114,10 +120,17 @@ std::uint64_t data_bytes(const WriteRequest& request) {
 
 // Counts the answers of all siblings and tells the whole.
 struct Replicator::Gathered {
-  Gathered(std::size_t n, const char* what, Done d) : operation(what), done(std::move(d)), missing(n) {}
+  Gathered(std::size_t n, const char* what, Done d) : operation(what), targets(n), done(std::move(d)), missing(n) {}
 
-  void tell(const std::string& server, std::string trouble) {
+  // `reason` as a label of a metric; trouble "": there was none.
+  void tell(const std::string& server, std::string trouble, const char* reason) {
     std::string all;
+    if (!trouble.empty()) {
+      metrics::process()
+          .counter("SeaweedFS_volumeServer_replication_failures_total", "Copies that a sibling did not make.",
+                   {{"operation", operation}, {"reason", reason}})
+          .add();
+    }
     {
       Guard guard(mutex);
       if (!trouble.empty()) troubles.push_back("[" + server + "]: " + std::move(trouble));
@@ -131,10 +144,14 @@ struct Replicator::Gathered {
                      {{"operation", operation}, {"result", result}}).add();
     registry.histogram("SeaweedFS_volumeServer_replication_seconds", "Until the last sibling has answered.")
         .observe(std::chrono::steady_clock::now() - begun);
+    // One second stands for one sibling: the bounds are 1, 2, 4, ... of them.
+    registry.histogram("SeaweedFS_volumeServer_replication_targets", "Siblings that a write or deletion was sent to.", {}, 1s)
+        .observe(targets * 1s);
     done(all.empty() ? Status() : Error(Code::unavailable, all));
   }
 
   const char* const operation;
+  const std::size_t targets;
   const std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
   const Done done;
   Mutex mutex;  // leaf
@@ -191,7 +208,7 @@ void Replicator::write(const WriteRequest& request, const std::vector<std::strin
     http.keep = form;
     auto url = url_of(http);
     pool_.send(std::move(http), [&request, server, gathered, url](Result<client::HttpAnswer> answer) {
-      gathered->tell(server, write_trouble(request, url, request.data.size(), answer));
+      gathered->tell(server, write_trouble(request, url, request.data.size(), answer), reason_of(answer));
     });
   }
 }
@@ -244,7 +261,7 @@ void Replicator::send_spooled(const WriteRequest& request, std::string server, s
   const auto url = url_of(http);
   auto& loop = loops_.any();
   auto done = [&request, server, gathered, url](Result<client::HttpAnswer> answer) {
-    gathered->tell(server, write_trouble(request, url, data_bytes(request), answer));
+    gathered->tell(server, write_trouble(request, url, data_bytes(request), answer), reason_of(answer));
   };
   loop.post([this, &loop, spool = request.spool, http = std::move(http), form = std::move(form),
              done = std::move(done)]() mutable {
@@ -266,7 +283,7 @@ void Replicator::remove(const RemoveRequest& request, const std::vector<std::str
     if (!request.authorization.empty()) http.headers.emplace_back("Authorization", header_value(request.authorization));
     auto url = url_of(http);
     pool_.send(std::move(http), [server, gathered, url](Result<client::HttpAnswer> answer) {
-      gathered->tell(server, remove_trouble(url, answer));
+      gathered->tell(server, remove_trouble(url, answer), reason_of(answer));
     });
   }
 }

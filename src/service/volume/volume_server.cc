@@ -300,7 +300,7 @@ class Server final : public VolumeServer {
   std::vector<DiskStatus> disks() const override {
     std::vector<DiskStatus> out;
     for (const auto& folder : store_->folders()) {
-      DiskStatus disk{.directory = folder.path, .disk_type = folder.disk_type, .error = folder.error};
+      DiskStatus disk{.directory = folder.path, .disk_type = folder.disk_type, .error = folder.error, .volumes_max = folder.volumes_max};
       disk.all = folder.total_bytes;
       disk.free = folder.free_bytes;
       disk.used = folder.total_bytes - folder.free_bytes;

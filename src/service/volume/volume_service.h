@@ -108,6 +108,7 @@ struct DiskStatus {
   double percent_free = 0;
   double percent_used = 0;
   std::string error;  // "" when all is well
+  std::uint32_t volumes_max = 0;
 };
 
 struct AllocateRequest {
