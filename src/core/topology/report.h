@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -46,6 +47,9 @@ struct Report {
   std::vector<VolumeInfo> changed;
   std::vector<VolumeInfo> added;
   std::vector<VolumeId> removed;
+  // The digest of all it holds, and the hashes of `volumes` and `changed` (volume_digest.h). Only of upstream's servers.
+  std::optional<std::uint64_t> digest;
+  std::vector<std::pair<VolumeId, std::uint64_t>> hashes;
   // Shards of erasure-coded volumes, one entry for each disk of a volume. `ec_full`: `ec_shards` is all there is. Those
   // added and removed carry the bits that changed.
   bool ec_full = false;
@@ -53,6 +57,9 @@ struct Report {
   std::vector<EcShardsInfo> ec_added;
   std::vector<EcShardsInfo> ec_removed;
   NeedleId max_file_key;                         // over all its volumes; 0: not told
+
+  // Whether it takes changes at all; nothing: as before.
+  std::optional<bool> in_maintenance;
 
   // Folders, by their vol_dir.uuid as text.
   std::vector<std::string> location_uuids;

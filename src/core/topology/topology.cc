@@ -79,6 +79,7 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
   server->silent = false;
   server->suspected = false;
   server->leaving = report.leaving;
+  server->in_maintenance = report.in_maintenance.value_or(server->in_maintenance);
   if (report.max_file_key > server->max_file_key) server->max_file_key = report.max_file_key;
   if (!report.location_uuids.empty() || new_stream) set_folders(*server, report.location_uuids);
   server->folders_adopted = check_folders(*server);
@@ -89,6 +90,7 @@ Topology::Reported Topology::report(SessionId session, const Report& report, Ins
 
   if (new_stream && !report.full) answer.resend_full = server->volumes.empty();
   apply_volumes(*server, report, now);
+  if (!apply_digest(*server, report) && !report.full) answer.resend_full = true;
   apply_ec(*server, report);
   if (moved || new_stream || had_writes != server->takes_writes()) refresh_volumes(*server);
   answer.folders_pending = !server->folders_adopted;
@@ -397,6 +399,28 @@ void Topology::apply_volumes(Server& server, const Report& report, Instant now) 
   std::erase_if(server.just_allocated, [&](const auto& entry) { return entry.second <= now; });
   if (!event.added.empty() || !event.removed.empty()) events_.push_back(std::move(event));
   for (const VolumeId id : gone) readmit(id);
+}
+
+bool Topology::apply_digest(Server& server, const Report& report) {
+  const auto forget = [&](VolumeId id) {
+    const auto it = server.hashes.find(id);
+    if (it == server.hashes.end()) return;
+    server.digest ^= it->second;
+    server.hashes.erase(it);
+  };
+  if (report.full) {
+    server.hashes.clear();
+    server.digest = 0;
+  }
+  for (const VolumeId id : report.removed) forget(id);
+  for (const auto& [id, hash] : report.hashes) {
+    forget(id);
+    server.hashes[id] = hash;
+    server.digest ^= hash;
+  }
+  if (!report.digest) return true;
+  // A volume that was taken off the server here, and is there all the same, is in the digests on both sides.
+  return *report.digest == server.digest && server.hashes.size() <= server.volumes.size() + server.aside.size();
 }
 
 bool Topology::put(Server& server, VolumeInfo info) {
@@ -858,6 +882,7 @@ std::optional<ServerStatus> Topology::server_status(const std::string& id, bool 
                  : server.suspected         ? "waiting to be heard again after its master was lost"
                  : server.silent            ? "silent"
                  : !server.folders_adopted  ? "its folders wait for adoption"
+                 : server.in_maintenance    ? "in maintenance"
                  : !server.keys_covered     ? "its largest file key waits for the key counter"
                                             : "ok";
   for (const auto& [type, disk] : server.disks) {

@@ -6,8 +6,8 @@
 //
 // A volume takes writes when it has all its copies, none of them read-only, none at the size limit, all on servers
 // that take writes, and its id and all its keys below the committed counters (registry.h rule 4). A server takes writes while its
-// stream is open, its last report is at most some pulses old, its folders are adopted and it is not leaving. A volume
-// that was full takes writes again only when it has shrunk below the crowded threshold, so it does not flicker.
+// stream is open, its last report is at most some pulses old, its folders are adopted, and it is neither leaving nor in
+// maintenance. A volume that was full takes writes again only when it has shrunk below the crowded threshold, so it does not flicker.
 //
 // A copy whose epoch is older than the one that counts (the registry's, or a later one that a copy tells) is kept aside:
 // it takes up room, and is named by no lookup (topology_epochs.cc, docs/self-healing.md).
@@ -75,7 +75,7 @@ class Topology {
   struct Reported {
     bool ignored = false;                       // nothing says who it is
     bool displaced = false;                     // a newer stream has taken over, or this one was given up: end it
-    bool resend_full = false;                   // not known here, and this was not a full report
+    bool resend_full = false;                   // not known here, or known otherwise, and this was not a full report
     bool folders_pending = false;               // some folder is not adopted yet
     std::vector<std::string> duplicated_uuids;  // folders that another live server holds: end the stream
     std::string refusal;                        // a sentence; the server's volumes are not taken
@@ -223,6 +223,8 @@ class Topology {
     std::vector<Uuid> dirs;
     NeedleId max_file_key;
     std::map<VolumeId, VolumeInfoPtr> aside;  // copies that do not count
+    std::unordered_map<VolumeId, std::uint64_t> hashes;  // of what it says of each volume, where it tells digests
+    std::uint64_t digest = 0;                            // of these
     std::optional<Uuid> process;
     std::uint32_t feature_level = 0;
     ClusterId cluster_id;
@@ -236,11 +238,12 @@ class Topology {
     bool suspected = false;       // shares the process of a lost leader
     Instant suspected_at = kDistantPast;
     bool leaving = false;
+    bool in_maintenance = false;
     bool folders_adopted = false;
     bool keys_covered = true;     // max_file_key is below the counter (servers that do not say it per volume)
 
     bool reachable() const { return session.has_value() && !silent && !suspected && !leaving; }
-    bool takes_writes() const { return reachable() && folders_adopted && keys_covered; }
+    bool takes_writes() const { return reachable() && folders_adopted && keys_covered && !in_maintenance; }
   };
 
   struct LayoutInfo {
@@ -306,6 +309,8 @@ class Topology {
 
   // ---- volumes ----
   void apply_volumes(Server& server, const Report& report, Instant now);
+  // False: what is known of the server's volumes is not what it says, and only a full list mends it.
+  static bool apply_digest(Server& server, const Report& report);
   // Adds or replaces what the server says of the volume. Returns true if it is new on the server.
   bool put(Server& server, VolumeInfo info);
   bool drop(Server& server, VolumeId volume);

@@ -74,6 +74,48 @@ TEST_F(TopologyTest, AVolumeNeedsAllItsCopies) {
   EXPECT_TRUE(writable(7));
 }
 
+TEST_F(TopologyTest, AServerInMaintenanceTakesNoWritesAndNothingNew) {
+  say(1, report(1, {volume(7)}));
+  EXPECT_EQ(topology.growth_servers("").size(), 1u);
+  say(1, Report{.in_maintenance = true, .pulse = 250ms});
+  EXPECT_FALSE(writable(7));
+  EXPECT_TRUE(topology.growth_servers("").empty());
+  EXPECT_TRUE(topology.vacuum_candidates().empty());
+  EXPECT_EQ(topology.index().find(VolumeId(7))->places.size(), 1u);  // it is read there all the same
+  EXPECT_EQ(topology.server_status("10.0.0.1:8080", false, now)->state, "in maintenance");
+  say(1, Report{.pulse = 250ms});  // says nothing of it: as before
+  EXPECT_FALSE(writable(7));
+  say(1, Report{.in_maintenance = false, .pulse = 250ms});
+  EXPECT_TRUE(writable(7));
+  EXPECT_EQ(topology.growth_servers("").size(), 1u);
+}
+
+TEST_F(TopologyTest, ADigestThatIsNotWhatIsKnownAsksForAllVolumes) {
+  Report full = report(1, {volume(7), volume(8)});
+  full.process.reset();  // upstream's
+  full.digest = 0xa ^ 0xb;
+  full.hashes = {{VolumeId(7), 0xa}, {VolumeId(8), 0xb}};
+  EXPECT_FALSE(say(1, full).resend_full);
+  Report change;
+  change.changed = {volume(8, 100)};
+  change.hashes = {{VolumeId(8), 0xc}};
+  change.digest = 0xa ^ 0xc;
+  EXPECT_FALSE(say(1, change).resend_full);
+  EXPECT_FALSE(say(1, Report{.digest = 0xa ^ 0xc}).resend_full);  // nothing new
+  EXPECT_TRUE(say(1, Report{.digest = 0xa ^ 0xd}).resend_full);   // a change was lost
+  EXPECT_FALSE(say(1, Report{.removed = {VolumeId(8)}, .digest = 0xa}).resend_full);
+  EXPECT_EQ(topology.index().find(VolumeId(8)), nullptr);
+  topology.removed(VolumeId(7), "10.0.0.1:8080", now);  // which the server does not know of
+  EXPECT_TRUE(say(1, Report{.digest = 0xa}).resend_full);
+  full.digest = 0x1;  // the answer to being asked counts as it is: asking again would change nothing
+  EXPECT_FALSE(say(1, full).resend_full);
+  Report empty = report(1);
+  empty.process.reset();
+  empty.digest = 0;
+  EXPECT_FALSE(say(1, empty).resend_full);
+  EXPECT_FALSE(say(1, Report{.digest = 0}).resend_full);
+}
+
 TEST_F(TopologyTest, CopiesThatStandWrongAreNamed) {
   const auto in_rack = [](std::uint64_t n, const char* rack, const char* replication) {
     Report r = report(n, {volume(7, 8, replication)});

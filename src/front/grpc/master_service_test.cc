@@ -17,6 +17,7 @@
 #include "api/reflection_v1alpha.grpc.pb.h"
 #include "api/volume_server.grpc.pb.h"
 #include "base/metrics.h"
+#include "front/grpc/report.h"
 #include "front/grpc/test_fakes.h"
 
 namespace holdfast::front {
@@ -689,6 +690,32 @@ TEST(MasterService, KeepConnectedGivesThePictureAndThenTheChanges) {
   EXPECT_EQ(delta.new_vids(0), 9u);
   EXPECT_EQ(delta.deleted_vids(0), 1u);
   EXPECT_EQ(delta.leader(), "");
+}
+
+TEST(MasterService, TakesDigestsOfUpstreamsVolumeServers) {
+  master_pb::Heartbeat message;
+  message.set_volume_digest(0xf585f9060a78341fu);
+  auto& volume = *message.add_changed_volumes();
+  volume.set_id(7);
+  volume.set_size(104);
+  volume.set_file_count(2);
+  volume.set_delete_count(1);
+  volume.set_deleted_byte_count(5);
+  volume.set_replica_placement(1);
+  volume.set_version(3);
+  volume.set_ttl(0x0302);
+  volume.set_modified_at_second(1700000001);
+  volume.set_collection("pics");
+  message.mutable_state()->set_maintenance(true);
+  const auto report = read(message);
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->digest, 0xf585f9060a78341fu);
+  EXPECT_EQ(report->hashes, (std::vector<std::pair<VolumeId, std::uint64_t>>{{VolumeId(7), 0xf585f9060a78341fu}}));
+  EXPECT_EQ(report->in_maintenance, true);
+  message.clear_volume_digest();
+  message.clear_state();
+  EXPECT_TRUE(read(message)->hashes.empty());
+  EXPECT_EQ(read(message)->in_maintenance, std::nullopt);
 }
 
 TEST(MasterService, AClientThatReadsTooSlowlyIsCutOffAndCounted) {

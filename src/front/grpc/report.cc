@@ -1,8 +1,31 @@
 #include "front/grpc/report.h"
 
 #include "api/convert.h"
+#include "model/volume_digest.h"
 
 namespace holdfast::front {
+
+namespace {
+
+std::uint64_t hash_of(const master_pb::VolumeInformationMessage& volume) {
+  return holdfast::hash_of({.id = volume.id(),
+                            .size = volume.size(),
+                            .file_count = volume.file_count(),
+                            .delete_count = volume.delete_count(),
+                            .deleted_byte_count = volume.deleted_byte_count(),
+                            .replica_placement = volume.replica_placement(),
+                            .version = volume.version(),
+                            .ttl = volume.ttl(),
+                            .compact_revision = volume.compact_revision(),
+                            .disk_id = volume.disk_id(),
+                            .read_only = volume.read_only(),
+                            .modified_at_second = volume.modified_at_second(),
+                            .collection = volume.collection(),
+                            .disk_type = volume.disk_type(),
+                            .remote_storage_name = volume.remote_storage_name()});
+}
+
+}  // namespace
 
 Result<topology::Report> read(const master_pb::Heartbeat& message) {
   topology::Report report;
@@ -23,12 +46,19 @@ Result<topology::Report> read(const master_pb::Heartbeat& message) {
   for (const auto& volume : message.changed_volumes()) report.changed.push_back(api::read(volume));
   for (const auto& volume : message.new_volumes()) report.added.push_back(api::read(volume));
   for (const auto& volume : message.deleted_volumes()) report.removed.emplace_back(volume.id());
+  if (message.has_volume_digest()) {
+    report.digest = message.volume_digest();
+    for (const auto& volume : message.volumes()) report.hashes.emplace_back(VolumeId(volume.id()), hash_of(volume));
+    for (const auto& volume : message.changed_volumes()) report.hashes.emplace_back(VolumeId(volume.id()), hash_of(volume));
+  }
   report.ec_full = message.ec_shards_size() > 0 || message.has_no_ec_shards();
   for (const auto& shards : message.ec_shards()) report.ec_shards.push_back(api::read(shards));
   for (const auto& shards : message.new_ec_shards()) report.ec_added.push_back(api::read(shards));
   for (const auto& shards : message.deleted_ec_shards()) report.ec_removed.push_back(api::read(shards));
   report.max_file_key = NeedleId(message.max_file_key());
   report.location_uuids.assign(message.location_uuids().begin(), message.location_uuids().end());
+
+  if (message.has_state()) report.in_maintenance = message.state().maintenance();
 
   if (!message.process_uuid().empty()) {
     const auto process = Uuid::parse(message.process_uuid());
@@ -74,6 +104,7 @@ void fill(const master::ReportReply& reply, master_pb::HeartbeatResponse* messag
   message->set_preallocate(reply.preallocate);
   message->set_leader(api::utf8(reply.leader_hint));
   message->set_resend_full_volume_list(reply.resend_full);
+  message->set_volume_digest_supported(reply.takes_digests);
   for (const auto& uuid : reply.duplicated_uuids) message->add_duplicated_uuids(api::utf8(uuid));
 
   if (!reply.cluster_id.value().empty()) message->set_cluster_id(text(reply.cluster_id));

@@ -335,7 +335,7 @@ VolumeCopyCalls::Unary* VolumeCopyCalls::SetState(Context* context, const pb::Se
   return unary(context, true, [request, response](volume::Upkeep& upkeep, volume::Cancel&) -> Status {
     auto state = upkeep.maintenance().state();
     if (request->has_state()) {  // without one it only asks
-      const auto set = upkeep.maintenance().set({request->state().maintenance(), request->state().version()});
+      const auto set = upkeep.set_state({request->state().maintenance(), request->state().version()});
       if (!set) return set.error();
       state = *set;
     }

@@ -124,6 +124,7 @@ struct ReportReply {
   std::optional<std::string> end_with_error;
   std::vector<std::string> duplicated_uuids;
   bool resend_full = false;
+  bool takes_digests = false;  // from servers of upstream: then they tell what has changed instead of full lists
 
   ClusterId cluster_id;
   Generation generation;

@@ -96,6 +96,7 @@ std::optional<ReportReply> Reports::Session::on_report(topology::Report report) 
   reply.refusal = reported.refusal;
   if (told.accepted) reply.datagrams = terms();
   reply.resend_full = reported.resend_full;
+  reply.takes_digests = !ours_;
   if (!told.accepted) {
     if (told_.accepted) LOG_WARNING("{}", reported.refusal);
     if (!ours_) reply.end_with_error = reported.refusal;

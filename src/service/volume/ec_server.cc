@@ -161,6 +161,7 @@ Result<Removed> EcServer::remove_now(const RemoveRequest& request) {
 }
 
 Status EcServer::delete_blob(VolumeId id, NeedleId key) {
+  if (auto may = world_.may_change(); !may) return may;
   const auto volume = world_.store.ec().find(id);
   if (!volume) return missing(id);
   if (auto removed = volume->remove(key); !removed) {
@@ -193,6 +194,7 @@ Result<EcService::Piece> EcServer::read_shard(const PieceWish& wish) {
 // --- orders ---
 
 Status EcServer::generate(VolumeId id, const std::string& collection, std::optional<ec::Scheme> scheme) {
+  if (auto may = world_.may_change(); !may) return may;
   const auto volume = world_.store.find(id);
   if (!volume) return Error(Code::not_found, "not found volume id " + text(id));
   if (volume->place().collection != collection) {
@@ -204,6 +206,7 @@ Status EcServer::generate(VolumeId id, const std::string& collection, std::optio
 }
 
 Result<std::vector<ec::ShardId>> EcServer::rebuild(VolumeId id, const std::string& collection, bool ignore_checksums) {
+  if (auto may = world_.may_change(); !may) return may.error();
   auto& registry = metrics::process();
   const auto begun = world_.clock.now();
   auto made = world_.store.ec().rebuild(id, collection, ignore_checksums);
@@ -214,6 +217,7 @@ Result<std::vector<ec::ShardId>> EcServer::rebuild(VolumeId id, const std::strin
 }
 
 Status EcServer::remove(const Removal& removal) {
+  if (auto may = world_.may_change(); !may) return may;
   auto removed = world_.store.ec().remove(removal.id, removal.collection, removal.shards, removal.all, removal.encode_ts_ns);
   changed();
   return removed;
@@ -242,6 +246,7 @@ Status EcServer::unmount(VolumeId id, const std::vector<ec::ShardId>& shards, st
 }
 
 Status EcServer::to_volume(VolumeId id, const std::string& collection, bool from_staged) {
+  if (auto may = world_.may_change(); !may) return may;
   if (world_.store.find(id)) return Error(Code::already_exists, "volume " + text(id) + " is mounted here already");
   return from_staged ? adopt_staged(id, collection) : world_.store.ec().to_volume(id, collection);
 }
@@ -261,6 +266,7 @@ Status EcServer::adopt_staged(VolumeId id, const std::string& collection) {
 }
 
 Status EcServer::copy(const Copy& copy) {
+  if (auto may = world_.may_change(); !may) return may;
   const auto place = world_.store.ec().place_for_copies(copy.id, copy.collection, copy.disk_id);
   if (!place) return place.error();
   const auto source = client::VolumeSource::at(copy.source);

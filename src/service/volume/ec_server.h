@@ -38,6 +38,7 @@ class EcServer final : public EcService, private ec::RemoteShards {
     Store& store;
     std::function<std::vector<Address>()> masters;
     std::string self;               // ip:port, as reported
+    std::function<Status()> may_change;  // an error in maintenance: shards are read then, and neither made nor deleted
     std::function<void()> changed;  // shards came or went: tell the masters
   };
 

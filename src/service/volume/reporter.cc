@@ -460,6 +460,7 @@ void Reporter::take_stock() {
   stock_taken_ = now;
   const auto version = version_ + 1;
   if (stock.slots != stock_.slots) version_ = version;  // room is told with the next pulse
+  if (stock.state != stock_.state) version_ = state_version_ = version;
   if (stock.ec_shards != stock_.ec_shards) note_ec_changes(stock.ec_shards, version);
   stock_ = std::move(stock);
   for (const auto& info : stock_.volumes) {
@@ -562,7 +563,13 @@ void Reporter::fill_full(master_pb::Heartbeat& report) const {
   }
   report.set_max_file_key(max_key.value());
   report.set_has_no_volumes(told_.empty());
+  fill_state(report);
   fill_ec(report);
+}
+
+void Reporter::fill_state(master_pb::Heartbeat& report) const {
+  report.mutable_state()->set_maintenance(stock_.state.maintenance);
+  report.mutable_state()->set_version(stock_.state.version);
 }
 
 void Reporter::fill_ec(master_pb::Heartbeat& report) const {
@@ -591,6 +598,7 @@ void Reporter::fill_changes(master_pb::Heartbeat& report, const Link& link) cons
     api::fill(change.info, change.is_new ? report.add_new_ec_shards() : report.add_deleted_ec_shards());
   }
   if (ec_version_ > link.sent_version) fill_ec(report);
+  if (state_version_ > link.sent_version) fill_state(report);
   report.set_max_file_key(max_key.value());
 }
 

@@ -40,6 +40,7 @@
 #include "model/volume_info.h"
 #include "service/volume/config.h"
 #include "service/volume/fence_keeper.h"
+#include "service/volume/maintenance.h"
 
 namespace master_pb {
 class Heartbeat;
@@ -55,6 +56,7 @@ struct Holdings {
   std::map<std::string, std::uint32_t> slots;  // by disk type
   std::map<std::string, std::uint64_t> total_bytes;
   std::map<std::string, std::uint64_t> free_bytes;
+  MaintenanceState state;
 };
 
 class Reporter {
@@ -136,6 +138,7 @@ class Reporter {
   void fill_full(master_pb::Heartbeat& report) const;
   void fill_masters(master_pb::Heartbeat& report, const Address& called) const;
   void fill_ec(master_pb::Heartbeat& report) const;
+  void fill_state(master_pb::Heartbeat& report) const;
   void fill_changes(master_pb::Heartbeat& report, const Link& link) const;
   void say_goodbye();
   Link* find(std::uint64_t id);
@@ -159,6 +162,7 @@ class Reporter {
   static constexpr std::size_t kEcChangesMax = 1000;
   std::vector<EcChange> ec_changes_;
   std::uint64_t ec_version_ = 0;  // of the last change of any of them
+  std::uint64_t state_version_ = 0;  // likewise of the state
   std::uint64_t version_ = 0;
   Holdings stock_;
   Instant stock_taken_ = kDistantPast;

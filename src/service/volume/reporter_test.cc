@@ -14,6 +14,7 @@
 #include "io/posix/clock.h"
 #include "io/posix/disk.h"
 #include "io/posix/random.h"
+#include "service/volume/upkeep.h"
 #include "service/volume/volume_server.h"
 
 namespace holdfast::volume {
@@ -238,6 +239,20 @@ TEST_F(ReporterTest, TellsEveryMasterAllItHasAndThenWhatChanges) {
   for (auto* master : {&a_, &b_}) EXPECT_TRUE(soon([&] { return master->heard(names_new(3)); }));
   ASSERT_TRUE(server.delete_volume(VolumeId(3), false, fence(1, 2)).ok());
   EXPECT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.deleted_volumes_size() == 1; }); }));
+}
+
+TEST_F(ReporterTest, TellsOfMaintenanceAtOnceAndAfterARestart) {
+  const auto in_maintenance = [](const auto& r) { return r.has_state() && r.state().maintenance() && r.state().version() == 1; };
+  auto& server = start({a_.address()});
+  ASSERT_TRUE(soon([&] { return !a_.reports().empty(); }));
+  EXPECT_FALSE(a_.reports()[0].state().maintenance());
+  ASSERT_TRUE(server.upkeep()->set_state({.maintenance = true, .version = 0}).ok());
+  EXPECT_TRUE(soon([&] { return a_.heard(in_maintenance); }));
+  server_.reset();
+  a_.forget_reports();
+  start({a_.address()});
+  ASSERT_TRUE(soon([&] { return !a_.reports().empty(); }));
+  EXPECT_TRUE(in_maintenance(a_.reports()[0]));
 }
 
 TEST_F(ReporterTest, LearnsTheOtherMastersAndNeedsNoSeedAfterARestart) {

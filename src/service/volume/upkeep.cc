@@ -13,6 +13,12 @@ Upkeep::Upkeep(Store& store, io::Disk& disk, io::Clock& clock, Options options)
       receiver_(store, disk, clock, options_.receiver),
       maintenance_(disk, store.state_folder(), options_.receiver.self) {}
 
+Result<MaintenanceState> Upkeep::set_state(const MaintenanceState& wanted) {
+  auto state = maintenance_.set(wanted);
+  if (state) options_.receiver.changed();
+  return state;
+}
+
 Status Upkeep::admit(const OrderFence& fence, VolumeId id) const {
   if (auto may = maintenance_.check(); !may) return may;
   return options_.admit(fence, id);

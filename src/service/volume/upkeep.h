@@ -32,6 +32,9 @@ class Upkeep {
   VolumeReceiver& receiver() { return receiver_; }
   Maintenance& maintenance() { return maintenance_; }
 
+  // SetState: kept on disk, and told to the masters at once.
+  Result<MaintenanceState> set_state(const MaintenanceState& wanted);
+
   // Whether an order about `id` may be obeyed now: by its fence, and not in maintenance.
   Status admit(const OrderFence& fence, VolumeId id) const;
 

@@ -34,9 +34,8 @@ Counts& counts() {
 
 }  // namespace
 
-Vacuumer::Vacuumer(io::Clock& clock, Store& store, FenceKeeper& fences, std::uint64_t bytes_per_second,
-                   std::function<void()> changed)
-    : clock_(clock), fences_(fences), changed_(std::move(changed)), vacuums_(clock, store) {
+Vacuumer::Vacuumer(io::Clock& clock, Store& store, std::uint64_t bytes_per_second, Admit admit, std::function<void()> changed)
+    : clock_(clock), admit_(std::move(admit)), changed_(std::move(changed)), vacuums_(clock, store) {
   vacuums_.set_bytes_per_second(bytes_per_second);
 }
 
@@ -47,7 +46,7 @@ Result<double> Vacuumer::check(VolumeId id) { return vacuums_.garbage_ratio(id);
 void Vacuumer::compact(VolumeId id, std::uint64_t preallocate_bytes, const std::optional<Fence>& fence,
                        Progress progress, std::function<void(Status)> done) {
   auto work = [this, id, preallocate_bytes, fence, progress = std::move(progress), done] {
-    if (auto admitted = fences_.admit(fence, id); !admitted) return done(admitted);
+    if (auto admitted = admit_(fence, id); !admitted) return done(admitted);
     const auto begun = clock_.now();
     const auto compacted = vacuums_.compact(id, {.preallocate_bytes = preallocate_bytes, .go_on = progress});
     counts().compact_seconds.observe(clock_.now() - begun);
@@ -59,7 +58,7 @@ void Vacuumer::compact(VolumeId id, std::uint64_t preallocate_bytes, const std::
 
 void Vacuumer::commit(VolumeId id, const std::optional<Fence>& fence, std::function<void(Result<Vacuumed>)> done) {
   auto work = [this, id, fence, done] {
-    if (auto admitted = fences_.admit(fence, id); !admitted) return done(admitted.error());
+    if (auto admitted = admit_(fence, id); !admitted) return done(admitted.error());
     const auto begun = clock_.now();
     const auto committed = vacuums_.commit(id);
     counts().commit_seconds.observe(clock_.now() - begun);
@@ -73,7 +72,7 @@ void Vacuumer::commit(VolumeId id, const std::optional<Fence>& fence, std::funct
 
 void Vacuumer::clean_up(VolumeId id, const std::optional<Fence>& fence, std::function<void(Status)> done) {
   auto work = [this, id, fence, done] {
-    if (auto admitted = fences_.admit(fence, id); !admitted) return done(admitted);
+    if (auto admitted = admit_(fence, id); !admitted) return done(admitted);
     done(vacuums_.clean_up(id));
   };
   if (!short_ones_.post(std::move(work))) done(kStops);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "service/volume/fence_keeper.h"
 #include "service/volume/vacuum_service.h"
@@ -18,9 +19,11 @@ class Vacuumer final : public VacuumService {
   // More than that many at once would only make a disk seek; they wait for their turn. A master orders one at a time.
   static constexpr int kCompactionsMax = 2;
 
+  // Whether an order may be obeyed now.
+  using Admit = std::function<Status(const std::optional<Fence>& fence, VolumeId id)>;
+
   // All outlive this. `changed` is called when a volume has become another.
-  Vacuumer(io::Clock& clock, Store& store, FenceKeeper& fences, std::uint64_t bytes_per_second,
-           std::function<void()> changed);
+  Vacuumer(io::Clock& clock, Store& store, std::uint64_t bytes_per_second, Admit admit, std::function<void()> changed);
   ~Vacuumer() override;
 
   Result<double> check(VolumeId id) override;
@@ -37,7 +40,7 @@ class Vacuumer final : public VacuumService {
 
  private:
   io::Clock& clock_;
-  FenceKeeper& fences_;
+  const Admit admit_;
   const std::function<void()> changed_;
   Vacuums vacuums_;
   WorkPool compactions_{kCompactionsMax};

@@ -141,7 +141,8 @@ class Server final : public VolumeServer {
                                    // Folders without a fixed number of volumes count their slots by it.
                                    if (volume_size_limit_.exchange(limit) != limit) tend_wake_.notify_all();
                                  }});
-    vacuumer_ = std::make_unique<Vacuumer>(world_.clock, *store_, *fences_, config_.compaction_bytes_per_second,
+    vacuumer_ = std::make_unique<Vacuumer>(world_.clock, *store_, config_.compaction_bytes_per_second,
+                                           [this](const OrderFence& fence, VolumeId id) { return upkeep_->admit(fence, id); },
                                            [this] { reporter_->changed(); });
     upkeep_ = std::make_unique<Upkeep>(
         *store_, world_.disk, world_.clock,
@@ -163,6 +164,7 @@ class Server final : public VolumeServer {
                                                      .store = *store_,
                                                      .masters = [this] { return reporter_->masters(); },
                                                      .self = self(),
+                                                     .may_change = [this] { return upkeep_->maintenance().check(); },
                                                      .changed = [this] { reporter_->changed(); }});
     tender_ = std::thread([this] { tend(); });
     return {};
@@ -579,6 +581,7 @@ class Server final : public VolumeServer {
       out.volumes.push_back(volume->info());
     }
     out.ec_shards = store_->ec().infos();
+    out.state = upkeep_->maintenance().state();
     for (const auto& folder : store_->folders()) {
       // Slots with no volume yet are slots all the same; a count of 0 would be no statement.
       out.slots[folder.disk_type] += folder.volumes_max;
