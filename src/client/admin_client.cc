@@ -8,6 +8,7 @@
 
 #include "api/convert.h"
 #include "api/master.grpc.pb.h"
+#include "api/request_id.h"
 #include "client/channel.h"
 
 namespace holdfast::client {
@@ -37,6 +38,7 @@ AdminClient::Stub& AdminClient::stub(const Address& address) {
 
 Status AdminClient::once(const Address& address, const CallOnce& call, Duration time_max) {
   grpc::ClientContext context;
+  api::pass_request_id(context);
   const Duration time = time_max > Duration::zero() ? time_max : std::min(kAttemptMax, patience_);
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(time));
   const grpc::Status status = call(stub(address), &context);

@@ -6,6 +6,7 @@
 
 #include "api/convert.h"
 #include "api/master.grpc.pb.h"
+#include "api/request_id.h"
 #include "api/volume_server.grpc.pb.h"
 #include "base/mutex.h"
 #include "client/channel.h"
@@ -51,6 +52,7 @@ class ReadCall final : public grpc::ClientReadReactor<pb::VolumeEcShardReadRespo
     request_.set_file_key(key.value());
     request_.set_encode_ts_ns(encode_ts_ns);
     context_.set_deadline(deadline(EcClient::kReadMax));
+    api::pass_request_id(context_);
     stub.async()->VolumeEcShardRead(&context_, &request_, this);
     StartRead(&response_);
     StartCall();
@@ -126,6 +128,7 @@ Result<EcClient::Holders> EcClient::lookup(const std::vector<Address>& masters, 
   for (const auto& master : masters) {
     grpc::ClientContext context;
     context.set_deadline(deadline(kLookupMax));
+    api::pass_request_id(context);
     master_pb::LookupEcVolumeRequest request;
     request.set_volume_id(volume.value());
     master_pb::LookupEcVolumeResponse response;
@@ -185,6 +188,7 @@ Status EcClient::delete_blob(const std::vector<std::string>& servers, VolumeId v
     auto& call = *calls.emplace_back(std::make_unique<Call>());
     call.stub = servers_->volume_server(server);
     call.context.set_deadline(deadline(kDeleteMax));
+    api::pass_request_id(call.context);
     call.stub->async()->VolumeEcBlobDelete(&call.context, &request, &call.response, [&](grpc::Status status) {
       call.status = std::move(status);
       latch.down();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/convert.h"
+#include "api/request_id.h"
 #include "api/volume_server.grpc.pb.h"
 #include "base/mutex.h"
 #include "client/channel.h"
@@ -131,6 +132,7 @@ class GrpcVolumeSource final : public VolumeSource {
   class Call {
    public:
     explicit Call(GrpcVolumeSource& source) : source_(source) {
+      api::pass_request_id(context_);
       const Guard guard(source_.mutex_);
       source_.context_ = &context_;
       if (source_.is_cancelled_) context_.TryCancel();

@@ -233,6 +233,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
   grpc_options.services.push_back(front::make_raft_service(in.runtime->acceptor()));
   grpc_options.services.push_back(
       front::make_backup_service(*in.backups, [&in](std::string_view ip) { return in.white_list.allows(ip); }));
+  if (in.access_log) grpc_options.on_call_ended = front::log_calls(*in.access_log);
   auto grpc = front::GrpcServer::start(std::move(grpc_options));
   if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
   in.grpc = std::move(*grpc);

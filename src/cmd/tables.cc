@@ -34,7 +34,7 @@ constexpr Flag kGlobal[] = {
 
 // Diagnostics that `master`, `volume` and `server` share.
 constexpr Flag kDiagnostics[] = {
-    {"accessLog", string, "", "append a line for each HTTP request to this `file`, begun anew at SIGHUP once it was moved away; empty: none"},
+    {"accessLog", string, "", "append a line for each HTTP request and gRPC call to this `file`, begun anew at SIGHUP once it was moved away; empty: none"},
     {"debug", boolean, "false", "serve a look inside the process on -debug.port, to this machine only"},
     {"debug.port", integer, "6060", "port of -debug, at 127.0.0.1"},
     {"cpuprofile", string, "", "no effect: perf record takes profiles from outside", later, kNoProfiles},

@@ -148,6 +148,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
     in.witness = std::move(*witness);
     grpc_options.services.push_back(front::make_raft_service(in.witness->acceptor()));
   }
+  if (in.access_log) grpc_options.on_call_ended = front::log_calls(*in.access_log);
   auto grpc = front::GrpcServer::start(std::move(grpc_options));
   if (!grpc) return listen_error(listen.address, listen.grpc_port, grpc.error());
   in.grpc = std::move(*grpc);

@@ -2,6 +2,7 @@
 """What operators look at: the access log and its rotation, /debug, a Grafana board whose every query names a metric that a
 cluster serves, and pings from one server to another."""
 import json
+import os
 import random
 import re
 import signal
@@ -12,7 +13,7 @@ from harness import ROOT, Client, Cluster, Failure, Http, check, free_port, run,
 from shell_test import shell
 from volume_move_test import rpc
 
-LINE = re.compile(r'^(\S+) - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "([A-Z]+) (\S+) HTTP/1\.1" (\d{3}) (\d+) "[^"]*" "[^"]*" '
+LINE = re.compile(r'^(\S+) - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "([A-Z]+) (\S+) HTTP/(?:1\.1|2\.0)" (\d{3}) (\d+|-) "[^"]*" "[^"]*" '
                   r'\d+\.\d{6} (\S+) (\S+)$')
 
 
@@ -51,6 +52,32 @@ def requests_leave_a_line_and_the_file_can_be_moved():
         http.request("GET", cluster.volumes[1], "/readyz")
         until("lines in it", lambda: {m[3] for m in lines(log)} >= {"/healthz", "/readyz"})
         check(len(lines(log.with_suffix(".1"))) == before, "the old one stays as it was")
+
+
+def a_call_is_found_again_in_the_logs_of_all_servers_that_took_part():
+    flags = ("-accessLog=./access.log",)
+    with Cluster(masters=3, volumes=2, master_flags=flags, volume_flags=flags) as cluster:
+        cluster.wait_writable()
+        client = Client(cluster.masters)
+        fid = client.upload(b"a file")
+        source = client.lookup(fid.split(",")[0])["locations"][0]["url"]
+        target = next(server for server in cluster.volumes if server != source)
+        follower = next(master for i, master in enumerate(cluster.masters) if i != cluster.leader())
+        os.environ["REQUEST_ID"] = "an-id-of-ours"
+        try:
+            rpc(target, "VolumeCopy", {"volume_id": int(fid.split(",")[0]), "source_data_node": source})
+            rpc(follower, "Seaweed/Assign", {"count": 1})
+        finally:
+            del os.environ["REQUEST_ID"]
+
+        def calls():
+            return sorted(m[3].split("/")[-1] for m in lines(cluster.folder / "access.log") if m and m[6] == m[7] == "an-id-of-ours")
+
+        until("all calls that belong together", lambda: set(calls()) == {"VolumeCopy", "ReadVolumeFileStatus", "CopyFile", "Assign"})
+        check(calls().count("Assign") == 2, f"at the follower and at the leader: {calls()}")
+        check(all(lines(cluster.folder / "access.log")), "every line has its form")
+        others = [m for m in lines(cluster.folder / "access.log") if m[3].startswith("/volume_server_pb.") and m[7] == "-"]
+        check(all(len(m[6]) == 24 for m in others), "calls without an id have one of ours")
 
 
 def debug_is_off_unless_asked_for():
@@ -239,7 +266,7 @@ def volume_servers_ping_for_others():
 
 
 if __name__ == "__main__":
-    run([what_requests_meet_is_counted, copies_and_their_places_are_counted, admin_locks_are_shown,
+    run([a_call_is_found_again_in_the_logs_of_all_servers_that_took_part, what_requests_meet_is_counted, copies_and_their_places_are_counted, admin_locks_are_shown,
          shards_found_damaged_and_made_anew_are_counted, missing_copies_broken_reports_and_scrubs_are_counted, volume_servers_ping_for_others,
          requests_leave_a_line_and_the_file_can_be_moved, debug_is_off_unless_asked_for,
          every_query_of_the_board_names_a_metric_that_is_served])

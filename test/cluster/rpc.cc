@@ -1,6 +1,6 @@
 // holdfast_rpc: one gRPC call from a script. `holdfast_rpc host:port Service/Method '<json>'...` sends the requests and
 // prints each answer as a line of JSON (bytes in base64); how the call ended stands in the exit code, 0 or the status
-// code, and its words on stderr. Services: Seaweed, VolumeServer.
+// code, and its words on stderr. Services: Seaweed, VolumeServer. REQUEST_ID in the environment goes along as x-amz-request-id.
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/dynamic_message.h>
 #include <google/protobuf/util/json_util.h>
@@ -8,6 +8,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 
@@ -57,6 +58,7 @@ int main(int argc, char** argv) {
   };
   grpc::GenericStub stub(holdfast::client::make_channel(std::string(argv[1])));
   grpc::ClientContext context;
+  if (const char* id = std::getenv("REQUEST_ID")) context.AddMetadata("x-amz-request-id", id);
   grpc::CompletionQueue queue;
   auto call = stub.PrepareCall(&context, "/" + service->full_name() + "/" + method->name(), &queue);
   call->StartCall(nullptr);

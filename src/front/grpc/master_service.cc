@@ -11,10 +11,12 @@
 #include "api/convert.h"
 #include "api/jwt.h"
 #include "api/master.grpc.pb.h"
+#include "api/request_id.h"
 #include "front/grpc/admin_lock_calls.h"
 #include "front/grpc/cluster_nodes.h"
 #include "front/grpc/heartbeat_call.h"
 #include "front/grpc/keep_connected_call.h"
+#include "front/grpc/request_ids.h"
 #include "front/grpc/server.h"
 #include "front/grpc/server_stream.h"
 #include "front/grpc/status.h"
@@ -229,6 +231,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
 
   ServerUnaryReactor* Assign(CallbackServerContext* context, const master_pb::AssignRequest* request,
                              master_pb::AssignResponse* response) override {
+    const api::RequestScope scope(request_id_of(*context));
     ServerUnaryReactor* reactor = context->DefaultReactor();
     assigner_.assign(request, response, [reactor](const grpc::Status& status) { reactor->Finish(status); });
     return reactor;
@@ -238,6 +241,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   // volume server that learns of too few copies refuses the write.
   ServerUnaryReactor* LookupVolume(CallbackServerContext* context, const master_pb::LookupVolumeRequest* request,
                                    master_pb::LookupVolumeResponse* response) override {
+    const api::RequestScope scope(request_id_of(*context));
     ServerUnaryReactor* reactor = context->DefaultReactor();
     bool complete = true;
     const grpc::Status here = look_up(*request, response, &complete);
@@ -260,6 +264,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
 
   ServerUnaryReactor* VolumeGrow(CallbackServerContext* context, const master_pb::VolumeGrowRequest* request,
                                  master_pb::VolumeGrowResponse*) override {
+    const api::RequestScope scope(request_id_of(*context));
     ServerUnaryReactor* reactor = context->DefaultReactor();
     if (options_.read_only) return answered(context, read_only_status(master_));
     if (request->passed_on() || leads()) {
@@ -276,6 +281,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   ServerUnaryReactor* CollectionDelete(CallbackServerContext* context,
                                        const master_pb::CollectionDeleteRequest* request,
                                        master_pb::CollectionDeleteResponse*) override {
+    const api::RequestScope scope(request_id_of(*context));
     ServerUnaryReactor* reactor = context->DefaultReactor();
     if (options_.read_only) return answered(context, read_only_status(master_));
     if (request->name().empty()) {

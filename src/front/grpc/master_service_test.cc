@@ -718,6 +718,61 @@ TEST(MasterService, TakesDigestsOfUpstreamsVolumeServers) {
   EXPECT_EQ(read(message)->in_maintenance, std::nullopt);
 }
 
+// What the trailer of a LookupVolume says as the request id, for a client that sends `given`.
+std::string request_id(Node& node, const std::string& given) {
+  grpc::ClientContext context;
+  if (!given.empty()) context.AddMetadata("x-amz-request-id", given);
+  master_pb::LookupVolumeResponse response;
+  node.stub->LookupVolume(&context, {}, &response);
+  const auto& trailers = context.GetServerTrailingMetadata();
+  if (trailers.count("x-amz-request-id") != 1) return "";
+  const auto id = trailers.find("x-amz-request-id")->second;
+  return {id.data(), id.size()};
+}
+
+TEST(MasterService, AnswersTheCallersRequestIdOrOneOfItsOwn) {
+  Node node;
+  node.master.lead(true);
+  EXPECT_EQ(request_id(node, "mine"), "mine");
+  const auto made = request_id(node, "");
+  EXPECT_EQ(made.size(), 24u);
+  EXPECT_NE(request_id(node, ""), made);
+  EXPECT_EQ(request_id(node, std::string(128, 'x')), std::string(128, 'x'));
+  EXPECT_EQ(request_id(node, std::string(129, 'x')).size(), 24u);
+  EXPECT_EQ(request_id(node, "a b").size(), 24u);  // would be two fields of the access log
+  grpc::ClientContext context;  // of a call that fails
+  context.AddMetadata("x-amz-request-id", "failing");
+  master_pb::LookupEcVolumeResponse response;
+  EXPECT_FALSE(node.stub->LookupEcVolume(&context, {}, &response).ok());
+  EXPECT_EQ(context.GetServerTrailingMetadata().count("x-amz-request-id"), 1u);
+}
+
+TEST(MasterService, PassesARequestOnUnderItsId) {
+  std::mutex mutex;
+  std::vector<std::string> seen;
+  FakeMaster master;
+  GrpcServer::Options options;
+  options.hosts = {"127.0.0.1"};
+  options.services.push_back(make_master_service({}, master, nullptr));
+  options.on_call_ended = [&](const EndedCall& call) {
+    const std::lock_guard guard(mutex);
+    seen.push_back(std::string(call.method) + " " + std::string(call.given_id) + " " + std::to_string(call.code));
+  };
+  auto leader = GrpcServer::start(std::move(options));
+  ASSERT_TRUE(leader.ok());
+  master.lead(true);
+  master.on_assign = [](const auto&, auto done) { done(answer_of(1)); };
+  Node follower;
+  follower.master.lead(false, "127.0.0.1:1", "127.0.0.1:" + std::to_string((*leader)->port()));
+  grpc::ClientContext context;
+  context.AddMetadata("x-amz-request-id", "from-afar");
+  master_pb::AssignResponse response;
+  ASSERT_TRUE(follower.stub->Assign(&context, {}, &response).ok());
+  (*leader)->stop();  // all calls are over then, and told
+  const std::lock_guard guard(mutex);
+  EXPECT_EQ(seen, std::vector<std::string>{"/master_pb.Seaweed/Assign from-afar 0"});
+}
+
 TEST(MasterService, AClientThatReadsTooSlowlyIsCutOffAndCounted) {
   Node node;
   node.master.lead(true);

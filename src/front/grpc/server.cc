@@ -2,6 +2,7 @@
 
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <grpcpp/support/server_interceptor.h>
 
 #include <atomic>
 #include <utility>
@@ -94,6 +95,9 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(Options options) {
   for (const auto& service : options.services) names.push_back(name_of(*service));
   for (auto& service : make_reflection_services(names)) options.services.push_back(std::move(service));
   for (const auto& service : options.services) builder.RegisterService(service.get());
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(make_request_ids(std::move(options.on_call_ended)));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server) return Error(Code::io, "the gRPC server did not start");
   acceptor->start();

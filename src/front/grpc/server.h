@@ -19,6 +19,7 @@
 #include "api/tls.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "front/grpc/request_ids.h"
 
 namespace holdfast::front {
 
@@ -40,6 +41,7 @@ class GrpcServer {
     // Further ports that serve the same, each with its host; an empty host: all addresses of the machine.
     std::vector<std::pair<std::string, std::uint16_t>> more;
     std::vector<std::unique_ptr<grpc::Service>> services;
+    CallObserver on_call_ended;  // of upstream's services; may be empty
     api::TlsFiles tls;  // as validate() found them good; no ca: plaintext
   };
 

@@ -1,8 +1,10 @@
 #include "front/grpc/volume_copy_calls.h"
 
 #include "api/convert.h"
+#include "api/request_id.h"
 #include "base/crc32c.h"
 #include "front/grpc/fence.h"
+#include "front/grpc/request_ids.h"
 #include "front/grpc/status.h"
 #include "service/volume/upkeep.h"
 
@@ -46,7 +48,8 @@ std::optional<grpc::Status> VolumeCopyCalls::refused(Context* context, bool chan
 template <typename Response, typename Work>
 VolumeCopyCalls::Stream<Response>* VolumeCopyCalls::stream(Context* context, bool changes, Work work) {
   if (const auto no = refused(context, changes)) return BlockingWriter<Response>::refused(*no);
-  return BlockingWriter<Response>::run(threads_, [this, work = std::move(work)](BlockingWriter<Response>& call) {
+  return BlockingWriter<Response>::run(threads_, [this, id = std::string(request_id_of(*context)), work = std::move(work)](BlockingWriter<Response>& call) {
+    const api::RequestScope scope(id);
     return said(work(*service_.upkeep(), call));
   });
 }
@@ -58,7 +61,8 @@ VolumeCopyCalls::Unary* VolumeCopyCalls::unary(Context* context, bool changes, W
     reactor->Finish(*no);
     return reactor;
   }
-  return BlockingUnary::run(threads_, [this, work = std::move(work)](volume::Cancel& cancel) {
+  return BlockingUnary::run(threads_, [this, id = std::string(request_id_of(*context)), work = std::move(work)](volume::Cancel& cancel) {
+    const api::RequestScope scope(id);
     return said(work(*service_.upkeep(), cancel));
   });
 }
@@ -71,7 +75,8 @@ VolumeCopyCalls::Unary* VolumeCopyCalls::marking(Context* context, const Request
     reactor->Finish(*no);
     return reactor;
   }
-  return BlockingUnary::run(threads_, [request, work = std::move(work)](volume::Cancel&) {
+  return BlockingUnary::run(threads_, [request, id = std::string(request_id_of(*context)), work = std::move(work)](volume::Cancel&) {
+    const api::RequestScope scope(id);
     const auto fence = fence_of(*request);
     return fence ? said(work(*fence)) : said(fence.error());
   });

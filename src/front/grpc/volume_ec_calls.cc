@@ -1,7 +1,9 @@
 #include "front/grpc/volume_ec_calls.h"
 
 #include "api/convert.h"
+#include "api/request_id.h"
 #include "base/mutex.h"
+#include "front/grpc/request_ids.h"
 #include "front/grpc/status.h"
 #include "service/volume/ec_service.h"
 #include "service/volume/volume_service.h"
@@ -104,7 +106,10 @@ VolumeEcCalls::Unary* VolumeEcCalls::run(Context* context, bool is_order, Work w
     reactor->Finish(not_yet("erasure coding"));
   } else if (const auto refused = is_order ? refuse_(context) : std::nullopt) {
     reactor->Finish(*refused);
-  } else if (!service->post([reactor, service, work] { reactor->Finish(ec_status(work(*service))); })) {
+  } else if (!service->post([reactor, service, work, id = std::string(request_id_of(*context))] {
+               const api::RequestScope scope(id);
+               reactor->Finish(ec_status(work(*service)));
+             })) {
     reactor->Finish({StatusCode::UNAVAILABLE, "the volume server stops, or has too much to do"});
   }
   return reactor;

@@ -9,8 +9,10 @@
 #include <string>
 
 #include "api/convert.h"
+#include "api/request_id.h"
 #include "api/volume_server.grpc.pb.h"
 #include "client/channel.h"
+#include "front/grpc/request_ids.h"
 #include "model/address.h"
 
 namespace holdfast::front {
@@ -55,6 +57,7 @@ grpc::ServerUnaryReactor* ping_other(grpc::CallbackServerContext* context, const
   response->set_start_time_ns(wall_ns());
   auto question = std::make_shared<Question>(*target);
   auto* raw = question.get();
+  api::pass_request_id(raw->context, request_id_of(*context));
   raw->stub.UnaryCall(&raw->context, "/" + service + "/Ping", {}, &raw->request, &raw->response,
                       [question = std::move(question), request, response, reactor](const grpc::Status& status) {
                         if (!status.ok()) {

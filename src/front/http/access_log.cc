@@ -80,7 +80,8 @@ void append_access_line(std::string& out, const AccessEntry& entry) {
   append_field(out, entry.method);
   out += ' ';
   append_target(out, entry.target);
-  fmt::format_to(std::back_inserter(out), " HTTP/1.{}\" {} {} \"", entry.version_minor, entry.status, entry.bytes);
+  fmt::format_to(std::back_inserter(out), " {}\" {} {} \"", entry.protocol, entry.status,
+                 entry.bytes ? std::to_string(*entry.bytes) : "-");
   append_field(out, entry.referer);
   out += "\" \"";
   append_field(out, entry.agent);
@@ -119,21 +120,24 @@ AccessLog::~AccessLog() {
 void AccessLog::finished(const http::Exchange& exchange, int status, Duration took, std::size_t loop) {
   next_.finished(exchange, status, took, loop);
   const auto& request = exchange.request();
-  const auto wall = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
+  add({.peer_ip = request.peer_ip,
+       .method = request.method_text,
+       .target = request.target,
+       .protocol = request.version_minor == 0 ? "HTTP/1.0" : "HTTP/1.1",
+       .status = status,
+       .bytes = exchange.body_bytes_sent(),
+       .referer = request.header("Referer"),
+       .agent = request.header("User-Agent"),
+       .took = took,
+       .request_id = exchange.request_id(),
+       .given_id = request.header("X-Amz-Request-Id")});
+}
+
+void AccessLog::add(AccessEntry entry) {
+  entry.unix_seconds = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
   thread_local std::string line;  // keeps its capacity
   line.clear();
-  append_access_line(line, {.peer_ip = request.peer_ip,
-                            .unix_seconds = wall,
-                            .method = request.method_text,
-                            .target = request.target,
-                            .version_minor = request.version_minor,
-                            .status = status,
-                            .bytes = exchange.body_bytes_sent(),
-                            .referer = request.header("Referer"),
-                            .agent = request.header("User-Agent"),
-                            .took = took,
-                            .request_id = exchange.request_id(),
-                            .given_id = request.header("X-Amz-Request-Id")});
+  append_access_line(line, entry);
   bool is_worth_waking = false;
   {
     Guard guard(mutex_);

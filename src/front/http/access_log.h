@@ -1,4 +1,4 @@
-// The access log: a line for each request that was answered, in the "combined" form that log readers know, and four more
+// The access log: a line for each request, and each gRPC call of upstream's services, that was answered, in the "combined" form that log readers know, and four more
 // fields (docs/operations.md):
 //
 //   127.0.0.1 - - [22/Nov/2026:09:11:23 +0000] "GET /3,01637037d6 HTTP/1.1" 200 1024 "-" "curl/7.88.1" 0.000123 18A2...E1 -
@@ -10,11 +10,12 @@
 // Lines are gathered and written by a thread of their own, several at a time, so a slow disk holds up no request. When it
 // cannot follow, lines beyond kWaitingMax bytes are dropped and counted (holdfast_access_log_lines_dropped_total).
 //
-// Threads: finished() on any loop, reopen() on any thread.
+// Threads: finished() on any loop, the rest on any thread.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -32,9 +33,9 @@ struct AccessEntry {
   std::int64_t unix_seconds = 0;
   std::string_view method;
   std::string_view target;
-  int version_minor = 1;
+  std::string_view protocol = "HTTP/1.1";
   int status = 0;
-  std::uint64_t bytes = 0;  // of the answer's body that were sent
+  std::optional<std::uint64_t> bytes = 0;  // of the answer's body that were sent; nothing: not counted
   std::string_view referer;
   std::string_view agent;
   Duration took{};
@@ -55,6 +56,9 @@ class AccessLog : public http::Observer {
   ~AccessLog() override;  // writes what waits
 
   void finished(const http::Exchange& exchange, int status, Duration took, std::size_t loop) override;
+
+  // A line for what was no request of this server; the time is set here.
+  void add(AccessEntry entry);
 
   // After the file has been moved away (SIGHUP): what comes now goes to a new one of the same name.
   void reopen();

@@ -38,7 +38,7 @@ TEST(AccessLine, IsTheCombinedFormAndFourFieldsMore) {
                   .given_id = "abc"}),
             "10.0.0.7 - - [14/Nov/2023:22:13:20 +0000] \"GET /3,01637037d6?width=20 HTTP/1.1\" 206 1024 \"http://a/\" \"curl/7.88.1\" 0.001234 "
             "18A2B3C4D5E6F70801234567 abc\n");
-  EXPECT_EQ(line({.peer_ip = "::1", .method = "PUT", .target = "/", .version_minor = 0, .status = 400}),
+  EXPECT_EQ(line({.peer_ip = "::1", .method = "PUT", .target = "/", .protocol = "HTTP/1.0", .status = 400}),
             "::1 - - [01/Jan/1970:00:00:00 +0000] \"PUT / HTTP/1.0\" 400 0 \"-\" \"-\" 0.000000 - -\n");
 }
 

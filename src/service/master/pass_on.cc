@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "api/master.grpc.pb.h"
+#include "api/request_id.h"
 #include "base/mutex.h"
 #include "client/channel.h"
 #include "client/timer.h"
@@ -209,6 +210,7 @@ class PassageOf final : public Passage, public std::enable_shared_from_this<Pass
     call->begun = std::chrono::steady_clock::now();
     call->stub = impl_->stub(leader.grpc);
     call->context.set_deadline(in(impl_->work_max));
+    api::pass_request_id(call->context, request_id_);
     return call;
   }
 
@@ -268,6 +270,7 @@ class PassageOf final : public Passage, public std::enable_shared_from_this<Pass
   Request request_;
   const bool repeatable_;
   const Start start_;
+  const std::string request_id_{api::RequestScope::current()};
   Done done_;
 
   Mutex mutex_;
