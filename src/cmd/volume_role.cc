@@ -129,6 +129,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
   service.version = version_text();
   service.data_center = in.plan.config.data_center;
   service.rack = in.plan.config.rack;
+  service.jwt = &in.jwt;
   service.allows = [&in](std::string_view ip) { return in.white_list.allows(ip); };
   front::GrpcServer::Options grpc_options;
   grpc_options.hosts = grpc_hosts(listen);

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import time
 
-from harness import Cluster, Http, WEED, check, payload, run
+from harness import Client, Cluster, Http, WEED, check, payload, run
 from members_test import until
+from volume_move_test import rpc
 
 WRITE, READ = "write-secret", "read-secret"
 
@@ -133,6 +134,30 @@ def clients_need_no_more_than_the_masters():
             check(ask("GET", cluster.volumes[0], "/" + name) == (200, b"by way of the master"), "what was submitted")
 
 
+def deletions_in_a_batch_reach_the_copies_of_a_mended_volume():
+    with guarded(master_flags=("-healAfter=2s",)) as cluster:
+        wait_writable(cluster)
+        fid, url, given = assigned(cluster.masters[0], "?replication=001")
+        volume = fid.split(",")[0]
+        check(ask("PUT", url, "/" + fid, given, b"a file")[0] == 201, "PUT")
+
+        def holders():
+            return sorted(at["url"] for at in Client(cluster.masters).lookup(volume).get("locations") or [])
+
+        lost = next(server for server in holders() if server != url)
+        cluster.volume_processes[cluster.volumes.index(lost)].kill()
+        until("the lost copy is made again elsewhere", lambda: len(holders()) == 2 and lost not in holders(), 60)
+        for server in holders():
+            check(ask("GET", server, "/" + fid) == (200, b"a file"), f"the file at {server}")
+        result = rpc(url, "BatchDelete", {"file_ids": [fid]})[0]["results"][0]
+        check(result["status"] == 202, f"{result}")
+        # Its caller may know the lost copy only: the server that is asked tells the new one.
+        for server in holders():
+            check(ask("GET", server, "/" + fid)[0] == 404, f"it is gone at {server}")
+        log = cluster.volume_processes[cluster.volumes.index(url)].log()
+        check("only as far as the caller does" not in log, "a copy refused it")
+
+
 def readers_need_the_read_keys_token():
     with guarded(read=READ) as cluster:
         wait_writable(cluster)
@@ -197,6 +222,6 @@ def token_works(cluster):
 
 if __name__ == "__main__":
     run([only_who_was_given_a_file_id_writes_it, a_token_may_come_in_three_ways_and_siblings_are_shown_it,
-         clients_need_no_more_than_the_masters, readers_need_the_read_keys_token,
+         clients_need_no_more_than_the_masters, deletions_in_a_batch_reach_the_copies_of_a_mended_volume, readers_need_the_read_keys_token,
          download_fetches_the_readers_token_by_itself, the_page_is_hidden_unless_asked_for,
          keys_change_at_sighup])

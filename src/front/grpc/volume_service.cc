@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "api/convert.h"
+#include "api/jwt.h"
 #include "api/volume_server.grpc.pb.h"
 #include "front/grpc/fence.h"
 #include "front/grpc/status.h"
@@ -16,6 +17,7 @@
 #include "front/grpc/volume_heal_calls.h"
 #include "front/grpc/volume_ping_call.h"
 #include "front/grpc/volume_vacuum_calls.h"
+#include "io/posix/clock.h"
 #include "io/posix/memory.h"
 #include "service/volume/upkeep.h"
 #include "front/grpc/volume_ec_calls.h"
@@ -58,9 +60,9 @@ std::int32_t delete_status(const Error& error) {
 // The deletes of one BatchDelete run side by side; the last to end finishes the call.
 class Batch final : public std::enable_shared_from_this<Batch> {
  public:
-  Batch(volume::VolumeService& service, const pb::BatchDeleteRequest* request, pb::BatchDeleteResponse* response,
-        ServerUnaryReactor* reactor)
-      : service_(service), request_(request), response_(response), reactor_(reactor) {}
+  Batch(volume::VolumeService& service, const api::JwtKeys* jwt, const pb::BatchDeleteRequest* request,
+        pb::BatchDeleteResponse* response, ServerUnaryReactor* reactor)
+      : service_(service), jwt_(jwt), request_(request), response_(response), reactor_(reactor) {}
 
   void run() {
     waiting_ = request_->file_ids_size() + 1;  // one for this function itself
@@ -93,9 +95,11 @@ class Batch final : public std::enable_shared_from_this<Batch> {
   }
 
   void remove_found(const FileId& id, pb::DeleteResult* result) {
-    // Callers go to every replica themselves: nothing is sent on.
-    service_.remove({.id = id, .is_for_each = true, .skip_cookie_check = request_->skip_cookie_check()},
-                    [self = shared_from_this(), result](const Result<volume::Removed>& removed) {
+    // Callers go to every replica themselves. What is sent on, to copies of a mended volume that they may not know, goes
+    // under this server's own token: the caller has shown none.
+    const auto token = std::make_shared<const std::string>(token_for(id));
+    service_.remove({.id = id, .is_for_each = true, .skip_cookie_check = request_->skip_cookie_check(), .authorization = *token},
+                    [self = shared_from_this(), result, token](const Result<volume::Removed>& removed) {
                       if (!removed) {
                         result->set_status(delete_status(removed.error()));
                         result->set_error(api::utf8(removed.error().what()));
@@ -109,11 +113,18 @@ class Batch final : public std::enable_shared_from_this<Batch> {
                     });
   }
 
+  std::string token_for(const FileId& id) const {
+    if (jwt_ == nullptr || !jwt_->write.is_set()) return {};
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(io::posix::system_clock().wall().time_since_epoch()).count();
+    return "Bearer " + jwt_->write.sign(text(id), now);
+  }
+
   void ended() {
     if (--waiting_ == 0) reactor_->Finish(grpc::Status::OK);
   }
 
   volume::VolumeService& service_;
+  const api::JwtKeys* const jwt_;
   const pb::BatchDeleteRequest* const request_;  // these live until the call is finished
   pb::BatchDeleteResponse* const response_;
   ServerUnaryReactor* const reactor_;
@@ -193,7 +204,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
     if (const auto refused = refuse(context)) {
       reactor->Finish(*refused);
     } else {
-      std::make_shared<Batch>(service_, request, response, reactor)->run();
+      std::make_shared<Batch>(service_, options_.jwt, request, response, reactor)->run();
     }
     return reactor;
   }

@@ -12,6 +12,9 @@ namespace grpc {
 class Service;
 }
 
+namespace holdfast::api {
+struct JwtKeys;
+}
 namespace holdfast::volume {
 class VolumeService;
 }
@@ -22,6 +25,9 @@ struct VolumeServiceOptions {
   std::string version;  // as told by VolumeServerStatus
   std::string data_center;
   std::string rack;
+
+  // The keys for tokens, or null: deletions that are sent on to other copies carry one.
+  const api::JwtKeys* jwt = nullptr;
 
   // Who may give orders and delete; the peer's IP as text. Empty: everyone.
   std::function<bool(std::string_view peer_ip)> allows;
