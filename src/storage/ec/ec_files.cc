@@ -94,6 +94,16 @@ Status EcFiles::remove_all() const {
     }
   }
   if (auto dropped = drop(checksums()); !dropped) return dropped;
+  // Those of other generations, which only SeaweedFS writes and reads: left behind they would judge the next shards.
+  const auto names = disk_->list(place_.data_folder);
+  if (!names) return names.error();
+  const auto prefix = place_.base_name() + ".ecsum.v";
+  for (const auto& name : *names) {
+    const bool is_generation = name.size() > prefix.size() && name.starts_with(prefix) &&
+                               name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
+    if (!is_generation) continue;
+    if (auto dropped = drop(io::join(place_.data_folder, name)); !dropped) return dropped;
+  }
   if (!disk_->info(dat()).ok()) {
     if (auto dropped = drop(settings()); !dropped) return dropped;
   }

@@ -477,6 +477,20 @@ TEST(EcStore, ACrashWhileDecodingOrRebuildingLosesNothing) {
   }
 }
 
+TEST(EcStore, ChecksumsOfOtherGenerationsGoWithTheShardsThatTheyAreOf) {
+  World world;
+  world.fill(100);
+  ASSERT_TRUE(world.disk->replace_file(world.path(".ecsum.v3"), "of an encoding before").ok());
+  ASSERT_TRUE(world.disk->replace_file(world.path(".ecsum.version"), "somebody else's").ok());
+  ASSERT_TRUE(world.generate({2, 1}).ok());
+  EXPECT_TRUE(world.has(".ecsum"));
+  EXPECT_FALSE(world.has(".ecsum.v3"));
+  ASSERT_TRUE(world.disk->replace_file(world.path(".ecsum.v12"), "of this one").ok());
+  ASSERT_TRUE(world.store->ec().remove(kId, "pics", {}, true, 0).ok());
+  EXPECT_FALSE(world.has(".ecsum.v12"));
+  EXPECT_TRUE(world.has(".ecsum.version"));
+}
+
 TEST(EcStore, AFullDiskLeavesTheVolume) {
   World world;
   world.fill(1000);
