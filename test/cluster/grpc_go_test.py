@@ -7,7 +7,7 @@ import sys
 import time
 
 from go_client import build
-from harness import Cluster, Failure, check, run
+from harness import Client as Files, Cluster, Failure, check, run
 
 SKIPPED = 77
 
@@ -44,6 +44,8 @@ def a_grpc_go_client_finds_what_it_expects():
         for what in ("transport", "reflection", "notleader", "assigns", "lists", "greetings", "heartbeats"):
             client.check(what)
 
+        text = b"".join(b'{"n":%d,"pad":"%s"}\n' % (n, b"x" * 40) for n in range(20_000))
+        client.check("queries", "-fid=" + Files(cluster.masters).upload(text))
         token, at = client.check("lock", quiet=True).split()
         cluster.master_processes[cluster.leader()].kill()
         killed = time.monotonic()

@@ -16,6 +16,7 @@
 #include "front/grpc/volume_copy_calls.h"
 #include "front/grpc/volume_heal_calls.h"
 #include "front/grpc/volume_ping_call.h"
+#include "front/grpc/volume_query_call.h"
 #include "front/grpc/volume_vacuum_calls.h"
 #include "io/posix/clock.h"
 #include "io/posix/memory.h"
@@ -138,6 +139,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
         service_(service),
         copy_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
         heal_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
+        query_call_(service),
         ec_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }) {}
 
   // ---- orders of masters
@@ -404,13 +406,16 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   HOLDFAST_LATER(FetchAndWriteNeedle)
 #undef HOLDFAST_LATER
 
+  grpc::ServerWriteReactor<pb::QueriedStripe>* Query(CallbackServerContext* context, const pb::QueryRequest* request) override {
+    return query_call_.Query(context, request);
+  }
+
 #define HOLDFAST_LATER(rpc, Answer)                                                                    \
   grpc::ServerWriteReactor<pb::Answer>* rpc(CallbackServerContext*, const pb::rpc##Request*) override { \
     return new RefusedStream<pb::Answer>(not_yet(#rpc));                                               \
   }
   HOLDFAST_LATER(VolumeTierMoveDatToRemote, VolumeTierMoveDatToRemoteResponse)
   HOLDFAST_LATER(VolumeTierMoveDatFromRemote, VolumeTierMoveDatFromRemoteResponse)
-  HOLDFAST_LATER(Query, QueriedStripe)
 #undef HOLDFAST_LATER
 
  private:
@@ -463,6 +468,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   volume::VolumeService& service_;
   VolumeCopyCalls copy_calls_;
   VolumeHealCalls heal_calls_;
+  VolumeQueryCall query_call_;
   VolumeEcCalls ec_calls_;
 };
 

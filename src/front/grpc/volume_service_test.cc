@@ -454,7 +454,7 @@ TEST(VolumeServerService, WhatIsNotBuiltSaysSoInASentence) {
     const auto named = method->name().find("Ec") != std::string::npos ? "erasure coding" : method->name();
     EXPECT_NE(status.error_message().find(named), std::string::npos) << status.error_message();
   }
-  EXPECT_EQ(unimplemented, 15);
+  EXPECT_EQ(unimplemented, 14);
 }
 
 TEST(PeerIp, IsReadFromTheLibrarysText) {

@@ -28,6 +28,7 @@ var (
 	volumeHTTP = flag.String("volumeHttp", "", "its HTTP address")
 	seconds    = flag.Float64("seconds", 3, "how long a measurement lasts")
 	streams    = flag.Int("streams", 16, "calls at a time")
+	fid        = flag.String("fid", "", "a file")
 	token      = flag.Int64("token", 0, "of the admin lock: the pair that is held")
 	lockTime   = flag.Int64("lockTime", 0, "")
 )
@@ -43,6 +44,7 @@ var checks = map[string]func(context.Context){
 	"lock":       lock,
 	"relock":     relock,
 	"bench":      bench,
+	"queries":    queries,
 }
 
 func main() {
