@@ -443,6 +443,11 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
     const auto address = io::posix::IpPrefix::parse(vip);
     if (!address) return fatal(fmt::format("-{}: {}", flags.full_name("vip"), address.error().what()));
     runtime.vip.address = *address;
+    if (!plan.listen.address.empty()) {
+      LOG_WARNING("this master listens on {} alone and refuses whoever calls the virtual IP {}: give -{}=0.0.0.0 (:: for IPv6) to "
+                  "listen there, too",
+                  plan.listen.address, vip, flags.full_name("ip.bind"));
+    }
   }
   runtime.vip.interface = flags.string("vip.interface");
   runtime.vip.on_leader = flags.string("onLeader");

@@ -393,6 +393,40 @@ def what_cannot_be_is_refused():
         network.close()
 
 
+def where_nothing_listens_on_it_the_log_says_so():
+    """Without -ip.bind a master listens on its own address: it holds the virtual IP, and refuses whoever calls there."""
+    network = Network(1)
+    hosts = Hosts(network)
+    master = hosts.processes[0]
+
+    def is_heard():
+        try:
+            socket.create_connection((VIP, 9333), 2).close()
+            return True
+        except ConnectionRefusedError:
+            return False
+
+    try:
+        everywhere = master.argv
+        master.argv = [flag for flag in everywhere if not flag.startswith("-ip.bind")]
+        master.start()
+        hosts.holder()
+        check(not is_heard(), "it is heard at the virtual IP: there is nothing to warn of")
+        check(master.log().count("refuses whoever calls the virtual IP 10.77.0.200") == 1, master.log()[-3000:])
+        check("give -ip.bind=0.0.0.0" in master.log(), "it does not say what to do")
+        master.stop()
+        master.argv = everywhere
+        master.start()
+        hosts.holder()
+        check(is_heard(), "with -ip.bind=0.0.0.0 it is not heard at the virtual IP")
+        check(master.log().count("refuses whoever calls the virtual IP") == 1, "it says so although it listens there")
+    finally:
+        master.kill()
+        shutil.rmtree(hosts.folder, ignore_errors=True)
+        network.close()
+
+
 if __name__ == "__main__":
     run_in_hub(__file__, [ended, killed, killed_with_its_guardian, stopped, stopped_with_its_guardian, cut_off,
-                          ended_and_killed_with_a_cluster_secret, two_masters_and_a_witness, ipv6_and_commands, what_cannot_be_is_refused])
+                          ended_and_killed_with_a_cluster_secret, two_masters_and_a_witness, ipv6_and_commands, what_cannot_be_is_refused,
+                          where_nothing_listens_on_it_the_log_says_so])
