@@ -366,6 +366,10 @@ def members_change_while_files_are_written():
             check("is not a member of this cluster any more" in cluster.master_processes[dead].log(),
                   "it does not say that it was removed")
             check(cluster.leader(among=expected) == before, "the removed one's return changed who leads")
+            from recover_test import recover  # which imports this file
+            for i, was in ((leader, "running"), (dead, "down")):
+                code, _, err = recover(cluster, i, "-yes")
+                check(code == 1 and "is no member of its cluster any more" in err, f"recover of one removed while {was}: {code} {err}")
 
             # Replaced: with its folder emptied it joins as a new member at the same place.
             shutil.rmtree(cluster.folder / f"m{dead + 1}")

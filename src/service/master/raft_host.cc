@@ -506,6 +506,7 @@ void RaftHost::handle(raft::Output out) {
     }
   }
   for (const auto& notice : out.notices) {
+    if (notice.kind == raft::NoticeKind::removed && options_.on_removed) options_.on_removed();
     fail("the leader refuses this master: " + notice.text +
          (notice.kind == raft::NoticeKind::removed
               ? ". To bring it back as a new member remove its member folder and start it again"

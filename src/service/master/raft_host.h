@@ -63,6 +63,7 @@ class RaftHost final : public Consensus {
     std::uint64_t entries_kept = 5'000;
     ChangeFeed* feed = nullptr;  // told of all that is committed; outlives stop()
     std::function<void(const std::string& why)> on_fatal;
+    std::function<void()> on_removed;  // a leader says that this is no member any more; before on_fatal
     std::function<void(LeaseEvent)> on_lease_event;           // on the core's thread, as on_datagram: be short
     std::function<void(BytesView)> on_datagram;               // one that is no message for the core
     std::function<void(BytesView)> on_pulse;                  // a volume server's (api/pulse.h), likewise

@@ -17,10 +17,10 @@ namespace {
 constexpr const char* kStaged = "recovery";  // where the new files are made
 constexpr const char* kFiles[] = {"vote", "progress", "log", "snapshot"};
 
-std::string masters_of(const raft::Configuration& configuration) {
+std::string masters_of(const raft::Configuration& configuration, NodeId but) {
   std::string out;
   for (const auto& member : configuration.members()) {
-    if (!member.witness) out += (out.empty() ? "" : ", ") + member.address;
+    if (!member.witness && member.id != but) out += (out.empty() ? "" : ", ") + member.address;
   }
   return out;
 }
@@ -138,11 +138,13 @@ Status RecoveryOfFolder::read(storage::RaftStore::Opened opened) {
     return Error{Code::refused, folder_ + ": this master is the only voter of its cluster; it needs no other one, just "
                                           "start it"};
   }
-  if (!report_.configuration.empty() && report_.configuration.find(identity_.node) == nullptr) {
+  // One that was not running then may have been told later.
+  const bool is_out = !report_.configuration.empty() && report_.configuration.find(identity_.node) == nullptr;
+  if (is_out || identity_.removed) {
     return Error{Code::refused,
-                 folder_ + ": this master is no member of its cluster any more, it was removed or replaced; the members are " +
-                     masters_of(report_.configuration) +
-                     ". Start those; if a majority of them is gone for good, run weed recover on one of them. If none is left, "
+                 folder_ + ": this master is no member of its cluster any more, it was removed or replaced; others it knows of are " +
+                     masters_of(report_.configuration, identity_.node) +
+                     ". Start the members; if a majority of them is gone for good, run weed recover on one of them. If none is left, "
                      "restore what a metalogger or a backup kept (mfsmetarestore)"};
   }
   if (state.cluster_id.value().empty()) {

@@ -156,6 +156,17 @@ TEST_F(RecoveryTest, RefusesAMasterThatWasReplacedAndNamesTheMembers) {
   EXPECT_NE(why.find("weed recover"), std::string::npos) << why;
 }
 
+TEST_F(RecoveryTest, RefusesAMasterThatWasToldOfItsRemovalThoughItsLogDoesNotHaveIt) {
+  identity.removed = true;
+  ASSERT_TRUE(storage::store_identity(disk, kFolder + "/identity.json", identity).ok());
+  const auto replaced = Recovery::open(config(), disk, random);
+  ASSERT_FALSE(replaced.ok());
+  EXPECT_EQ(replaced.error().code(), Code::refused);
+  const auto& why = replaced.error().what();
+  EXPECT_NE(why.find("no member of its cluster"), std::string::npos) << why;
+  EXPECT_NE(why.find("localhost:9334, localhost:9335"), std::string::npos) << why;
+}
+
 TEST_F(RecoveryTest, RefusesInWordsWhatCannotBeRecovered) {
   auto elsewhere = config();
   elsewhere.port = 9334;

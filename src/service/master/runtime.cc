@@ -224,6 +224,7 @@ void Runtime::make_host() {
                                                        .entries_kept = config_.entries_kept,
                                                        .feed = config_.feed,
                                                        .on_fatal = [this](const std::string& why) { fatal(why); },
+                                                       .on_removed = [this] { note_removal(); },
                                                        .on_lease_event = [this](LeaseEvent event) { watch_->happened(std::move(event)); },
                                                        .on_datagram = [this](BytesView datagram) { watch_->received(datagram); },
                                                        .on_pulse = config_.on_pulse,

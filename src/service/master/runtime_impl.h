@@ -123,6 +123,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   void announce_addresses(const View& view);
   void turn_on_leases(const View& view);
   void keep_members();
+  void note_removal();
   void tell(Instant now, const std::string& what);
   void compare_with_peers();
   void take_discovered();
@@ -164,6 +165,7 @@ class Runtime final : public MasterRuntime, public LinkAcceptor {
   std::atomic<bool> failed_{false};
 
   // Shared with gRPC's threads.
+  Mutex identity_file_;  // before mutex_: held while identity.json is replaced, once this takes part
   Mutex mutex_;  // leaf
   Condition woken_;
   storage::Identity identity_ HOLDFAST_GUARDED_BY(mutex_);

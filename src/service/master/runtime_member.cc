@@ -237,6 +237,7 @@ void Runtime::turn_on_leases(const View& view) {
 void Runtime::keep_members() {
   const auto configuration = host_->committed_configuration();
   if (!configuration) return;
+  const Guard writing(identity_file_);
   storage::Identity identity;
   bool is_news = false;
   bool others = false;
@@ -262,6 +263,18 @@ void Runtime::keep_members() {
   if (auto done = storage::store_identity(disk_, identity_path(), identity); !done) {
     LOG_WARNING("members last known: {}", done.error().what());
   }
+}
+
+// Whoever is asked to recover this folder one day must know: others have gone on without it.
+void Runtime::note_removal() {
+  const Guard writing(identity_file_);
+  storage::Identity identity;
+  {
+    Guard guard(mutex_);
+    if (std::exchange(identity_.removed, true)) return;
+    identity = identity_;
+  }
+  if (auto done = storage::store_identity(disk_, identity_path(), identity); !done) LOG_WARNING("{}", done.error().what());
 }
 
 // One line about what -peers says otherwise than the stored members; those rule.

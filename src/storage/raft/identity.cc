@@ -69,6 +69,7 @@ std::string encode(const Identity& identity) {
          ",\n  \"members\": [" + members + "]" +                                               //
          optional_list("superseded", identity.superseded, [](ClusterId id) { return text(id); }) +  //
          optional_list("former", identity.former, [](const std::string& address) { return address; }) +
+         (identity.removed ? ",\n  \"removed\": true" : "") +
          (identity.recovering.empty() ? "" : ",\n  \"recovering\": " + quoted(identity.recovering)) + "\n}\n";
 }
 
@@ -90,6 +91,8 @@ Result<Identity> decode_identity(std::string_view bytes) {
     identity.superseded.emplace_back(*cluster);
   }
   identity.former = strings_at(object, "former");
+  const auto* removed = object.if_contains("removed");
+  identity.removed = removed != nullptr && removed->is_bool() && removed->get_bool();
   const auto node = uuid_at(object, "node");
   if (!node || node->empty()) return Error{Code::corrupt, "no node"};
   identity.node = NodeId(*node);

@@ -17,10 +17,11 @@
 //       "members": [{"node": "0b7d...", "address": "localhost:9333", "voter": true}, ...]   last known: where to dial
 //       "superseded": ["77aa...", ...], clusters whose place this one has taken by a recovery; their members must stop
 //       "former": ["localhost:9334", ...],  where such members were, to be told so
+//       "removed": true,                a leader has told it that it is no member any more
 //       "recovering": "recovered-4"     a recovery is being put in place, and where the files of before are going
 //     }
 //
-// The last three only when there is something to say. While a recovery is being put in place the format is 2, which no
+// The last four only when there is something to say. While a recovery is being put in place the format is 2, which no
 // build takes part with: the folder holds files of two lives then (service/master/recovery.h).
 #pragma once
 
@@ -45,6 +46,7 @@ struct Identity {
   std::vector<raft::Member> members;
   std::vector<ClusterId> superseded;
   std::vector<std::string> former;
+  bool removed = false;
   std::string recovering;
 
   friend bool operator==(const Identity&, const Identity&) = default;

@@ -719,6 +719,7 @@ TEST(IdentityTest, ComesBackAsItWasWritten) {
   EXPECT_EQ(*again, identity);
   identity.superseded = {ClusterId(Uuid{5, 5}), ClusterId(Uuid{6, 6})};
   identity.former = {"localhost:9334"};
+  identity.removed = true;
   identity.recovering = "recovered-4";
   EXPECT_EQ(*decode_identity(encode(identity)), identity);
   EXPECT_NE(encode(identity).find("\"format\": 2"), std::string::npos);  // no build takes part with it
