@@ -708,20 +708,19 @@ void declare_unmount(FlagSet& flags) {
 }
 
 Status unmount_shards(Shell& shell, const FlagSet& flags) {
-  const auto id = flags.unsigned_integer("volumeId");
-  if (id == 0 || id > UINT32_MAX) return Error(Code::invalid, "-volumeId must say which volume");
-  const VolumeId volume(static_cast<std::uint32_t>(id));
+  const auto volume = volume_of(flags);
+  if (!volume) return volume.error();
   const auto picture = shell.picture();
   if (!picture) return picture.error();
   const auto server = server_named(*picture, flags.string("node"));
   if (!server) return server.error();
-  const auto bits = (*server)->shard_bits(volume);
+  const auto bits = (*server)->shard_bits(*volume);
   pb::VolumeEcShardsUnmountRequest request;
-  request.set_volume_id(volume.value());
+  request.set_volume_id(volume->value());
   for (const auto& text : split_list(flags.string("shardIds"))) {
     const auto shard = strconv::parse_int(text, 10, 32);
     if (!shard || *shard < 0 || *shard >= 32 || (bits >> *shard & 1) == 0) {
-      return Error(Code::not_found, fmt::format("{} has no shard {} of volume {}", (*server)->id, text, id));
+      return Error(Code::not_found, fmt::format("{} has no shard {} of volume {}", (*server)->id, text, volume->value()));
     }
     request.add_shard_ids(static_cast<std::uint32_t>(*shard));
   }
@@ -730,16 +729,16 @@ Status unmount_shards(Shell& shell, const FlagSet& flags) {
       if ((bits >> shard & 1) != 0) request.add_shard_ids(shard);
     }
   }
-  if (request.shard_ids().empty()) return Error(Code::not_found, fmt::format("{} has no shard of volume {}", (*server)->id, id));
+  if (request.shard_ids().empty()) return Error(Code::not_found, fmt::format("{} has no shard of volume {}", (*server)->id, volume->value()));
   const auto done = shell.servers.call((*server)->address.grpc(), request);
   if (!done) return done.error();
   std::uint32_t gone = 0;
   for (const auto shard : request.shard_ids()) gone |= 1u << shard;
   shell.wait_until([&](const Picture& present) {
     const auto* now_there = present.find((*server)->id);
-    return now_there == nullptr || (now_there->shard_bits(volume) & gone) == 0;
+    return now_there == nullptr || (now_there->shard_bits(*volume) & gone) == 0;
   });
-  Shell::say("ec volume {}: {} shards are unmounted at {}; their files stay, and a restart mounts them again", id,
+  Shell::say("ec volume {}: {} shards are unmounted at {}; their files stay, and a restart mounts them again", volume->value(),
              request.shard_ids_size(), (*server)->id);
   return {};
 }

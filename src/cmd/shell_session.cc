@@ -183,6 +183,12 @@ std::vector<std::string> split_list(const std::string& text) {
   return out;
 }
 
+Result<VolumeId> volume_of(const FlagSet& flags) {
+  const auto id = flags.unsigned_integer("volumeId");
+  if (id == 0 || id > UINT32_MAX) return Error(Code::invalid, "-volumeId must say which volume");
+  return VolumeId(static_cast<std::uint32_t>(id));
+}
+
 Result<std::vector<VolumeId>> volume_ids(const std::string& list) {
   std::vector<VolumeId> out;
   for (const auto& part : split_list(list)) {

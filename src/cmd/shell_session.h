@@ -85,6 +85,8 @@ Result<std::vector<VolumeId>> volume_ids(const std::string& list);
 
 // ---- flags that several commands have
 
+// -volumeId, where it must be given.
+Result<VolumeId> volume_of(const FlagSet& flags);
 void declare_apply(FlagSet& flags);  // -apply and its old name -force
 bool applies(const FlagSet& flags);
 

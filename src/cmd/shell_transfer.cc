@@ -42,8 +42,8 @@ Status transfer_one(Shell& shell, const FlagSet& flags) {
   if (!options.no_lock) {
     if (auto locked = shell.locked(); !locked) return locked;
   }
-  const auto id = flags.unsigned_integer("volumeId");
-  if (id == 0 || id > UINT32_MAX) return Error(Code::invalid, "-volumeId must say which volume");
+  const auto volume = volume_of(flags);
+  if (!volume) return volume.error();
   const auto picture = shell.picture();
   if (!picture) return picture.error();
   const auto source = server_named(*picture, flags.string("source"));
@@ -51,13 +51,12 @@ Status transfer_one(Shell& shell, const FlagSet& flags) {
   const auto target = server_named(*picture, flags.string("target"));
   if (!target) return target.error().at("-target");
   if (*source == *target) return Error(Code::invalid, "source and target volume servers are the same!");
-  const VolumeId volume(static_cast<std::uint32_t>(id));
-  if ((*source)->find(volume) == nullptr) {
-    return Error(Code::not_found, fmt::format("{} has no volume {}", (*source)->id, id));
+  if ((*source)->find(*volume) == nullptr) {
+    return Error(Code::not_found, fmt::format("{} has no volume {}", (*source)->id, volume->value()));
   }
-  Shell::say("volume {}: from {} to {}", id, (*source)->id, (*target)->id);
-  if (auto done = transfer(shell, *picture, volume, **source, **target, options); !done) return done;
-  Shell::say("volume {}: done", id);
+  Shell::say("volume {}: from {} to {}", volume->value(), (*source)->id, (*target)->id);
+  if (auto done = transfer(shell, *picture, *volume, **source, **target, options); !done) return done;
+  Shell::say("volume {}: done", volume->value());
   return {};
 }
 

@@ -16,12 +16,6 @@ namespace pb = volume_server_pb;
 
 void declare_nothing(FlagSet&) {}
 
-Result<VolumeId> volume_of(const FlagSet& flags) {
-  const auto id = flags.unsigned_integer("volumeId");
-  if (id == 0 || id > UINT32_MAX) return Error(Code::invalid, "-volumeId must say which volume");
-  return VolumeId(static_cast<std::uint32_t>(id));
-}
-
 void declare_volume(FlagSet& flags) { flags.add({"volumeId", unsigned_integer, "0", "the volume's `id`"}); }
 void declare_node(FlagSet& flags) { flags.add({"node", string, "", "the volume server, `host:port`"}); }
 
