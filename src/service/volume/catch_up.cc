@@ -61,23 +61,34 @@ Result<std::uint64_t> CatchUp::run(const std::function<void()>& changed) {
   return remote_.dat_bytes - dat_bytes_;
 }
 
+Status CatchUp::fetch(const char* extension, std::uint64_t bytes, const std::function<Status(BytesView)>& take) {
+  std::uint64_t got = 0;
+  const auto copied = source_.copy_file({.volume = volume_->id(),
+                                         .collection = remote_.collection,
+                                         .extension = extension,
+                                         .compaction_revision = remote_.compaction_revision,
+                                         .stop_offset = bytes},
+                                        [&](BytesView piece) -> Status {
+                                          if (auto taken = take(piece); !taken) return taken;
+                                          got += piece.size();
+                                          return pacer_.pass(piece.size(), cancel_) ? Status() : Error(Code::unavailable, "called off");
+                                        });
+  if (!copied) return copied.error();
+  if (got != bytes) return Error(Code::corrupt, fmt::format("{} bytes of the other copy's {} were to come, and {} came", bytes, extension, got));
+  return {};
+}
+
 Status CatchUp::look_at_index() {
   std::string mine(idx_bytes_, '\0');
   const auto got = volume_->read_idx(0, {reinterpret_cast<std::uint8_t*>(mine.data()), mine.size()});
   if (!got) return got.error();
   if (*got != mine.size()) return Error(Code::stale, "the index here became shorter");
   std::string theirs;
-  const auto copied = source_.copy_file({.volume = volume_->id(),
-                                         .collection = remote_.collection,
-                                         .extension = ".idx",
-                                         .compaction_revision = remote_.compaction_revision,
-                                         .stop_offset = remote_.idx_bytes},
-                                        [&](BytesView piece) -> Status {
-                                          theirs += text_of(piece);
-                                          return pacer_.pass(piece.size(), cancel_) ? Status() : Error(Code::unavailable, "called off");
-                                        });
-  if (!copied) return copied.error();
-  if (theirs.size() != remote_.idx_bytes) return Error(Code::corrupt, "the other copy's index came as " + std::to_string(theirs.size()) + " bytes");
+  const auto fetched = fetch(".idx", remote_.idx_bytes, [&](BytesView piece) -> Status {
+    theirs += text_of(piece);
+    return {};
+  });
+  if (!fetched) return fetched;
   if (!theirs.starts_with(mine)) return not_the_beginning("their indexes differ");
   for (std::size_t at = 0; at + kIndexRowBytes <= theirs.size(); at += kIndexRowBytes) {
     const auto row = parse_row(reinterpret_cast<const std::uint8_t*>(theirs.data()) + at);
@@ -118,25 +129,17 @@ Status CatchUp::compare(std::uint64_t at, BytesView theirs) {
 
 Status CatchUp::look_at_data() {
   std::uint64_t at = 0;
-  const auto copied = source_.copy_file({.volume = volume_->id(),
-                                         .collection = remote_.collection,
-                                         .extension = ".dat",
-                                         .compaction_revision = remote_.compaction_revision,
-                                         .stop_offset = remote_.dat_bytes},
-                                        [&](BytesView piece) -> Status {
-                                          const auto before = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), dat_bytes_ - std::min(at, dat_bytes_)));
-                                          if (before > 0) {
-                                            if (auto same = compare(at, piece.first(before)); !same) return same;
-                                          }
-                                          if (before < piece.size()) {
-                                            if (auto kept = tail_->write(at + before - dat_bytes_, piece.subspan(before)); !kept) return kept;
-                                          }
-                                          at += piece.size();
-                                          return pacer_.pass(piece.size(), cancel_) ? Status() : Error(Code::unavailable, "called off");
-                                        });
-  if (!copied) return copied.error();
-  if (at != remote_.dat_bytes) return Error(Code::corrupt, "the other copy's data came as " + std::to_string(at) + " bytes");
-  return {};
+  return fetch(".dat", remote_.dat_bytes, [&](BytesView piece) -> Status {
+    const auto before = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), dat_bytes_ - std::min(at, dat_bytes_)));
+    if (before > 0) {
+      if (auto same = compare(at, piece.first(before)); !same) return same;
+    }
+    if (before < piece.size()) {
+      if (auto kept = tail_->write(at + before - dat_bytes_, piece.subspan(before)); !kept) return kept;
+    }
+    at += piece.size();
+    return {};
+  });
 }
 
 // Every record of it whole, as the other copy's index has it, and one behind the other.

@@ -41,6 +41,8 @@ class CatchUp {
     std::uint64_t end = 0;
   };
 
+  // A file of the other copy, up to there, in pieces.
+  Status fetch(const char* extension, std::uint64_t bytes, const std::function<Status(BytesView)>& take);
   Status look_at_index();
   Status look_at_data();
   Status compare(std::uint64_t at, BytesView theirs);
