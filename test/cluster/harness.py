@@ -143,6 +143,34 @@ class Process:
         return time.clock_gettime(~self.pid << 3 | 2)  # the process's CPU clock, in nanoseconds; /proc counts in 10 ms
 
 
+class PeakMemory:
+    """The highest resident memory of each of these processes while the block runs, in MB."""
+
+    def __init__(self, processes):
+        self.processes, self.stopping = list(processes), threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self):
+        while not self.stopping.wait(0.005):
+            for i, process in enumerate(self.processes):
+                if process.alive():
+                    self.peak[i] = max(self.peak[i], process.rss_mb())
+
+    def grown(self):
+        """The most that one of them took more than before."""
+        return max(peak - before for peak, before in zip(self.peak, self.before))
+
+    def __enter__(self):
+        self.before = [process.rss_mb() for process in self.processes]
+        self.peak = list(self.before)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()
+
+
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 
 def split_address(address):

@@ -8,35 +8,11 @@ import sys
 import threading
 import time
 
-from harness import Client, Cluster, Http, check, payload, until
+from harness import Client, Cluster, Http, PeakMemory, check, payload, until
 from volume_move_test import rpc_process
 
 PIECE = 64 << 20
 PACE = 128  # MiB a second, of the second copy
-
-
-class Peaks:
-    """The highest resident memory of each of these processes while the block runs, in MB."""
-
-    def __init__(self, processes):
-        self.processes, self.stopping = processes, threading.Event()
-        self.before = [process.rss_mb() for process in processes]
-        self.peak = list(self.before)
-
-    def watch(self):
-        while not self.stopping.wait(0.05):
-            for i, process in enumerate(self.processes):
-                if process.alive():
-                    self.peak[i] = max(self.peak[i], process.rss_mb())
-
-    def __enter__(self):
-        self.thread = threading.Thread(target=self.watch, daemon=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join()
 
 
 def main():
@@ -72,7 +48,7 @@ def main():
 
         writers = [threading.Thread(target=write, daemon=True) for _ in range(3)]
         others = [process for i, process in enumerate(cluster.volume_processes) if i != at]
-        with Peaks(others + cluster.master_processes) as memory:
+        with PeakMemory(others + cluster.master_processes) as memory:
             for writer in writers:
                 writer.start()
             cluster.volume_processes[at].kill()
@@ -81,7 +57,7 @@ def main():
             took = time.monotonic() - begin
         print(f"made again after {took:.0f} s; memory before {[f'{mb:.0f}' for mb in memory.before]} MB, at most {[f'{mb:.0f}' for mb in memory.peak]} MB; "
               f"{len(written)} writes meanwhile, {failed[0]} refused", flush=True)
-        check(all(peak - before < 300 for peak, before in zip(memory.peak, memory.before)), "memory grew with the volume")
+        check(memory.grown() < 300, "memory grew with the volume")
         # The server that was lost gets its old copy away, or keeps it aside; then a copy for it at a bounded pace.
         stopping.set()
         for writer in writers:
@@ -98,7 +74,7 @@ def main():
         status = lambda: [one["Id"] for one in http.json(lost, "/status")[1]["Volumes"]]
         until("the old copy is removed", lambda: int(volume) not in status(), 300)
         source = holders()[0]
-        with Peaks(cluster.volume_processes) as memory:
+        with PeakMemory(cluster.volume_processes) as memory:
             begin = time.monotonic()
             copy = rpc_process(lost, "VolumeCopy", {"volume_id": int(volume), "source_data_node": source, "io_byte_per_second": PACE << 20})
             out, err = copy.communicate(timeout=600)
@@ -106,7 +82,7 @@ def main():
         check(copy.returncode == 0, f"VolumeCopy: {out} {err}")
         print(f"copied at {pieces * 64 / took:.0f} MiB/s of the {PACE} allowed; memory at most {[f'{mb:.0f}' for mb in memory.peak]} MB", flush=True)
         check(took > 0.8 * pieces * 64 / PACE, "faster than it may be")
-        check(all(peak - before < 300 for peak, before in zip(memory.peak, memory.before)), "memory grew with the volume")
+        check(memory.grown() < 300, "memory grew with the volume")
         status_, _, body = http.request("GET", lost, "/" + fids[-1])
         check(status_ == 200 and body == (pieces - 1).to_bytes(8, "big") + data[8:], f"the last file at the copy: {status_}")
     print("passed")

@@ -7,32 +7,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 
-from harness import (Client, Cluster, Failure, Http, Load, NETWORK_ERRORS, check, payload, run, split_address)
-
-
-class PeakMemory:
-    """The highest resident memory of a process while the block runs, in MB."""
-
-    def __init__(self, process):
-        self.process, self.peak, self.stopping = process, 0.0, threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def _watch(self):
-        while not self.stopping.is_set():
-            self.peak = max(self.peak, self.process.rss_mb())
-            time.sleep(0.005)
-
-    def __enter__(self):
-        self.before = self.process.rss_mb()
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join()
+from harness import (Client, Cluster, Failure, Http, Load, NETWORK_ERRORS, PeakMemory, check, payload, run, split_address)
 
 
 def big_bodies_stream():
@@ -44,7 +21,7 @@ def big_bodies_stream():
         piece = payload(5, 1 << 20)
         for megabytes in (256, 1024):
             assigned = client.assign()
-            with PeakMemory(cluster.volume_processes[0]) as memory:
+            with PeakMemory(cluster.volume_processes[:1]) as memory:
                 connection = http.client.HTTPConnection(host, port, timeout=120)
                 connection.putrequest("PUT", "/" + assigned["fid"])
                 connection.putheader("Content-Type", "application/octet-stream")
@@ -55,9 +32,9 @@ def big_bodies_stream():
                 response = connection.getresponse()
                 check(response.status == 201, f"{megabytes} MB: {response.status} {response.read()[:300]!r}")
                 connection.close()
-            print(f"  upload of {megabytes} MB: memory {memory.before:.0f} -> {memory.peak:.0f} MB at most")
-            check(memory.peak - memory.before < 100, f"an upload of {megabytes} MB took {memory.peak - memory.before:.0f} MB")
-            with PeakMemory(cluster.volume_processes[0]) as memory:
+            print(f"  upload of {megabytes} MB: memory {memory.before[0]:.0f} -> {memory.peak[0]:.0f} MB at most")
+            check(memory.grown() < 100, f"an upload of {megabytes} MB took {memory.grown():.0f} MB")
+            with PeakMemory(cluster.volume_processes[:1]) as memory:
                 connection = http.client.HTTPConnection(host, port, timeout=120)
                 connection.request("GET", "/" + assigned["fid"])
                 response = connection.getresponse()
@@ -65,8 +42,8 @@ def big_bodies_stream():
                 for _ in range(megabytes):
                     check(response.read(1 << 20) == piece, "reads back other bytes")
                 connection.close()
-            print(f"  read of {megabytes} MB: memory {memory.before:.0f} -> {memory.peak:.0f} MB at most")
-            check(memory.peak - memory.before < 100, f"a read of {megabytes} MB took {memory.peak - memory.before:.0f} MB")
+            print(f"  read of {megabytes} MB: memory {memory.before[0]:.0f} -> {memory.peak[0]:.0f} MB at most")
+            check(memory.grown() < 100, f"a read of {megabytes} MB took {memory.grown():.0f} MB")
         status, _, body = Http(60).request("PUT", assigned["url"], "/" + client.assign()["fid"], body=b"x",
                                            headers={"Content-Type": "a/b"})
         check(status == 201, "a small file after the big ones")
