@@ -4,12 +4,10 @@ vacuumed and erasure-coded, the kind of index changed at a start. Every file rea
 cache beside an .idx is used again after a kill and goes with its volume.
 """
 import random
-import threading
-import time
 
 from harness import Client, Cluster, Http, check, payload, run, until
 from shell_test import shell
-from vacuum_test import GONE, Writer, read, vacuums_go_on
+from vacuum_test import GONE, Writer, check_copies, read, write_and_vacuum
 
 FLAGS = ("-index=leveldb",)
 
@@ -96,34 +94,9 @@ def a_life_with_an_index_on_disk():
 def killed_again_and_again_while_it_is_vacuumed():
     with Cluster(masters=1, volumes=2, volume_flags=FLAGS) as cluster:
         cluster.wait_writable()
-        stopping, told = threading.Event(), {}
         writers = [Writer(cluster.masters, seed, "replication=001") for seed in range(3)]
-        vacuum = threading.Thread(target=vacuums_go_on, args=(cluster, stopping, told), daemon=True)
-        for thread in (*writers, vacuum):
-            thread.start()
-        chance, end = random.Random(5), time.monotonic() + 6
-        while time.monotonic() < end:
-            time.sleep(chance.random())
-            victim = chance.choice(cluster.volume_processes)
-            victim.kill()
-            time.sleep(chance.random() * 0.3)
-            victim.start()
-        for writer in writers:
-            writer.stopping.set()
-        for writer in writers:
-            writer.join(30)
-        stopping.set()
-        vacuum.join(60)
-        cluster.wait_writable()
-        time.sleep(1)
-        http, client, copies = Http(10), Client(cluster.masters), 0
-        for writer in writers:
-            for fid, states in writer.states.items():
-                allowed = [GONE if state == GONE else payload(*state) for state in states]
-                for place in until(f"{fid} has holders", lambda v=fid.split(",")[0]: client.lookup(v).get("locations")):
-                    data = read(http, place["url"], fid)
-                    check(data in allowed, f"{fid} at {place['url']}: {'gone' if data == GONE else len(data)} instead of {states}")
-                    copies += 1
+        write_and_vacuum(cluster, writers, 6, random.Random(5))
+        copies, _ = check_copies(cluster, writers)
         check(copies > 50, f"only {copies} copies compared")
         print(f"  {copies} copies compared")
 

@@ -82,46 +82,54 @@ def vacuums_go_on(cluster, stopping, counts):
         time.sleep(0.02)
 
 
+def write_and_vacuum(cluster, writers, seconds, chance, kill=True):
+    """For so long, while servers are killed; then everything is at rest. (kills, answers to vacuums by their status)"""
+    stopping, counts, kills = threading.Event(), {}, 0
+    vacuum = threading.Thread(target=vacuums_go_on, args=(cluster, stopping, counts), daemon=True)
+    for thread in (*writers, vacuum):
+        thread.start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(chance.random() * 1.2)
+        if not kill:
+            continue
+        victim = chance.choice(cluster.volume_processes)
+        victim.kill()
+        kills += 1
+        time.sleep(chance.random() * 0.3)
+        victim.start()
+    for writer in writers:
+        writer.stopping.set()
+    for writer in writers:
+        writer.join(30)
+    stopping.set()
+    vacuum.join(60)
+    cluster.wait_writable()
+    time.sleep(1)
+    return kills, counts
+
+
+def check_copies(cluster, writers):
+    """Each file reads at each of its holders as it was last acknowledged, or as a change left it whose answer was lost. How many copies
+    there were, and how many of them are gone, as they should be."""
+    http, client, files, gone = Http(10), Client(cluster.masters), 0, 0
+    for writer in writers:
+        for fid, states in writer.states.items():
+            allowed = [GONE if state == GONE else payload(*state) for state in states]
+            for place in until(f"{fid} has holders", lambda v=fid.split(",")[0]: client.lookup(v).get("locations")):
+                data = read(http, place["url"], fid)
+                check(data in allowed, f"{fid} at {place['url']}: {'gone' if data == GONE else len(data)} instead of {states}")
+                files, gone = files + 1, gone + (data == GONE)
+    return files, gone
+
+
 def nothing_is_lost(query, kill):
     with Cluster(masters=3, volumes=3) as cluster:
         cluster.wait_writable()
-        stopping, counts = threading.Event(), {}
         writers = [Writer(cluster.masters, seed, query) for seed in range(4)]
-        vacuum = threading.Thread(target=vacuums_go_on, args=(cluster, stopping, counts), daemon=True)
-        for thread in (*writers, vacuum):
-            thread.start()
-        chance, kills, end = random.Random(11), 0, time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            time.sleep(chance.random() * 1.2)
-            if not kill:
-                continue
-            victim = chance.choice(cluster.volume_processes)
-            victim.kill()
-            kills += 1
-            time.sleep(chance.random() * 0.3)
-            victim.start()
-        for writer in writers:
-            writer.stopping.set()
-        for writer in writers:
-            writer.join(30)
-        stopping.set()
-        vacuum.join(60)
-        cluster.wait_writable()
-        time.sleep(1)
-        http, client, files, gone = Http(10), Client(cluster.masters), 0, 0
-        for writer in writers:
-            for fid, states in writer.states.items():
-                # One who failed knows nothing of the copies; of one answered each has the same.
-                settled = len(states) == 1
-                allowed = [GONE if state == GONE else payload(*state) for state in states]
-                volume = fid.split(",")[0]
-                places = until(f"{fid} has holders", lambda v=volume: client.lookup(v).get("locations"))
-                for place in places:
-                    data = read(http, place["url"], fid)
-                    check(data in allowed, f"{fid} at {place['url']}: {'gone' if data == GONE else len(data)} instead "
-                                           f"of {states} (settled: {settled})")
-                    files, gone = files + 1, gone + (data == GONE)
-        vacuumed = sum(revisions(cluster, http).values())
+        kills, counts = write_and_vacuum(cluster, writers, SECONDS, random.Random(11), kill)
+        files, gone = check_copies(cluster, writers)
+        vacuumed = sum(revisions(cluster, Http(10)).values())
         written = sum(writer.done for writer in writers)
         check(vacuumed > 5, f"only {vacuumed} vacuums took place: {counts}")
         check(files > 50 and written > 200, f"only {files} files compared, {written} changes")
