@@ -41,6 +41,7 @@ void fill(const VolumeInfo& info, master_pb::VolumeInformationMessage* message) 
   message->set_disk_id(info.disk_id);
   message->set_max_file_key(info.max_key.value());
   message->set_replica_epoch(info.replica_epoch);
+  message->set_replica_outdated(info.replica_outdated);
 }
 
 VolumeInfo read(const master_pb::VolumeInformationMessage& message) {
@@ -63,6 +64,7 @@ VolumeInfo read(const master_pb::VolumeInformationMessage& message) {
   info.disk_id = message.disk_id();
   info.max_key = NeedleId(message.max_file_key());
   info.replica_epoch = message.replica_epoch();
+  info.replica_outdated = message.replica_outdated();
   return info;
 }
 
@@ -106,6 +108,7 @@ void fill(const VolumeInfo& info, master_pb::VolumeShortInformationMessage* mess
   message->set_disk_id(info.disk_id);
   message->set_max_file_key(info.max_key.value());
   message->set_replica_epoch(info.replica_epoch);
+  message->set_replica_outdated(info.replica_outdated);
 }
 
 VolumeInfo read(const master_pb::VolumeShortInformationMessage& message) {
@@ -119,6 +122,7 @@ VolumeInfo read(const master_pb::VolumeShortInformationMessage& message) {
   info.disk_id = message.disk_id();
   info.max_key = NeedleId(message.max_file_key());
   info.replica_epoch = message.replica_epoch();
+  info.replica_outdated = message.replica_outdated();
   return info;
 }
 

@@ -36,6 +36,8 @@ struct VolumeInfo {
   // Which set of copies this one belongs to (docs/self-healing.md); 0: that of the volume's first days. Never told by
   // upstream's servers.
   std::uint64_t replica_epoch = 0;
+  // It serves nothing any more: others have taken its place, or it was one too many. Never told by upstream's servers.
+  bool replica_outdated = false;
 
   friend bool operator==(const VolumeInfo&, const VolumeInfo&) = default;
 };

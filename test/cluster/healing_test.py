@@ -6,10 +6,11 @@ Every file must then read as it was last acknowledged, at each of its holders, a
 where the server that was away is asked itself.
 """
 import random
+import shutil
 import time
 
 from harness import NETWORK_ERRORS, Client, Cluster, Failure, Http, check, payload, run, until
-from vacuum_test import GONE, Writer, read
+from vacuum_test import GONE, Writer, check_copies, read
 
 FLAGS = ("-healAfter=2s",)
 
@@ -63,17 +64,6 @@ class Healed(Cluster):
             until("all copies are made again", lambda: not short(), seconds)
         except Failure as failure:
             raise Failure(f"{failure}: {short()}")
-
-    def verify(self, writers):
-        files = gone = 0
-        for writer in writers:
-            for fid, states in writer.states.items():
-                allowed = [GONE if state == GONE else payload(*state) for state in states]
-                for url in until(f"{fid} has holders", lambda f=fid: self.holders(f.split(",")[0])):
-                    data = read(self.http, url, fid)
-                    check(data in allowed, f"{fid} at {url}: {'gone' if data == GONE else len(data)} instead of {states}")
-                    files, gone = files + 1, gone + (data == GONE)
-        return files, gone
 
 
 def answers(http, url):
@@ -132,7 +122,7 @@ def a_lost_copy_is_made_again():
               in cluster.volume_processes[0].log(), 30)
         time.sleep(2)
         end(writers)
-        files, gone = cluster.verify(writers)
+        files, gone = check_copies(cluster, writers)
         for volume in held:
             check(lost not in cluster.holders(volume), f"volume {volume}: its old copy is found again")
         for fid, n in (changed, *deleted):
@@ -241,6 +231,54 @@ def copies_that_differ_are_reported():
             check(cluster.client.read(fid) == payload(i, 1000), fid)
 
 
+def copied_by_hand(cluster, volume):
+    """The server that did not have it, onto which an operator has copied its files."""
+    holders = cluster.holders(volume)
+    fresh = next(i for i, url in enumerate(cluster.volumes) if url not in holders)
+    cluster.volume_processes[fresh].stop()
+    source = cluster.folder / f"v{cluster.volumes.index(holders[0]) + 1}"
+    for file in source.glob(f"{volume}.*"):
+        shutil.copy(file, cluster.folder / f"v{fresh + 1}")
+    cluster.volume_processes[fresh].start()
+    return cluster.volumes[fresh]
+
+
+def a_copy_made_by_hand_goes_when_it_is_equal():
+    with Healed(volumes=3) as cluster:
+        fids = {cluster.client.upload(payload(i, 1000 + i), "replication=001"): payload(i, 1000 + i) for i in range(60)}
+        volumes = sorted({fid.split(",")[0] for fid in fids})
+        volume, apart = volumes[0], volumes[1]
+        gone = next(fid for fid in fids if fid.startswith(volume + ","))
+        status = cluster.http.request("DELETE", cluster.holders(volume)[0], "/" + gone)[0]
+        check(status == 202, f"not deleted: {status}")
+        for one in (volume, apart):
+            copied_by_hand(cluster, one)
+            until(f"volume {one} has three copies", lambda: len(cluster.holders(one)) == 3, 30)
+            if one == apart:  # each has what the others have not
+                kept = {url: alone_on(cluster, url, apart, url.encode()) for url in cluster.holders(apart)}
+        until(f"a copy of volume {volume} goes", lambda: len(cluster.holders(volume)) == 2, 60)
+        logs = lambda: "".join(p.log() for p in cluster.master_processes)
+        check(f"volume {volume}: 3 copies, and 2 were asked for" in logs(), logs()[-3000:])
+        check("is one more than the 2 that were asked for, and all 3 were found equal" in logs(), logs()[-3000:])
+        files = lambda: sorted(p.parent.name for p in cluster.folder.glob(f"v?/{volume}.dat"))
+        until("its files are removed", lambda: len(files()) == 2, 60)
+        until("that is said", lambda: "is removed: each of its" in logs() and "is known to all 2 copies that count" in logs())
+        for fid, data in fids.items():
+            for url in cluster.holders(fid.split(",")[0]):
+                check(read(cluster.http, url, fid) == (GONE if fid == gone else data), f"{fid} at {url}")
+        # It takes files again.
+        def written():
+            fid = cluster.client.assign("replication=001")["fid"]
+            one, other = cluster.holders(volume)
+            return fid.split(",")[0] == volume and put(cluster.http, one, fid, b"again")[0] == 201 and read(cluster.http, other, fid) == b"again"
+        until("it takes files again", written, 30)
+        # The one whose copies differ keeps all three, and that is said.
+        until("it is reported", lambda: f"volume {apart}: its copies differ" in logs(), 60)
+        check(len(cluster.holders(apart)) == 3, "a copy went that was not equal to the others")
+        for url, fid in kept.items():
+            check(read(cluster.http, url, fid) == url.encode(), f"{fid} at {url} is lost")
+
+
 def leaders_die_meanwhile():
     with Healed(volumes=4) as cluster:
         writers = cluster.writers()
@@ -259,7 +297,7 @@ def leaders_die_meanwhile():
         cluster.volume_processes[1].start()
         time.sleep(4)
         end(writers)
-        files, gone = cluster.verify(writers)
+        files, gone = check_copies(cluster, writers)
         print(f"  {len(held)} volumes mended; {files} copies compared ({gone} gone)")
 
 
@@ -281,11 +319,12 @@ def sources_and_targets_die_meanwhile():
         cluster.volume_processes[0].start()
         time.sleep(4)
         end(writers)
-        files, gone = cluster.verify(writers)
+        files, gone = check_copies(cluster, writers)
         print(f"  {len(held)} volumes mended; {files} copies compared ({gone} gone)")
 
 
 if __name__ == "__main__":
     run([a_lost_copy_is_made_again, a_server_that_is_back_in_time_is_left_alone,
          a_copy_that_is_the_beginning_of_another_gets_the_rest, copies_that_differ_are_reported,
+         a_copy_made_by_hand_goes_when_it_is_equal,
          leaders_die_meanwhile, sources_and_targets_die_meanwhile])

@@ -440,7 +440,7 @@ def copies_are_made_again_and_surplus_ones_dropped():
         until("there is a third copy", lambda: len(holders(cluster, more)) == 3)
         shell(cluster, "lock\nvolume.check.disk -slow\n")
         out = shell(cluster, "lock\nvolume.fix.replication -apply\n")
-        check("is equal to those that stay and is dropped" in out and f"volume {more}: its copies are of epoch 1 now" in out, out)
+        check("is equal to those that stay and is dropped" in out and re.search(rf"volume {more}: its copies are of epoch [1-9][0-9]* now", out), out)
         until("it has two copies again", lambda: len(holders(cluster, more)) == 2)
         until("and takes writes again", lambda: all("read_only" not in line for v in tree(cluster).values() for line in v.values()))
         check(client.read(extra) == b"a file more", "the file is another one")

@@ -29,6 +29,8 @@ struct HealCopy {
   std::string source;          // host:port.grpcport, as another volume server dials it
   std::uint64_t epoch = 0;
   bool can_take_part = false;  // a server of ours that knows epochs, and can be asked now
+  bool is_outdated = false;    // it has been told that it does not count, and serves nothing any more
+  bool is_read_only = false;
 };
 
 struct HealVolume {
@@ -43,23 +45,31 @@ struct HealVolume {
   std::vector<HealCopy> copies;  // that count
   std::vector<HealCopy> aside;   // that do not
 
-  bool is_complete() const { return copies.size() >= static_cast<std::size_t>(replica_placement.copies()); }
+  std::size_t wanted() const { return static_cast<std::size_t>(replica_placement.copies()); }
+  bool is_complete() const { return copies.size() >= wanted(); }
 };
 
 // Both lists are cut where they are long: more than that is not mended at a time.
 struct HealView {
   static constexpr std::size_t kShortMax = 20'000;
   static constexpr std::size_t kAsideMax = 2'000;
+  static constexpr std::size_t kSurplusMax = 2'000;
 
   std::vector<VolumeId> short_of_copies;    // ascending
   std::size_t short_count = 0;              // all of them
   std::vector<HealVolume> with_aside;       // by id
   std::vector<VolumeId> only_aside;         // of which no copy that counts is there
+  std::vector<VolumeId> with_surplus;       // ascending; more copies count than were asked for
   std::uint64_t copies_there = 0;           // of all volumes
   std::uint64_t copies_missing = 0;
   std::size_t servers = 0;
   std::size_t servers_silent = 0;  // known and not to be asked now
 };
+
+// The epoch to which an attempt moves copies of `from`. No two attempts share one, and it is above those of all attempts before it, those
+// of leaders that are gone and that nobody agreed on too: a copy that adopted such a one and was away since is older than all that came
+// afterwards. `attempt`: from 1 on in each term.
+std::uint64_t next_epoch(std::uint64_t from, Generation generation, Term term, std::uint64_t attempt);
 
 // A loss of so much at once looks like a cut network or a start rather than like lost servers: nothing is begun.
 bool is_too_much_at_once(const HealView& view);
@@ -68,5 +78,9 @@ bool is_too_much_at_once(const HealView& view);
 // few drawn at random. "" if there is none.
 std::string choose_target(const std::vector<HealPlace>& holders, const std::vector<HealPlace>& candidates,
                           ReplicaPlacement code, PickRandom& random);
+
+// Which of its copies is one too many, as those that stay still stand as the placement asks: the one on a host that has
+// another, then the one on the fullest server. Null if there is none such.
+const HealCopy* choose_surplus(const HealVolume& volume);
 
 }  // namespace holdfast::topology

@@ -87,6 +87,20 @@ TEST(HealPlan, EveryPartOfALayoutFitsAndACompletedOneIsALayout) {
   EXPECT_GT(completed, 500u);
 }
 
+TEST(HealPlan, NoTwoAttemptsShareAnEpochAndALaterOneIsAbove) {
+  std::uint64_t last = 0;
+  for (std::uint64_t generation = 1; generation < 3; ++generation) {
+    for (std::uint64_t term = 1; term < 4; ++term) {
+      for (std::uint64_t attempt = 1; attempt < 4; ++attempt) {
+        const auto epoch = next_epoch(0, Generation(generation), Term(term), attempt);  // all of them from the same set of copies
+        EXPECT_GT(epoch, last);
+        last = epoch;
+      }
+    }
+  }
+  EXPECT_EQ(next_epoch(last, Generation(1), Term(1), 1), last + 1);
+}
+
 TEST(HealPlan, AnotherHostIsPreferredAndAFullServerNeverChosen) {
   PickRandom random(1);
   auto a = place("a", "d", "r"), b = place("b", "d", "r"), c = place("c", "d", "r");

@@ -458,6 +458,7 @@ bool Topology::drop(Server& server, VolumeId id) {
     uncovered_.erase(id);
     short_.erase(id);
     misplaced_.erase(id);
+    over_.erase(id);
     volumes_.erase(id);
     return true;
   }
@@ -533,11 +534,17 @@ void Topology::refresh(Volume& volume) {
   volume.fill->reported(size);
   const bool complete = has_all_copies(volume);
   volume.was_complete = volume.was_complete || complete;
-  if (complete) {
-    short_.erase(volume.id);
-  } else {
-    short_.insert(volume.id);
-  }
+  const auto wanted = static_cast<std::size_t>(
+      volume.replicas.front()->volumes.at(volume.id)->replica_placement.copies());
+  const auto keep = [&](std::set<VolumeId>& ids, bool is_one) {
+    if (is_one) {
+      ids.insert(volume.id);
+    } else {
+      ids.erase(volume.id);
+    }
+  };
+  keep(short_, !complete);
+  keep(over_, volume.replicas.size() > wanted);
   const auto threshold = static_cast<std::uint64_t>(static_cast<double>(options_.volume_size_limit) *
                                                     options_.crowded_threshold);
   LayoutInfo& layout = *volume.layout;

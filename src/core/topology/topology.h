@@ -344,6 +344,7 @@ class Topology {
   std::set<VolumeId> held_;                                 // under vacuum, or being mended
   std::set<VolumeId> short_;                                // with fewer copies than they should have
   std::set<VolumeId> misplaced_;                            // whose copies do not fit their placement
+  std::set<VolumeId> over_;                                 // with more
   std::map<VolumeId, std::set<Server*>> aside_;             // who holds copies that do not count
   std::set<VolumeId> uncovered_;                            // volumes that wait for the counters
   std::vector<LocationEvent> events_;

@@ -18,7 +18,7 @@ std::uint64_t Topology::epoch_of(VolumeId id, const Server* besides) const {
 }
 
 bool Topology::keep_aside(Server& server, const VolumeInfo& info, LocationEvent& event) {
-  if (info.replica_epoch >= epoch_of(info.id, &server)) {
+  if (!info.replica_outdated && info.replica_epoch >= epoch_of(info.id, &server)) {
     drop_aside(server, info.id);
     return false;
   }
@@ -70,7 +70,7 @@ void Topology::readmit(VolumeId id) {
   const std::set<Server*> servers = holders->second;  // drop_aside() changes them
   for (Server* server : servers) {
     const VolumeInfoPtr info = server->aside.at(id);
-    if (info->replica_epoch < epoch) continue;
+    if (info->replica_outdated || info->replica_epoch < epoch) continue;
     drop_aside(*server, id);
     if (!put(*server, *info)) continue;
     LocationEvent event = event_of(*server);
@@ -90,10 +90,12 @@ void Topology::compare_epochs(const EpochMap& before) {
 
 HealCopy Topology::heal_copy(const Server& server, const VolumeInfo& info) const {
   HealCopy copy;
-  copy.place = {server.id, server.ip, server.data_center, server.rack, 0};
+  copy.place = {server.id, server.ip, server.data_center, server.rack, free_slots(server, info.disk_type)};
   copy.address = host_port(server.ip, static_cast<std::uint16_t>(server.grpc_port));
   copy.source = server.url + "." + std::to_string(server.grpc_port);
   copy.epoch = info.replica_epoch;
+  copy.is_outdated = info.replica_outdated;
+  copy.is_read_only = info.read_only;
   copy.can_take_part = server.process.has_value() && server.feature_level >= kHealingServerLevel && server.takes_writes();
   return copy;
 }
@@ -140,6 +142,10 @@ HealView Topology::heal_view() const {
     view.short_of_copies.push_back(id);
   }
   view.copies_missing += view.short_count - view.short_of_copies.size();
+  for (const VolumeId id : over_) {
+    if (view.with_surplus.size() >= HealView::kSurplusMax) break;
+    view.with_surplus.push_back(id);
+  }
   for (const auto& [id, servers] : aside_) {
     if (view.with_aside.size() + view.only_aside.size() >= HealView::kAsideMax) break;
     const auto found = volumes_.find(id);

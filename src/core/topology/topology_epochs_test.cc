@@ -45,6 +45,11 @@ Report report(std::uint64_t n, std::vector<VolumeInfo> volumes = {}) {
   return r;
 }
 
+VolumeInfo outdated(VolumeInfo info) {
+  info.replica_outdated = true;
+  return info;
+}
+
 class EpochsTest : public ::testing::Test {
  protected:
   EpochsTest() { topology.set_registry(registry(), now); }
@@ -83,6 +88,25 @@ class EpochsTest : public ::testing::Test {
   Instant now = at(1h);
   Topology topology{{}};
 };
+
+TEST_F(EpochsTest, ACopyThatServesNothingAnyMoreIsNamedByNobodyThoughItIsOfTheSameEpoch) {
+  say(1, {volume(7)});
+  say(2, {volume(7)});
+  say(3, {volume(7)});
+  EXPECT_EQ(holders(7), (std::set<std::string>{"1", "2", "3"}));
+  EXPECT_FALSE(writable(7));  // one too many
+  EXPECT_EQ(topology.heal_view().with_surplus, std::vector<VolumeId>{VolumeId(7)});
+  say(3, {outdated(volume(7))});
+  EXPECT_EQ(holders(7), (std::set<std::string>{"1", "2"}));
+  EXPECT_TRUE(writable(7));
+  EXPECT_TRUE(topology.heal_view().with_surplus.empty());
+  ASSERT_EQ(topology.heal_view().with_aside.size(), 1u);
+  EXPECT_TRUE(topology.heal_view().with_aside[0].aside.at(0).is_outdated);
+  // And does not count again when the others are gone: what it has is of before.
+  gone(1);
+  gone(2);
+  EXPECT_EQ(holders(7), std::set<std::string>());
+}
 
 TEST_F(EpochsTest, ACopyOfAnOlderEpochIsNamedByNoLookup) {
   say(1, {volume(7)});

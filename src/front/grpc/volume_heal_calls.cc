@@ -72,7 +72,7 @@ Status VolumeHealCalls::step(const pb::HealReplicaRequest& request, pb::HealRepl
       return healer.adopt(id, request.token(), request.frozen(), request.from(), request.to());
     case pb::HealReplicaRequest::OUTDATE: return healer.outdate(id, request.to());
     case pb::HealReplicaRequest::COMPARE: {
-      const auto compared = healer.compare(id, request.source(), cancel);
+      const auto compared = healer.compare(id, request.source(), request.to(), cancel);
       if (!compared) return compared.error();
       response->set_files(compared->files);
       response->set_files_missing(compared->missing);

@@ -9,16 +9,12 @@ namespace holdfast::master {
 namespace {
 
 using Healed = VolumeOrders::Healed;
+using topology::copies_gone;
 using topology::HealCopy;
 using topology::HealPlace;
+using topology::HealTask;
 using topology::HealView;
 using topology::HealVolume;
-
-std::string gone(const HealVolume& volume) {
-  const auto wanted = static_cast<std::size_t>(volume.replica_placement.copies());
-  return std::to_string(wanted - std::min(wanted, volume.copies.size())) + " of its " + std::to_string(wanted) +
-         " copies gone";
-}
 
 long seconds(Duration time) { return static_cast<long>(std::chrono::duration_cast<std::chrono::seconds>(time).count()); }
 
@@ -26,6 +22,7 @@ long seconds(Duration time) { return static_cast<long>(std::chrono::duration_cas
 
 Healing::Healing(Shared& shared)
     : shared_(shared),
+      planner_(shared.options.heal_after),
       made_count_(metrics::process().counter("holdfast_master_copies_healed_total", "lost copies that were made again",
                                              {{"result", "success"}})),
       failed_count_(metrics::process().counter("holdfast_master_copies_healed_total", "lost copies that were made again",
@@ -43,8 +40,8 @@ void Healing::look(Instant now) {
   if (!view->is_leader()) return;
   if (term_ != view->term) {
     term_ = view->term;
-    shorts_.clear();
-    old_copies_.clear();
+    planner_.forget();
+    attempts_ = 0;
     comparing_ = false;
     look_ = {};
     look_.pass = look_.next = now + kFirstLook * shared_.options.heal_after;
@@ -56,38 +53,45 @@ void Healing::look(Instant now) {
   if (now - begun_at_ < kHealBegin) return;
   begun_at_ = now;
   const HealView missing = shared_.with_topology([](topology::Topology& topology) { return topology.heal_view(); });
-  look_after_old_copies(missing, now);
+  auto waiting = what_all_wait_for(missing);
+  topology::HealPlanner::Turn turn{.now = now,
+                                   .may_change = waiting.empty(),
+                                   .may_compare = !comparing_,
+                                   .under_way = {},
+                                   .busy = {},
+                                   .makes_max = kHealsAtOnce - std::min(kHealsAtOnce, heals_.size())};
+  for (const auto& [id, heal] : heals_) {
+    turn.under_way.insert(id);
+    turn.busy.insert({heal->source.place.id, heal->target});
+  }
+  const topology::HealPlanner::World world{
+      .volume = [this](VolumeId id) {
+        return shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(id); });
+      },
+      .targets = [this](VolumeId id, const std::string& disk_type) {
+        return shared_.with_topology([&](topology::Topology& topology) { return topology.heal_targets(id, disk_type); });
+      }};
+  topology::PickRandom random(shared_.random.below(~0ull));
+  for (const HealTask& task : planner_.plan(missing, world, std::move(turn), random)) carry_out(task, now);
   compare_next(missing, now);
-  begin_some(missing, now);
+  note_troubles(missing, std::move(waiting));
 }
 
-// What was away while its volume was mended does not serve what it knows from before; and it goes, once the copies that count
-// are found to know everything in it.
-void Healing::look_after_old_copies(const HealView& view, Instant now) {
-  std::map<std::pair<VolumeId, std::string>, OldCopy> old;
-  for (const HealVolume& volume : view.with_aside) {
-    for (const HealCopy& copy : volume.aside) {
-      const std::pair key(volume.id, copy.place.id);
-      const auto known = old_copies_.find(key);
-      auto& one = old[key] = known == old_copies_.end() ? OldCopy{.next = now + kOutdateAfter, .told = false, .found = {}}
-                                                        : known->second;
-      // One that is just being moved on to the epoch, or has been and did not tell of it yet, is none of them.
-      if (copy.epoch >= volume.agreed_epoch || !copy.can_take_part || heals_.contains(volume.id)) continue;
-      if (now < one.next) continue;
-      if (!one.told) {
-        one.next = now + kOutdateAgain;
-        outdate(volume, copy);
-        continue;
-      }
-      // Not in a cluster that may be cut in two, nor before every copy that should be there is.
-      const bool all_there = volume.is_complete() && volume.epoch == volume.agreed_epoch && volume.copies.front().can_take_part;
-      if (shared_.options.heal_after <= Duration(0) || !all_there || topology::is_too_much_at_once(view) || comparing_) continue;
-      one.next = now + kCompareAgain;
+void Healing::carry_out(const HealTask& task, Instant now) {
+  switch (task.kind) {
+    case HealTask::Kind::make: begin(task.volume, task.target, task.since, now); break;
+    case HealTask::Kind::outdate: outdate(task.volume, task.copy, "is of before the volume was mended"); break;
+    case HealTask::Kind::hold_against:
       comparing_ = true;
-      compare(volume, copy);
-    }
+      hold_against(task.volume, task.copy, 0);
+      break;
+    case HealTask::Kind::look:
+      comparing_ = true;
+      LOG_INFO("volume {}: {} copies, and {} were asked for, for {} s: they are held against each other, and one goes if they are equal",
+               text(task.volume.id), task.volume.copies.size(), task.volume.wanted(), seconds(now - task.since));
+      compare_copies(task.volume, 1, false);
+      break;
   }
-  old_copies_ = std::move(old);
 }
 
 Healing::HealPtr Healing::errand(const HealVolume& volume) const {
@@ -97,57 +101,68 @@ Healing::HealPtr Healing::errand(const HealVolume& volume) const {
   return heal;
 }
 
-void Healing::outdate(const HealVolume& volume, const HealCopy& copy) {
-  order(errand(volume), copy.address, {.step = Step::outdate, .volume = volume.id, .to = volume.agreed_epoch}, kHealStepTime,
-        [this, id = volume.id, server = copy.place.id](const Result<Healed>& done) {
+void Healing::outdate(const HealVolume& volume, const HealCopy& copy, const std::string& why) {
+  order(errand(volume), copy.address,
+        {.step = Step::outdate, .volume = volume.id, .to = std::max(volume.agreed_epoch, copy.epoch + 1)}, kHealStepTime,
+        [this, id = volume.id, server = copy.place.id, why](const Result<Healed>& done) {
           if (!done) {
-            LOG_WARNING("volume {}: the copy on {} is of before the volume was mended, and was not told: {}", text(id), server,
-                        done.error().what());
+            LOG_WARNING("volume {}: the copy on {} {}, and was not told: {}", text(id), server, why, done.error().what());
             return;
           }
-          LOG_INFO("volume {}: the copy on {} is of before the volume was mended: it serves nothing any more", text(id), server);
-          if (const auto it = old_copies_.find({id, server}); it != old_copies_.end()) {
-            it->second.told = true;
-            it->second.next = shared_.clock.now() + std::min(shared_.options.heal_after, kCompareAfterMax);
-          }
+          LOG_INFO("volume {}: the copy on {} {}: it serves nothing any more", text(id), server, why);
+          planner_.told(id, server, shared_.clock.now());
         });
 }
 
-void Healing::compare(const HealVolume& volume, const HealCopy& copy) {
-  const auto& other = volume.copies.front();
+void Healing::hold_against(const HealVolume& volume, const HealCopy& copy, std::size_t at) {
+  const auto& other = volume.copies[at];
   const auto gibibytes = static_cast<std::int64_t>(volume.bytes >> 30);
   order(errand(volume), copy.address,
-        {.step = Step::compare, .volume = volume.id, .source = other.source}, kHealTimePerGiB * (gibibytes + 1),
-        [this, volume, copy, other = other.place.id](const Result<Healed>& compared) {
+        {.step = Step::compare, .volume = volume.id, .source = other.source, .to = volume.agreed_epoch},
+        kHealTimePerGiB * (gibibytes + 1),
+        [this, volume, copy, at, other = other.place.id](const Result<Healed>& compared) {
+          if (compared && compared->missing == 0 && at + 1 < volume.copies.size()) return hold_against(volume, copy, at + 1);
           comparing_ = false;
-          const auto it = old_copies_.find({volume.id, copy.place.id});
-          if (it == old_copies_.end()) return;
           if (!compared) {
             LOG_WARNING("volume {}: the old copy on {} could not be compared with the one on {}: {}", text(volume.id),
                         copy.place.id, other, compared.error().what());
-            it->second.found = "could not be compared: " + compared.error().what();
+            planner_.stays(volume.id, copy.place.id, "could not be compared: " + compared.error().what());
             return;
           }
           if (compared->missing > 0) {
-            it->second.found = std::to_string(compared->missing) + " of its " + std::to_string(compared->files) +
-                               " files are not known to the copy on " + other + ", key " + fmt::format("{:x}", compared->example.value()) +
-                               " for one: written there and never acknowledged, or deleted since and vacuumed; nobody can tell";
+            planner_.stays(volume.id, copy.place.id,
+                           std::to_string(compared->missing) + " of its " + std::to_string(compared->files) +
+                               " files and deletions are not known to the copy on " + other + ", key " +
+                               fmt::format("{:x}", compared->example.value()) +
+                               " for one: made there and never acknowledged, or undone since and vacuumed; nobody can tell");
             return;
           }
-          discard(volume, copy, compared->files, other);
+          discard(volume, copy, compared->files);
         });
 }
 
-void Healing::discard(const HealVolume& volume, const HealCopy& copy, std::uint64_t files, const std::string& other) {
-  order(errand(volume), copy.address, {.step = Step::discard, .volume = volume.id, .to = volume.agreed_epoch}, kHealStepTime,
-        [id = volume.id, server = copy.place.id, files, other](const Result<Healed>& done) {
+void Healing::discard(const HealVolume& volume, const HealCopy& copy, std::uint64_t files) {
+  const auto now = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(volume.id); });
+  if (!topology::HealPlanner::may_discard(volume, now)) return;  // held against them again in an hour
+  order(errand(volume), copy.address,
+        {.step = Step::discard, .volume = volume.id, .to = std::max(volume.agreed_epoch, copy.epoch + 1)}, kHealStepTime,
+        [id = volume.id, server = copy.place.id, files, copies = volume.copies.size()](const Result<Healed>& done) {
           if (!done) {
             LOG_WARNING("volume {}: the old copy on {} stays: {}", text(id), server, done.error().what());
             return;
           }
-          LOG_INFO("volume {}: the old copy on {} is removed: each of its {} files is on {} as it is, or was overwritten or "
-                   "deleted there since", text(id), server, files, other);
+          LOG_INFO("volume {}: the old copy on {} is removed: each of its {} files and deletions is known to all {} copies that "
+                   "count, as it is or by something younger", text(id), server, files, copies);
         });
+}
+
+// What it is told of afterwards, nobody can tell it: it stands still, is held against the others once more, and then goes.
+void Healing::remove_surplus(const HealVolume& found_equal) {
+  const auto now = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(found_equal.id); });
+  const auto copy = planner_.surplus_of(found_equal, now, shared_.clock.now());
+  if (!copy) return;
+  outdate(*now, *copy, fmt::format("is one more than the {} that were asked for, and all {} were found equal", now->wanted(),
+                                   now->copies.size()));
 }
 
 void Healing::compare_next(const HealView& view, Instant now) {
@@ -188,23 +203,24 @@ void Healing::compare_copies(const HealVolume& volume, std::size_t at, bool back
     comparing_ = false;
     look_.suspected.erase(volume.id);
     look_.differ.erase(volume.id);
+    if (volume.copies.size() > volume.wanted()) remove_surplus(volume);
     return;
   }
   const HealCopy& one = backwards ? first : volume.copies[at];
   const HealCopy& other = backwards ? volume.copies[at] : first;
   const auto gibibytes = static_cast<std::int64_t>(volume.bytes >> 30);
-  order(errand(volume), one.address, {.step = Step::compare, .volume = volume.id, .source = other.source},
+  order(errand(volume), one.address, {.step = Step::compare, .volume = volume.id, .source = other.source, .to = volume.epoch},
         kHealTimePerGiB * (gibibytes + 1),
         [this, volume, at, backwards, one, other](const Result<Healed>& compared) {
           if (!compared) {
             LOG_V(1, "volume {}: its copies were not compared: {}", text(volume.id), compared.error().what());
             comparing_ = false;
-            look_.suspected.erase(volume.id);
+            if (!look_again(volume.id, compared.error())) look_.suspected.erase(volume.id);
             return;
           }
           if (compared->missing == 0) return compare_copies(volume, backwards ? at + 1 : at, !backwards);
           copies_differ(volume, one, other,
-                        fmt::format("{} of the {} files on {} are not on {}, key {:x} for one", compared->missing, compared->files,
+                        fmt::format("{} of the {} files and deletions on {} are not known on {}, key {:x} for one", compared->missing, compared->files,
                                     one.place.id, other.place.id, compared->example.value()));
         });
 }
@@ -219,8 +235,7 @@ void Healing::copies_differ(const HealVolume& volume, const HealCopy& one, const
         kHealTimePerGiB * (gibibytes + 1), [this, volume, what, one = one.place.id, other = other.place.id](const Result<Healed>& mended) {
           comparing_ = false;
           if (!mended) {
-            // Changed meanwhile, or not to be reached: that says nothing of its content.
-            if (mended.error().code() != Code::stale) note_difference(volume, what + " (" + mended.error().what() + ")");
+            if (!look_again(volume.id, mended.error())) note_difference(volume, what + " (" + mended.error().what() + ")");
             return;
           }
           ++made_;
@@ -230,6 +245,16 @@ void Healing::copies_differ(const HealVolume& volume, const HealCopy& one, const
           look_.differ.erase(volume.id);
           look_.suspected[volume.id] = shared_.clock.now();  // whether they are equal now, and the others too
         });
+}
+
+// One that changed meanwhile or could not be reached: that says nothing of its content, so a suspect stays one. False: it does.
+bool Healing::look_again(VolumeId id, const Error& error) {
+  const bool says_nothing = error.code() == Code::stale || error.code() == Code::busy || error.code() == Code::unavailable ||
+                            error.code() == Code::timed_out || error.code() == Code::outcome_unknown;
+  if (says_nothing && look_.suspected.contains(id)) {
+    look_.suspected[id] = shared_.clock.now() + kSecondLook * shared_.options.heal_after;
+  }
+  return says_nothing;
 }
 
 void Healing::note_difference(const HealVolume& volume, const std::string& what) {
@@ -242,15 +267,21 @@ void Healing::note_difference(const HealVolume& volume, const std::string& what)
   look_.differ[volume.id] = what;
 }
 
-void Healing::begin_some(const HealView& view, Instant now) {
-  std::map<VolumeId, Short> shorts;
-  std::map<VolumeId, std::string> troubles;
-  for (const auto& [key, old] : old_copies_) {
-    if (!old.found.empty()) {
-      troubles[key.first] = "the old copy on " + key.second + " serves nothing and stays: " + old.found +
-                            ". If nothing in it is wanted, delete it on that server";
-    }
+std::string Healing::what_all_wait_for(const HealView& view) const {
+  const auto& options = shared_.options;
+  if (options.heal_after <= Duration(0)) return "it is switched off (-healAfter=0)";
+  if (options.replication_as_minimum) {
+    return "master.replication.treat_replication_as_minimums is set: a volume may have any number of copies then";
   }
+  if (shared_.registry.state()->feature_level < kHealingFeatureLevel) return "not every master knows epochs of copies yet";
+  if (!topology::is_too_much_at_once(view)) return {};
+  return "too much is missing at once (" + std::to_string(view.copies_missing) + " of " +
+         std::to_string(view.copies_missing + view.copies_there) + " copies, " + std::to_string(view.servers_silent) + " of " +
+         std::to_string(view.servers) + " servers silent): that looks like a cut network rather than like lost servers";
+}
+
+void Healing::note_troubles(const HealView& view, std::string waiting) {
+  std::map<VolumeId, std::string> troubles = planner_.troubles();
   for (const auto& [id, what] : look_.differ) {
     troubles[id] = "its copies differ, and none is surely the newer one: " + what +
                    ". Nothing was changed; volume.check.disk of the shell shows more";
@@ -259,35 +290,6 @@ void Healing::begin_some(const HealView& view, Instant now) {
     troubles[id] = "none of its copies of epoch " + std::to_string(shared_.registry.state()->epoch(id)) +
                    " is there, only older ones, which lack what was written since: bring its servers back";
   }
-  const auto& options = shared_.options;
-  std::string waiting;
-  if (options.heal_after <= Duration(0)) {
-    waiting = "it is switched off (-healAfter=0)";
-  } else if (options.replication_as_minimum) {
-    waiting = "master.replication.treat_replication_as_minimums is set: a volume may have any number of copies then";
-  } else if (shared_.registry.state()->feature_level < kHealingFeatureLevel) {
-    waiting = "not every master knows epochs of copies yet";
-  } else if (topology::is_too_much_at_once(view)) {
-    waiting = "too much is missing at once (" + std::to_string(view.copies_missing) + " of " +
-              std::to_string(view.copies_missing + view.copies_there) + " copies, " +
-              std::to_string(view.servers_silent) + " of " + std::to_string(view.servers) +
-              " servers silent): that looks like a cut network rather than like lost servers";
-  }
-  std::set<std::string> busy;  // servers
-  for (const auto& [id, heal] : heals_) {
-    busy.insert(heal->source.place.id);
-    busy.insert(heal->target);
-  }
-  std::size_t looked_into = 0;
-  for (const VolumeId id : view.short_of_copies) {
-    const auto known = shorts_.find(id);
-    Short& one = shorts[id] = known == shorts_.end() ? Short{.since = now, .next = now + options.heal_after, .obstacle = {}}
-                                                     : known->second;
-    const bool may_begin = waiting.empty() && now >= one.next && !heals_.contains(id) && heals_.size() < kHealsAtOnce;
-    if (may_begin && ++looked_into <= kLookedInto) try_volume(id, one, busy, now);
-    if (!one.obstacle.empty()) troubles[id] = one.obstacle;
-  }
-  shorts_ = std::move(shorts);
   for (const auto& [id, what] : troubles) {
     if (const auto known = troubles_.find(id); known == troubles_.end() || known->second != what) {
       LOG_WARNING("volume {}: {}", text(id), what);
@@ -299,39 +301,6 @@ void Healing::begin_some(const HealView& view, Instant now) {
   }
   waiting_ = waiting;
   publish(std::move(waiting), &view);
-}
-
-// Begins with it, or notes what is in the way.
-void Healing::try_volume(VolumeId id, Short& one, std::set<std::string>& busy, Instant now) {
-  const auto found = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(id); });
-  if (!found || found->is_complete()) return;
-  const HealVolume& volume = *found;
-  const auto not_now = [&](const std::string& why) {
-    one.next = now + kObstacleWait;  // others come first
-    one.obstacle = gone(volume) + ": " + why;
-  };
-  if (volume.busy) return not_now("it is under vacuum, half made or erasure-coded");
-  for (const HealCopy& copy : volume.copies) {
-    if (copy.can_take_part) continue;
-    return not_now("its copy on " + copy.place.id + " cannot be asked now, or is of a server that knows no epochs of copies");
-  }
-  if (busy.contains(volume.copies.front().place.id)) return;
-  std::vector<HealPlace> holders;
-  for (const HealCopy& copy : volume.copies) holders.push_back(copy.place);
-  auto places = shared_.with_topology([&](topology::Topology& topology) {
-    return topology.heal_targets(volume.id, volume.disk_type);
-  });
-  topology::PickRandom random(shared_.random.below(~0ull));
-  if (topology::choose_target(holders, places, volume.replica_placement, random).empty()) {
-    return not_now("no server with room for it fits its placement " + text(volume.replica_placement));
-  }
-  std::erase_if(places, [&](const HealPlace& place) { return busy.contains(place.id); });
-  const auto target = topology::choose_target(holders, places, volume.replica_placement, random);
-  if (target.empty()) return;  // all that fit are at work
-  one.obstacle.clear();
-  busy.insert(volume.copies.front().place.id);
-  busy.insert(target);
-  begin(volume, target, one.since, now);
 }
 
 void Healing::mend(VolumeId id, const std::string& target, Mended finished) {
@@ -358,7 +327,7 @@ void Healing::mend(VolumeId id, const std::string& target, Mended finished) {
     return refuse(Refusal::Kind::busy, "it is under vacuum, erasure-coded, or a copy of it is being made");
   }
   if (target.empty()) {
-    if (!volume->is_complete()) return refuse(Refusal::Kind::failed, gone(*volume) + ": make them first");
+    if (!volume->is_complete()) return refuse(Refusal::Kind::failed, copies_gone(*volume) + ": make them first");
   } else {
     if (volume->is_complete()) return refuse(Refusal::Kind::failed, "it has all its copies");
     auto places = shared_.with_topology([&](topology::Topology& topology) {
@@ -385,7 +354,7 @@ Healing::HealPtr Healing::begin(const HealVolume& volume, const std::string& tar
   heal->volume = volume;
   heal->term = term_;
   heal->token = 1 + shared_.random.below(~0ull - 1);
-  heal->to = volume.epoch + 1;
+  heal->to = topology::next_epoch(volume.epoch, shared_.registry.state()->generation, term_, ++attempts_);
   heal->source = volume.copies.front();
   heal->others.assign(volume.copies.begin() + 1, volume.copies.end());
   heal->target = target;
@@ -396,7 +365,7 @@ Healing::HealPtr Healing::begin(const HealVolume& volume, const std::string& tar
   });
   heals_[volume.id] = heal;
   if (!target.empty()) {
-    LOG_INFO("volume {}: {} for {} s: one is made again on {}, from {}", text(volume.id), gone(volume),
+    LOG_INFO("volume {}: {} for {} s: one is made again on {}, from {}", text(volume.id), copies_gone(volume),
              seconds(now - heal->short_since), target, heal->source.place.id);
   }
   order(heal, heal->source.address,
@@ -543,11 +512,7 @@ void Healing::fail(const HealPtr& heal, const std::string& why) {
             [](const Result<Healed>&) {});
     }
   }
-  // Again after another grace time.
-  if (const auto it = shorts_.find(heal->volume.id); it != shorts_.end()) {
-    it->second.next = shared_.clock.now() + shared_.options.heal_after;
-    it->second.obstacle = "the last try failed: " + why;
-  }
+  planner_.not_made(heal->volume.id, shared_.clock.now(), why);
   end(heal);
 }
 
@@ -606,7 +571,7 @@ void Healing::publish(std::string waiting, const HealView* view) {
     status.short_of_copies = view->short_count;
     for (const auto& [id, heal] : heals_) {
       constexpr const char* kSteps[] = {"freezing", "copying", "adopting", "telling", "committing", "spreading", "over"};
-      status.under_way.push_back({id, gone(heal->volume), heal->source.place.id, heal->target,
+      status.under_way.push_back({id, copies_gone(heal->volume), heal->source.place.id, heal->target,
                                   kSteps[static_cast<std::size_t>(heal->phase)]});
     }
     for (const auto& [id, what] : troubles_) {

@@ -11,9 +11,11 @@
 // ahead of the others: then that one counts, and the next leader begins with it.
 //
 // Copies of an older epoch than the agreed one are told so, and serve nothing any more. One is removed only when it was held
-// against a copy that counts, file by file, and that one knows all that is in it. Copies that count are held against each
-// other in the background; one that is the beginning of another gets the rest of it, any other difference is told, and
-// nothing is changed.
+// against each copy that counts, file by file, and these know all that is in it. Of a volume with more copies than asked for one is
+// told the same, once all were found equal. Copies that count are held against each other in the background; one that is the
+// beginning of another gets the rest of it, any other difference is told, and nothing is changed.
+//
+// What is to be done, and when, is core/topology/heal_planner.h's to say; this carries it out.
 //
 // Everything here runs on the master's loop, but for status().
 #pragma once
@@ -24,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "core/topology/heal_planner.h"
 #include "service/master/healing_status.h"
 #include "service/master/shared.h"
 
@@ -37,10 +40,6 @@ constexpr Duration kFreezeExtend = 8s;
 constexpr Duration kHealStepTime = 30s;        // for the answer to a step that is no copy
 constexpr Duration kHealTellTime = 15s;        // for the source's report of its epoch
 constexpr Duration kHealTimePerGiB = 5min;     // of a copy
-constexpr Duration kOutdateAfter = 2s;         // an old copy was seen for so long
-constexpr Duration kOutdateAgain = 1min;       // a server that did not obey is told again
-constexpr Duration kCompareAfterMax = 1min;    // after it was told; at most -healAfter
-constexpr Duration kCompareAgain = 1h;         // an old copy that was not found to be known elsewhere
 // Copies are held against each other in the background, one volume after the other: the first after a leader has led for
 // so many times the grace time (an hour), the next after a fraction of it (a minute), all of them at most once a day. What
 // differs is looked at once more before it is told.
@@ -49,8 +48,6 @@ constexpr int kNextLook = 5;
 constexpr int kSecondLook = 2;
 constexpr Duration kLooksPass = 24h;
 constexpr std::size_t kHealsAtOnce = 4;        // and one for each server
-constexpr std::size_t kLookedInto = 64;        // volumes in one look
-constexpr Duration kObstacleWait = 10s;        // before one that could not be mended is looked at again
 
 class Healing {
  public:
@@ -94,34 +91,27 @@ class Healing {
     std::size_t missing = 0;  // answers while spreading
   };
   using HealPtr = std::shared_ptr<Heal>;
-  struct Short {
-    Instant since;
-    Instant next;          // not before that
-    std::string obstacle;  // found at the last try
-  };
-  struct OldCopy {
-    Instant next;        // when to do something about it
-    bool told = false;   // it knows, in this term
-    std::string found;   // why it stays
-  };
-
   void tend(const HealPtr& heal, Instant now);
-  void look_after_old_copies(const topology::HealView& view, Instant now);
-  void outdate(const topology::HealVolume& volume, const topology::HealCopy& copy);
-  void compare(const topology::HealVolume& volume, const topology::HealCopy& copy);
-  void discard(const topology::HealVolume& volume, const topology::HealCopy& copy, std::uint64_t files,
-               const std::string& other);
+  void carry_out(const topology::HealTask& task, Instant now);
+  // `why` ends "the copy on x ".
+  void outdate(const topology::HealVolume& volume, const topology::HealCopy& copy, const std::string& why);
+  // The old copy against each that counts, from the one at `at` on; then it goes.
+  void hold_against(const topology::HealVolume& volume, const topology::HealCopy& copy, std::size_t at);
+  void discard(const topology::HealVolume& volume, const topology::HealCopy& copy, std::uint64_t files);
+  void remove_surplus(const topology::HealVolume& found_equal);
   // Of the volumes that have all their copies.
   void compare_next(const topology::HealView& view, Instant now);
   void compare_copies(const topology::HealVolume& volume, std::size_t at, bool backwards);
+  bool look_again(VolumeId id, const Error& error);
   // `one` has files that `other` does not know.
   void copies_differ(const topology::HealVolume& volume, const topology::HealCopy& one, const topology::HealCopy& other,
                      const std::string& what);
   void note_difference(const topology::HealVolume& volume, const std::string& what);
   // An order of its own about this volume.
   HealPtr errand(const topology::HealVolume& volume) const;
-  void begin_some(const topology::HealView& view, Instant now);
-  void try_volume(VolumeId id, Short& one, std::set<std::string>& busy, Instant now);
+  // Why nothing is changed in this cluster; "": it may be.
+  std::string what_all_wait_for(const topology::HealView& view) const;
+  void note_troubles(const topology::HealView& view, std::string waiting);
   HealPtr begin(const topology::HealVolume& volume, const std::string& target, Instant short_since, Instant now);
   void copy(const HealPtr& heal);
   void adopt(const HealPtr& heal);
@@ -137,11 +127,11 @@ class Healing {
 
   Shared& shared_;
   Term term_;
+  std::uint64_t attempts_ = 0;  // in this term
   Instant looked_at_ = kDistantPast;
   Instant begun_at_ = kDistantPast;
   std::map<VolumeId, HealPtr> heals_;
-  std::map<VolumeId, Short> shorts_;  // short of copies, as seen in this term
-  std::map<std::pair<VolumeId, std::string>, OldCopy> old_copies_;  // by their server
+  topology::HealPlanner planner_;
   bool comparing_ = false;  // one at a time
   struct Look {
     std::vector<VolumeId> waiting;  // the next one last

@@ -182,7 +182,7 @@ TEST_F(HealingTest, AnOldCopyGoesOnlyWhenAllThatIsInItIsKnownElsewhere) {
   EXPECT_EQ(given().back(), "compare" + server);
   ASSERT_TRUE(eventually([&] { return master->healing().reported.size() == 1; }));
   const auto status = master->healing();
-  EXPECT_THAT(status.reported[0].what, HasSubstr("3 of its 10 files are not known"));
+  EXPECT_THAT(status.reported[0].what, HasSubstr("3 of its 10 files and deletions are not known"));
   // Looked at again later, or by another leader.
   orders.set_files_missing(0);
   group.lead(1);
@@ -217,6 +217,25 @@ TEST_F(HealingTest, ACopyThatIsTheBeginningOfAnotherIsMendedAfterASecondLook) {
   EXPECT_THAT(given()[3], HasSubstr("compare"));
   EXPECT_THAT(master->healing().reported, IsEmpty());
   EXPECT_EQ(master->healing().made, 1u);
+}
+
+TEST_F(HealingTest, OfCopiesMadeByHandOneIsToldThatItIsTooManyOnceAllAreEqual) {
+  const int third = free_one();
+  held_[third] = 0;
+  orders.set_files_missing(2);
+  pass(kGrace - 5s);
+  EXPECT_THAT(given(), IsEmpty());
+  ASSERT_TRUE(eventually([&] { return given().size() == 1; }));
+  EXPECT_THAT(given()[0], HasSubstr("compare"));
+  pass(kGrace);
+  EXPECT_THAT(given(), Not(Contains(HasSubstr("outdate"))));
+  orders.set_files_missing(0);
+  pass(kFirstLook * kGrace);
+  // Each copy against the first one, and the first one against each.
+  ASSERT_TRUE(eventually([&] { return given().back().starts_with("outdate"); }));
+  const auto all = given();
+  ASSERT_GE(all.size(), 5u);
+  for (auto it = all.end() - 5; it != all.end() - 1; ++it) EXPECT_THAT(*it, HasSubstr("compare"));
 }
 
 TEST_F(HealingTest, AServerThatIsBackInTimeIsLeftAlone) {
@@ -358,7 +377,7 @@ TEST_F(MendTest, WhoAsksForACopyGetsItAtOnceAndTheOldOneIsOld) {
   go(lost);
   pass(10s);
   ASSERT_THAT(given(), IsEmpty());  // the grace time is not over
-  EXPECT_EQ(std::get<std::uint64_t>(mend(id(fresh))), 1u);
+  EXPECT_GT(std::get<std::uint64_t>(mend(id(fresh))), 0u);
   EXPECT_THAT(given(), Contains("copy " + std::to_string(fresh)));
   come(lost);
   const std::string outdate = "outdate " + std::to_string(lost);
@@ -368,10 +387,11 @@ TEST_F(MendTest, WhoAsksForACopyGetsItAtOnceAndTheOldOneIsOld) {
 
 TEST_F(MendTest, WithoutATargetAllCopiesGoOnAndNoneIsMade) {
   pass(2s);
-  EXPECT_EQ(std::get<std::uint64_t>(mend("")), 1u);
+  const auto first = std::get<std::uint64_t>(mend(""));
+  EXPECT_GT(first, 0u);
   EXPECT_EQ(given(), (std::vector<std::string>{"freeze " + std::to_string(holder(0)), "adopt " + std::to_string(holder(0)),
                                                "adopt " + std::to_string(holder(1))}));
-  EXPECT_EQ(std::get<std::uint64_t>(mend("")), 2u);
+  EXPECT_GT(std::get<std::uint64_t>(mend("")), first);
 }
 
 TEST_F(MendTest, SaysWhyNot) {

@@ -52,19 +52,29 @@ Status walk_content(const std::shared_ptr<const Volume>& volume, Pacer& pacer, C
   }
 }
 
-Result<Coverage> Coverage::of(const std::shared_ptr<const Volume>& copy, bool stands_still, Pacer& pacer,
+Result<Coverage> Coverage::of(const std::shared_ptr<const Volume>& copy, bool stands_still, bool with_deletions, Pacer& pacer,
                               Cancel& cancel) {
   Coverage out;
+  std::size_t live = 0;
   const auto walked = walk_content(copy, pacer, cancel, [&](const ContentEntry& entry) {
-    if (entry.is_live()) out.files_.push_back({entry, false});
+    live += entry.is_live() ? 1 : 0;
+    out.files_.push_back({entry, !entry.is_live()});  // who never heard of a key has nothing to delete
     return Status();
   });
   if (!walked) return walked.error();
   // Fewer than the index knows: something of it cannot be read here, and then nothing can be said of it.
-  if (stands_still && out.files_.size() != copy->live_needles()) {
+  if (stands_still && live != copy->live_needles()) {
     return Error(Code::corrupt, "the .dat and the index of volume " + text(copy->id()) + " tell of different files");
   }
-  std::sort(out.files_.begin(), out.files_.end(), [](const File& a, const File& b) { return a.entry.key < b.entry.key; });
+  const auto is_before = [](const File& a, const File& b) { return a.entry.key < b.entry.key; };
+  std::stable_sort(out.files_.begin(), out.files_.end(), is_before);
+  auto end = out.files_.begin();
+  for (auto at = out.files_.begin(); at != out.files_.end(); ++at) {
+    if (end != out.files_.begin() && !is_before(*(end - 1), *at)) --end;  // a later word takes its place
+    *end++ = *at;
+  }
+  out.files_.erase(end, out.files_.end());
+  if (!with_deletions) std::erase_if(out.files_, [](const File& file) { return !file.entry.is_live(); });
   return out;
 }
 
@@ -73,6 +83,11 @@ void Coverage::known(const ContentEntry& entry) {
                                    [](const File& file, NeedleId key) { return file.entry.key < key; });
   if (at == files_.end() || at->entry.key != entry.key) return;
   const auto& mine = at->entry;
+  if (!mine.is_live()) {
+    // Of versions 1 and 2 nobody knows which came first.
+    if (entry.is_live() && (mine.append_at_ns == 0 || entry.append_at_ns <= mine.append_at_ns)) at->known = false;
+    return;
+  }
   const bool is_same = entry.is_live() && entry.cookie == mine.cookie && entry.size == mine.size && entry.crc == mine.crc;
   // Times of versions 1 and 2 are not known, and prove nothing.
   const bool is_younger = mine.append_at_ns != 0 && entry.append_at_ns > mine.append_at_ns;

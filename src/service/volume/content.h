@@ -42,18 +42,19 @@ Status walk_content(const std::shared_ptr<const Volume>& volume, Pacer& pacer, C
                     const std::function<Status(const ContentEntry&)>& visit);
 
 // Whether what lies in one copy is all known to another: each live file of it is there with the same cookie, size and
-// checksum, or a younger word on its key is.
+// checksum, or a younger word on its key is. Deletions, where they are asked for: the file is not there, or was written later.
 class Coverage {
  public:
   struct Answer {
-    std::uint64_t files = 0;    // live ones of the copy
+    std::uint64_t files = 0;    // of the copy: live ones, and deletions where asked for
     std::uint64_t missing = 0;  // that the other one does not know
     NeedleId example;           // one of those
     bool is_covered() const { return missing == 0; }
   };
 
   // `stands_still`: the copy does not change any more, and then one that does not know its own files is corrupt.
-  static Result<Coverage> of(const std::shared_ptr<const Volume>& copy, bool stands_still, Pacer& pacer, Cancel& cancel);
+  static Result<Coverage> of(const std::shared_ptr<const Volume>& copy, bool stands_still, bool with_deletions, Pacer& pacer,
+                             Cancel& cancel);
 
   void known(const ContentEntry& entry);  // by the other one
   Answer answer() const;
@@ -63,7 +64,7 @@ class Coverage {
     ContentEntry entry;
     bool known = false;
   };
-  std::vector<File> files_;  // by key
+  std::vector<File> files_;  // by key, one each: the last word on it
 };
 
 }  // namespace holdfast::volume

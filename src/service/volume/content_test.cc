@@ -29,9 +29,9 @@ class ContentTest : public testing::Test {
     volume.remove({.id = NeedleId(key), .cookie = Cookie(7), .done = [&](const Result<std::int32_t>& r) { done = r.ok(); }}, true);
     EXPECT_TRUE(done);
   }
-  Coverage::Answer compare(const std::shared_ptr<Volume>& copy, const std::shared_ptr<Volume>& other) {
+  Coverage::Answer compare(const std::shared_ptr<Volume>& copy, const std::shared_ptr<Volume>& other, bool with_deletions = true) {
     Pacer pacer(clock, 0);
-    auto coverage = Coverage::of(copy, true, pacer, cancel);
+    auto coverage = Coverage::of(copy, true, with_deletions, pacer, cancel);
     EXPECT_TRUE(coverage.ok());
     EXPECT_TRUE(walk_content(other, pacer, cancel, [&](const ContentEntry& entry) {
                   std::string bytes;
@@ -61,15 +61,15 @@ TEST_F(ContentTest, ACopyIsCoveredByOneThatWentOn) {
   }
   EXPECT_TRUE(compare(old, other).is_covered());
   EXPECT_TRUE(compare(other, old).is_covered());
-  EXPECT_EQ(compare(old, other).files, 4u);
+  EXPECT_EQ(compare(old, other).files, 5u);  // one of them deleted
   put(*other, 2, "another two");
   remove(*other, 3);
   put(*other, 9, "new");
   EXPECT_TRUE(compare(old, other).is_covered());
-  // The other way round there are files that the old one does not know.
+  // The other way round there are two files and a deletion that the old one does not know.
   const auto back = compare(other, old);
-  EXPECT_EQ(back.files, 4u);
-  EXPECT_EQ(back.missing, 2u);
+  EXPECT_EQ(back.files, 6u);
+  EXPECT_EQ(back.missing, 3u);
 }
 
 TEST_F(ContentTest, WhatOnlyTheCopyKnowsIsMissing) {
@@ -82,10 +82,33 @@ TEST_F(ContentTest, WhatOnlyTheCopyKnowsIsMissing) {
   auto answer = compare(old, other);
   EXPECT_EQ(answer.missing, 1u);
   EXPECT_EQ(answer.example, NeedleId(8));
-  remove(*old, 8);  // a deletion is nothing to be kept
+  remove(*old, 8);  // the other one never had it
   EXPECT_TRUE(compare(old, other).is_covered());
   put(*old, 2, "changed here, later");
   EXPECT_EQ(compare(old, other).missing, 1u);
+}
+
+TEST_F(ContentTest, ADeletionThatOnlyTheCopyKnowsIsMissing) {
+  const auto old = make(1), other = make(2);
+  for (const auto& volume : {old, other}) {
+    put(*volume, 1, "one");
+    put(*volume, 2, "two");
+  }
+  remove(*old, 1);
+  EXPECT_TRUE(compare(other, old).is_covered());
+  const auto answer = compare(old, other);
+  EXPECT_EQ(answer.missing, 1u);
+  EXPECT_EQ(answer.example, NeedleId(1));
+  EXPECT_TRUE(compare(old, other, false).is_covered());
+  put(*other, 1, "written again, later");
+  EXPECT_TRUE(compare(old, other).is_covered());
+  // The last word counts, however often there was one.
+  put(*old, 1, "and here");
+  remove(*old, 1);
+  EXPECT_EQ(compare(old, other).missing, 1u);
+  remove(*other, 1);
+  EXPECT_TRUE(compare(old, other).is_covered());
+  EXPECT_TRUE(compare(other, old).is_covered());
 }
 
 TEST_F(ContentTest, AFileThatHasTheSameSizeAndOtherBytesIsAnother) {

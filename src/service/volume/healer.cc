@@ -133,7 +133,7 @@ Status Healer::content(VolumeId id, const std::function<Status(BytesView)>& give
   return give(bytes_of(piece));
 }
 
-Result<Coverage::Answer> Healer::compare(VolumeId id, const std::string& source, Cancel& cancel) {
+Result<Coverage::Answer> Healer::compare(VolumeId id, const std::string& source, std::uint64_t to, Cancel& cancel) {
   const auto volume = find(id);
   if (!volume) return volume.error();
   const bool is_outdated = (*volume)->replica().outdated_by() != 0;
@@ -144,7 +144,8 @@ Result<Coverage::Answer> Healer::compare(VolumeId id, const std::string& source,
   const auto address = world_.receiver.source_of(source);
   if (!address) return address.error();
   Pacer pace = pacer(is_outdated ? kCompareBytesPerSecond : kBackgroundBytesPerSecond);
-  auto coverage = Coverage::of(*volume, is_outdated, pace, cancel);
+  const bool with_deletions = (*volume)->replica().epoch() >= to;
+  auto coverage = Coverage::of(*volume, is_outdated, with_deletions, pace, cancel);
   if (!coverage) return coverage.error();
   const auto other = client::VolumeSource::at(*address);
   const Cancel::Hook hook(cancel, [&] { other->cancel(); });

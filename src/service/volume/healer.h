@@ -59,10 +59,11 @@ class Healer {
   // Other copies of epoch `by` have taken this one's place.
   Status outdate(VolumeId id, std::uint64_t by);
 
-  // Holds the copy here against the one at `source`. Of an outdated one it is remembered, until a restart, that it is known
+  // Holds the copy here against the one at `source`; its deletions too unless it is older than the copies of epoch `to`, since what of these
+  // was acknowledged is on all of them. Of an outdated one it is remembered, until a restart, that it is known
   // there; another one may change meanwhile, is read at a lower pace, and is too large with more than kFilesMax files
   // (no_space): this is for a look in the background.
-  Result<Coverage::Answer> compare(VolumeId id, const std::string& source, Cancel& cancel);
+  Result<Coverage::Answer> compare(VolumeId id, const std::string& source, std::uint64_t to, Cancel& cancel);
   // Deletes a copy that is outdated by `by`, and of which a comparison has found everything at the other one. refused
   // otherwise.
   Status discard(VolumeId id, std::uint64_t by);

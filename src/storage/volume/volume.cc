@@ -249,6 +249,7 @@ VolumeInfo Volume::info() const {
   out.size = dat_bytes();
   out.read_only = is_read_only();
   out.replica_epoch = replica_->epoch();
+  out.replica_outdated = replica_->outdated_by() != 0;
   out.modified_at_second = modified_at_second_.load(std::memory_order_relaxed);
   const auto counts = index_.tally().counts;
   out.content_size = counts.file_bytes;
