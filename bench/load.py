@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """(m) Three masters and 1,000 simulated volume servers with 1,000 volumes each, which report to all three as real ones do
 (bench/load_servers.cc): the masters' memory and CPU, bytes of heartbeats, assigns a second, and the time without assigns when the
-leader is killed. Then one real volume server with 10 million needles: its start and its memory.
+leader is killed. Then one real volume server with 10 million needles: its start, its memory and its open files.
 
-    load.py [--servers 1000] [--volumes 1000] [--processes 4] [--rest 20] [--deaths 5] [--needles 10] [--index memory] [--only masters,needles]
+    load.py [--servers 1000] [--volumes 1000] [--processes 4] [--rest 20] [--deaths 5] [--needles 10] [--in-volumes 10] [--index memory]
+            [--only masters,needles]
 
 As root it runs in a network of its own, so that what goes over loopback is the masters' and servers' alone; else heartbeats are
 counted with whatever else this machine sends to itself.
@@ -160,28 +161,33 @@ def needles(options, result):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-load-"))
     try:
         (folder / "v").mkdir()
-        subprocess.run([str(BIN / "fill_volumes"), str(folder / "v"), str(options.needles), "1000000"], check=True)
-        took, memory = [], []
+        volumes = options.in_volumes or options.needles
+        each = options.needles * 1000000 // volumes
+        subprocess.run([str(BIN / "fill_volumes"), str(folder / "v"), str(volumes), str(each)], check=True)
+        took, memory, files = [], [], 0
         for _ in range(3 if options.index == "memory" else 4):
             port = free_port()
-            argv = [WEED, "-logtostderr=true", "volume", "-ip=127.0.0.1", f"-port={port}", "-dir=./v", "-max=100", "-preStopSeconds=0",
+            argv = [WEED, "-logtostderr=true", "volume", "-ip=127.0.0.1", f"-port={port}", "-dir=./v", f"-max={volumes + 100}", "-preStopSeconds=0",
                     f"-index={options.index}", f"-mserver=127.0.0.1:{free_port()}"]
             begin = time.monotonic()
             process = Process("volume", argv, folder, {"TMPDIR": str(folder)}).start()
             http = Http(timeout=5)
             try:
-                last = f"/{options.needles},{options.needles * 1000000:x}00000007"
+                last = f"/{volumes},{volumes * each:x}00000007"
                 until("the last needle is read", lambda: http.request("GET", f"127.0.0.1:{port}", last)[0] == 200, 300)
                 took.append(time.monotonic() - begin)
                 memory.append(process.rss_mb())
+                files = len(os.listdir(f"/proc/{process.pid}/fd"))
                 status, answer = http.json(f"127.0.0.1:{port}", "/status")
-                check(sum(one["FileCount"] for one in answer["Volumes"]) == options.needles * 1000000, f"/status: {answer['Volumes'][:1]}")
+                check(sum(one["FileCount"] for one in answer["Volumes"]) == volumes * each, f"/status: {answer['Volumes'][:1]}")
             finally:
                 process.stop()
         if options.index != "memory":
             print(f"the first start made the index on disk: {took.pop(0):.2f} s, {memory.pop(0):.0f} MB")
-        print(f"{options.needles} million needles, -index={options.index}: started and read after {statistics.median(took):.2f} s (worst {max(took):.2f}), {statistics.median(memory):.0f} MB")
-        result["needles"] = {"millions": options.needles, "index": options.index, "start_s": took, "memory_mb": memory}
+        print(f"{options.needles} million needles in {volumes} volumes, -index={options.index}: started and read after "
+              f"{statistics.median(took):.2f} s (worst {max(took):.2f}), {statistics.median(memory):.0f} MB, {files} open files")
+        result["needles"] = {"millions": options.needles, "volumes": volumes, "index": options.index, "start_s": took, "memory_mb": memory,
+                             "open_files": files}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -195,6 +201,7 @@ def main():
     parser.add_argument("--rest", type=float, default=20)
     parser.add_argument("--deaths", type=int, default=5)
     parser.add_argument("--needles", type=int, default=10, help="millions")
+    parser.add_argument("--in-volumes", type=int, default=0, help="volumes of that server; 0: one for each million")
     parser.add_argument("--index", default="memory", help="-index of the volume server with many needles")
     parser.add_argument("--only", default="masters,needles")
     parser.add_argument("--json")
