@@ -141,6 +141,7 @@ Result<std::unique_ptr<VolumeRole>> VolumeRole::start(VolumePlan plan, World& wo
     auto witness = master::WitnessHost::open(
         {.folder = io::join(first, "witness"),
          .self = Address{.host = in.plan.config.ip, .port = in.plan.config.port, .grpc_port = in.plan.config.grpc_port},
+         .bind_host = listen.grpc_address.value_or(listen.address),
          .feature_level = feature_level(),
          .cluster_secret = in.plan.cluster_secret,
          .cluster = [server = in.server.get()] { return server->cluster(); }},

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "model/address.h"
+#include "service/master/priority.h"
 #include "service/master/raft_wire.h"
 
 namespace holdfast::master {
@@ -25,7 +25,6 @@ constexpr Duration kLeaseLagInterval = 20ms;  // where it says what is left of a
 // it wakes once in an interval, however many members answer. What it may do without asking anyone (assign, serve reads)
 // counts from when a beat was sent, so it only learns a little later that it may go on.
 constexpr Duration kGatherAnswersMax = 50ms;
-constexpr int kThreadNice = -10;
 // Datagrams taken in one turn: more than all members send in one interval.
 constexpr std::size_t kDatagramsPerTurn = 256;
 // The applied state is digested this often at most, and a thousand times more seldom than it takes: it is for people.
@@ -365,10 +364,7 @@ void RaftHost::wait(Instant until) {
 }
 
 void RaftHost::run() {
-  // Beats take next to no time but must not queue behind bulk work. Needs a privilege that many services do not have;
-  // without it the adaptive silence timeout has to do.
-  const auto thread = static_cast<id_t>(::gettid());
-  if (::getpriority(PRIO_PROCESS, thread) > kThreadNice) (void)::setpriority(PRIO_PROCESS, thread, kThreadNice);
+  go_before_bulk_work();
   Instant wake_at = clock_.now();
   if (options_.guardian != nullptr) options_.guardian->watch();
   if (options_.vmclock != nullptr) pauses_seen_ = options_.vmclock->marker();

@@ -1,11 +1,19 @@
 #include "service/master/witness_host.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
 #include <thread>
 
 #include "api/raft.pb.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "io/posix/udp.h"
 #include "service/master/peer_links.h"
+#include "service/master/priority.h"
 #include "service/master/raft_wire.h"
 #include "service/master/seal_acceptor.h"
 #include "service/master/witness_loop.h"
@@ -17,12 +25,20 @@ namespace {
 constexpr std::size_t kMessagesWaitingMax = 4096;  // beyond, they are dropped, as the network might have
 constexpr Duration kBeatInterval = 33ms;
 constexpr Duration kInUse = 5s;
+// Taken in one turn: more than two masters send while one turn lasts.
+constexpr int kDatagramBatchesMax = 16;
 
 class Host final : public WitnessHost, public LinkAcceptor {
  public:
   Host(WitnessConfig config, io::Disk& disk, io::Clock& clock, io::Random& random)
-      : config_(std::move(config)), disk_(disk), clock_(clock), random_(random), process_(random.uuid()) {}
-  ~Host() override { stop(); }
+      : config_(std::move(config)), disk_(disk), clock_(clock), random_(random), process_(random.uuid()) {
+    event_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    CHECK(event_ >= 0);
+  }
+  ~Host() override {
+    stop();
+    ::close(event_);
+  }
 
   Status open() {
     auto identity = storage::load_identity(disk_, identity_path());
@@ -46,7 +62,7 @@ class Host final : public WitnessHost, public LinkAcceptor {
       if (stopping_) return;
       stopping_ = true;
     }
-    woken_.notify_all();
+    wake();
     if (thread_.joinable()) thread_.join();
     end();
   }
@@ -73,7 +89,7 @@ class Host final : public WitnessHost, public LinkAcceptor {
     answer->clear_node();
     if (leads && configuration && !in_use) {
       wanted_ = ours;
-      woken_.notify_all();
+      wake();
     }
   }
 
@@ -142,11 +158,13 @@ class Host final : public WitnessHost, public LinkAcceptor {
     hooks.greeted = [](const RaftGreeting&) {};
     hooks.must_stop = [this](const std::string& why) { disown(why); };
     hooks.seal = &seal_;
-    auto links = std::make_shared<PeerLinks>(identity.node, process_, identity.cluster, clock_, nullptr, kBeatInterval,
+    auto links = std::make_shared<PeerLinks>(identity.node, process_, identity.cluster, clock_, listen(), kBeatInterval,
                                              std::move(hooks));
     loop_ = std::make_unique<WitnessLoop>(std::move(options), std::move(*file), clock_, *links);
     LOG_INFO("this volume server is witness {} of cluster {}, start number {}, term {}", text(identity.node),
              text(identity.cluster), text(identity.incarnation), text(loop_->state().term));
+    node_of_links_ = identity.node;
+    cluster_of_links_ = identity.cluster;
     Guard guard(mutex_);
     node_ = identity.node;
     cluster_ = identity.cluster;
@@ -185,6 +203,62 @@ class Host final : public WitnessHost, public LinkAcceptor {
     return begin(std::move(identity));
   }
 
+  // One socket for all names, once there is one: links that end late may still use it.
+  const io::posix::UdpSocket* listen() {
+    if (!datagrams_) {
+      auto bound = io::posix::UdpSocket::bind(config_.bind_host, config_.self.grpc_port_or_default());
+      if (bound) {
+        datagrams_.emplace(std::move(*bound));
+      } else {
+        LOG_WARNING("the witness answers heartbeats the slower way, through streams: {}", bound.error().what());
+      }
+    }
+    return datagrams_ ? &*datagrams_ : nullptr;
+  }
+
+  void wake() const {
+    const std::uint64_t one = 1;
+    (void)!::write(event_, &one, sizeof one);
+  }
+
+  void wait() const {
+    std::array<pollfd, 2> watched{pollfd{.fd = event_, .events = POLLIN, .revents = 0},
+                                  pollfd{.fd = datagrams_ ? datagrams_->descriptor() : -1, .events = POLLIN, .revents = 0}};
+    (void)::poll(watched.data(), watched.size(), -1);
+    // Before the inbox is emptied: what is posted from now on raises the event again.
+    std::uint64_t count = 0;
+    if ((watched[0].revents & POLLIN) != 0) (void)!::read(event_, &count, sizeof count);
+  }
+
+  void take_datagrams(std::vector<raft::Message>* messages) {
+    if (!datagrams_) return;
+    std::shared_ptr<PeerLinks> links;
+    {
+      Guard guard(mutex_);
+      links = links_;
+    }
+    const auto before = messages->size();
+    for (int i = 0; i < kDatagramBatchesMax; ++i) {
+      datagrams_->receive(&batch_);
+      for (std::size_t at = 0; links && at < batch_.size(); ++at) take_datagram(batch_[at], *links, messages);
+      if (!batch_.is_full()) break;
+    }
+    if (messages->size() == before) return;
+    Guard guard(mutex_);
+    heard_ = clock_.now();
+  }
+
+  // Certificates of guardians are for who may be elected.
+  void take_datagram(BytesView received, PeerLinks& links, std::vector<raft::Message>* messages) {
+    const auto content = links.open_datagram(received);
+    if (!content) return;
+    auto datagram = decode_datagram(cluster_of_links_, *content);
+    if (!datagram || datagram->revoked || datagram->address_free_in || datagram->message.to != node_of_links_) return;
+    const auto& message = datagram->message;
+    if (!links.heard_datagram(message.from, message.incarnation, datagram->process)) return;
+    messages->push_back(std::move(datagram->message));
+  }
+
   void received(std::vector<raft::Message> messages) {
     {
       Guard guard(mutex_);
@@ -192,24 +266,25 @@ class Host final : public WitnessHost, public LinkAcceptor {
       heard_ = clock_.now();
       inbox_.insert(inbox_.end(), std::make_move_iterator(messages.begin()), std::make_move_iterator(messages.end()));
     }
-    woken_.notify_all();
+    wake();
   }
 
   void disown(const std::string& why) {
     LOG_ERROR("the witness falls silent: {}", why);
     Guard guard(mutex_);
     disowned_ = true;
-    woken_.notify_all();
+    wake();
   }
 
   void run() {
+    go_before_bulk_work();
     for (;;) {
+      wait();
       std::vector<raft::Message> messages;
       std::optional<ClusterId> wanted;
       bool disowned = false;
       {
         Guard guard(mutex_);
-        while (!stopping_ && inbox_.empty() && !wanted_ && !disowned_) woken_.wait(mutex_);
         if (stopping_) return;
         messages.swap(inbox_);
         wanted.swap(wanted_);
@@ -223,7 +298,8 @@ class Host final : public WitnessHost, public LinkAcceptor {
         if (auto done = begin_anew(*wanted); !done) LOG_ERROR("cannot be a witness: {}", done.error().what());
         continue;
       }
-      if (loop_) step(messages);
+      take_datagrams(&messages);
+      if (loop_ && !messages.empty()) step(messages);
     }
   }
 
@@ -252,10 +328,14 @@ class Host final : public WitnessHost, public LinkAcceptor {
 
   // The thread's own, and open()'s before it.
   std::unique_ptr<WitnessLoop> loop_;  // speaks over links_
+  NodeId node_of_links_;               // as node_ and cluster_
+  ClusterId cluster_of_links_;
+  std::optional<io::posix::UdpSocket> datagrams_;
+  io::posix::DatagramBatch batch_;
   std::thread thread_;
+  int event_ = -1;  // eventfd: there is something for the thread
 
   Mutex mutex_;  // leaf
-  Condition woken_;
   NodeId node_ HOLDFAST_GUARDED_BY(mutex_);
   ClusterId cluster_ HOLDFAST_GUARDED_BY(mutex_);
   Incarnation incarnation_ HOLDFAST_GUARDED_BY(mutex_);
