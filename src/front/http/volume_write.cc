@@ -178,6 +178,7 @@ Task VolumeRoutes::Inside::write_file(Exchange& exchange) {
   out.fsync = params.get("fsync") == "true";
   out.is_replica = is_replica;
   if (is_replica) out.epoch = number_of(params.get("epoch"));
+  out.was_passed_on = params.get("proxied") == "true";
   const auto authorization = authorization_to_pass_on(request);
   out.authorization = authorization;
   out.request_id = request_id;

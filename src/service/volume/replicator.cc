@@ -162,9 +162,9 @@ struct Replicator::Gathered {
 client::HttpRequest Replicator::write_request(const WriteRequest& request, const std::string& server, Form& form) {
   client::HttpRequest out;
   out.authority = server;
-  out.target = fmt::format("{}?{}{}ts={}&ttl={}&type=replicate{}", path_of(request),
-                           request.chunk_manifest ? "cm=true&" : "", request.fsync ? "fsync=true&" : "",
-                           request.last_modified, query_escaped(request.ttl_text), epoch_of(request));
+  out.target = fmt::format("{}?{}{}ts={}&ttl={}&{}", path_of(request), request.chunk_manifest ? "cm=true&" : "",
+                           request.fsync ? "fsync=true&" : "", request.last_modified, query_escaped(request.ttl_text),
+                           request.pass_on ? "proxied=true" : "type=replicate" + epoch_of(request));
   out.connect_timeout = kConnectMax;
   out.silence_timeout = kSilenceMax;
   // The same needle with the same cookie and bytes once more changes nothing.

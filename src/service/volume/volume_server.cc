@@ -257,7 +257,10 @@ class Server final : public VolumeServer {
     if (auto may = upkeep_->maintenance().check(); !may) return done(may.error());
     const auto volume = serving(request.id.volume);
     if (!volume && ec_->has(request.id.volume)) return ec_->remove(request, std::move(done));
-    if (!volume) return done(Error(Code::not_found, "volume " + text(request.id.volume) + " not found"));
+    if (!volume) {
+      // Whoever tells its siblings takes "not found" for done; what is not served here for now may have the file all the same.
+      return done(Error(request.is_replica ? Code::unavailable : Code::not_found, "volume " + text(request.id.volume) + " not found"));
+    }
     if (!request.is_replica) request.epoch = volume->replica().epoch();
     // Who goes to every copy itself may go by what it knew before one of them was made again elsewhere.
     const bool alone = request.is_replica || volume->replica_placement().copies() <= 1 ||
@@ -517,10 +520,11 @@ class Server final : public VolumeServer {
 
   // A write for a volume that lies elsewhere: to all its holders, and an error when there is none (upstream answers 201
   // and stores nothing).
+  // To one that holds the volume, which knows how many copies there must be and makes them all.
   void forward(WriteRequest request, Done<Written> done) {
     const auto id = request.id.volume;
     const Error nowhere(Code::not_found, "volume " + text(id) + " not found");
-    if (request.is_replica) return done(nowhere);
+    if (request.is_replica || request.was_passed_on) return done(nowhere);
     const auto under_way = std::make_shared<WriteUnderWay>();
     under_way->request = std::move(request);
     under_way->done = std::move(done);
@@ -531,15 +535,13 @@ class Server final : public VolumeServer {
                                    ? Error(Code::not_found, "volume " + text(id) + " is not held by any server")
                                    : holders.error());
       }
-      std::vector<std::string> servers;
-      for (const auto& holder : *holders) {
-        if (holder.url != self()) servers.push_back(holder.url);
-      }
-      if (servers.empty()) {
+      const auto holder = std::find_if(holders->begin(), holders->end(), [&](const Location& one) { return one.url != self(); });
+      if (holder == holders->end()) {
         locator_->forget(id);
         return under_way->done(nowhere);
       }
-      replicator_->write(under_way->request, servers, [this, id, under_way](Status copies) {
+      under_way->request.pass_on = true;
+      replicator_->write(under_way->request, {holder->url}, [this, id, under_way](Status copies) {
         if (!copies) {
           locator_->forget(id);
           return under_way->done(Error(copies.error().code(), "failed to write to replicas for volume " + text(id) +

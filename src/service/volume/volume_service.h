@@ -63,6 +63,10 @@ struct WriteRequest {
   // copy has (docs/self-healing.md).
   bool is_replica = false;
   std::uint64_t epoch = 0;
+  // From a server that does not hold the volume (proxied=true): it is not passed on again.
+  bool was_passed_on = false;
+  // To a server that holds the volume and goes to the siblings itself.
+  bool pass_on = false;
 
   // For the copies sent on to siblings.
   std::string_view authorization;  // the request's Authorization header, "" for none
