@@ -250,7 +250,10 @@ class CatchUps:
         return digest(data) if status == 200 else None
 
     def state(self, url, volume):
-        """How many of the words this copy has: it must be a beginning of them, and nothing else."""
+        """How many of the words this copy has. It may get the rest while it is read, and for a moment others are asked in its place."""
+        return until(f"volume {volume} at {url} is a beginning", lambda: (self.state_now(url, volume),), 10)[0]
+
+    def state_now(self, url, volume):
         words, now, fitting = self.words[volume], {}, []
         have = {fid: data for fid, _ in words if (data := self.read(url, fid)) is not None}
         for n in range(len(words) + 1):
@@ -317,7 +320,7 @@ class CatchUps:
         allowed |= {fid: {data} for fid, data in acknowledged.items() if fid.startswith(volume + ",")}
         for url in self.cluster.volumes:
             for fid, states in allowed.items():
-                check(self.read(url, fid) in states, f"{fid} at {url} is not what was acknowledged")
+                until(f"{fid} at {url} is what was acknowledged", lambda: self.read(url, fid) in states, 10)
 
     def new_leader(self):
         process = self.cluster.master_processes[self.cluster.leader()]
