@@ -205,7 +205,8 @@ def a_copy_that_is_the_beginning_of_another_gets_the_rest():
         holder = cluster.volume_processes[cluster.volumes.index(other)]
         holder.kill()
         holder.start()
-        until("it is back", lambda: cluster.holders(volume) == sorted([one, other]), 30)
+        # Masters go on naming it for some seconds, whether it is there or not.
+        until("it is back", lambda: answers(cluster.http, other) and cluster.holders(volume) == sorted([one, other]), 30)
         for i, fid in enumerate(added):
             check(read(cluster.http, other, fid) == payload(100 + i, 300_000 * i), f"{fid} on {other} after a start")
         for i, fid in enumerate(fids):
