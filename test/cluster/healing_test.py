@@ -166,7 +166,7 @@ def a_server_that_is_back_in_time_is_left_alone():
     with Healed(volumes=3) as cluster:
         fids = [cluster.client.upload(payload(i, 1000), "replication=001") for i in range(20)]
         volumes = sorted({fid.split(",")[0] for fid in fids})
-        before = {v: cluster.holders(v) for v in volumes}
+        before = {v: until(f"both copies of {v} are known", lambda v=v: len(found := cluster.holders(v)) == 2 and found) for v in volumes}
         cluster.volume_processes[0].kill()
         time.sleep(1)
         cluster.volume_processes[0].start()
