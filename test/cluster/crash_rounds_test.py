@@ -321,6 +321,12 @@ class CatchUps:
         for url in self.cluster.volumes:
             for fid, states in allowed.items():
                 until(f"{fid} at {url} is what was acknowledged", lambda: self.read(url, fid) in states, 10)
+        self.remove(volume)
+
+    def remove(self, volume):
+        """The leader looks at one volume after the other: only those in use are there."""
+        for url in self.cluster.volumes:
+            rpc(url, "VolumeDelete", {"volume_id": int(volume)})
 
     def new_leader(self):
         process = self.cluster.master_processes[self.cluster.leader()]
@@ -365,6 +371,7 @@ class CatchUps:
             self.both[volume] = len(words)
             if len(words) > self.WORDS_MAX:
                 self.words.pop(volume)
+                self.remove(volume)
 
     def run(self):
         for number in range(1, CATCH_UP_ROUNDS + 1):
