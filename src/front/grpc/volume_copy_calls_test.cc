@@ -11,11 +11,13 @@
 
 #include "api/volume_server.grpc.pb.h"
 #include "base/crc32c.h"
+#include "client/volume_orders.h"
 #include "front/grpc/test_fakes.h"
 #include "front/grpc/volume_service.h"
 #include "io/posix/clock.h"
 #include "io/posix/disk.h"
 #include "io/posix/random.h"
+#include "service/volume/healer.h"
 #include "service/volume/upkeep.h"
 
 namespace holdfast::front {
@@ -40,6 +42,8 @@ class StoreService final : public volume::VolumeService {
                                   if (!refuses) return {};
                                   return Error(Code::refused, "an order of term 3 came after one of term 4");
                                 }});
+    healer_ = std::make_unique<volume::Healer>(
+        volume::Healer::World{.store = *store, .disk = disk_, .clock = clock_, .receiver = upkeep_->receiver(), .changed = [this] { changes++; }});
   }
 
   std::unique_ptr<volume::Store> store;
@@ -47,6 +51,7 @@ class StoreService final : public volume::VolumeService {
   std::atomic<bool> refuses{false};
 
   volume::Upkeep* upkeep() override { return upkeep_.get(); }
+  volume::Healer* healer() override { return healer_.get(); }
   volume::ReadNow read_now(const FileId&, volume::ReadOptions, volume::ReadBuffer&, volume::Found&) override {
     return volume::ReadNow::not_found;
   }
@@ -85,6 +90,7 @@ class StoreService final : public volume::VolumeService {
   io::posix::SystemClock clock_;
   volume::WorkPool pool_{2};
   std::unique_ptr<volume::Upkeep> upkeep_;
+  std::unique_ptr<volume::Healer> healer_;
 };
 
 struct Node {
@@ -406,6 +412,33 @@ TEST(VolumeCopy, WhatAKilledServerHadOfOneIsGoneAtItsNextStart) {
   for (const auto* ext : {".dat", ".idx", ".vif", ".note"}) EXPECT_TRUE(target.has(std::string("9") + ext)) << ext;
   EXPECT_TRUE(target.has("8.vif"));
   EXPECT_FALSE(target.has("8.note"));
+}
+
+// What a master hears when it has `node` get the rest of its copy of volume 7.
+Result<client::VolumeOrders::Healed> catch_up(Node& node, const std::string& source) {
+  const auto orders = client::make_volume_orders();
+  return wait_for<client::VolumeOrders::Healed>([&](auto done) {
+    orders->heal("127.0.0.1:" + std::to_string(node.server->port()),
+                 {.step = client::VolumeOrders::Heal::Step::catch_up, .volume = VolumeId(7), .source = source}, {}, 10s, done);
+  });
+}
+
+TEST(HealReplica, ASourceThatIsGoneIsNoWordAboutTheCopies) {
+  Node source;
+  Node node;
+  fill(source);
+  ASSERT_TRUE(copy_volume(node, source.address()).status.ok());
+  EXPECT_EQ(catch_up(node, source.address()).error().code(), Code::refused);  // they are equal
+  put(*source.volume(), 5, "five");
+  const auto address = source.address();
+  source.stop();
+  const auto gone = catch_up(node, address);
+  EXPECT_EQ(gone.error().code(), Code::busy) << gone.error().what();
+  source.start();
+  const auto mended = catch_up(node, source.address());
+  ASSERT_TRUE(mended.ok()) << mended.error().what();
+  EXPECT_GT(mended->bytes, 0u);
+  EXPECT_EQ(get(*node.volume(), 5), "five");
 }
 
 TEST(VolumeTailSender, TellsWhatANeedleWithoutDataIs) {

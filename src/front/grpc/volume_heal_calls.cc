@@ -10,6 +10,28 @@ namespace holdfast::front {
 
 namespace pb = volume_server_pb;
 
+namespace {
+
+// The caller must be able to tell what says something of the copies from what does not: a source that is gone, a copy that changed
+// meanwhile. UNAVAILABLE and its like would make it drop a connection that is in order.
+grpc::Status status_of(const Error& error) {
+  using grpc::StatusCode;
+  const auto code = [&] {
+    switch (error.code()) {
+      case Code::refused: return StatusCode::FAILED_PRECONDITION;
+      case Code::busy:
+      case Code::stale:
+      case Code::unavailable:
+      case Code::timed_out:
+      case Code::outcome_unknown: return StatusCode::RESOURCE_EXHAUSTED;
+      default: return StatusCode::UNKNOWN;
+    }
+  };
+  return grpc::Status(code(), api::utf8(error.what()));
+}
+
+}  // namespace
+
 grpc::ServerUnaryReactor* VolumeHealCalls::HealReplica(grpc::CallbackServerContext* context,
                                                        const pb::HealReplicaRequest* request,
                                                        pb::HealReplicaResponse* response) {
@@ -22,11 +44,7 @@ grpc::ServerUnaryReactor* VolumeHealCalls::HealReplica(grpc::CallbackServerConte
   }
   return BlockingUnary::run(threads_, [this, request, response](volume::Cancel& cancel) {
     const auto done = step(*request, response, cancel);
-    if (done) return grpc::Status::OK;
-    // UNAVAILABLE and its like would make the caller drop a connection that is in order.
-    const bool is_overtaken = done.error().code() == Code::refused;
-    return grpc::Status(is_overtaken ? grpc::StatusCode::FAILED_PRECONDITION : grpc::StatusCode::UNKNOWN,
-                        api::utf8(done.error().what()));
+    return done ? grpc::Status::OK : status_of(done.error());
   });
 }
 
@@ -43,7 +61,7 @@ grpc::ServerWriteReactor<pb::HealContentResponse>* VolumeHealCalls::HealContent(
       return call.write(response) ? Status() : Error(Code::unavailable, "the caller is gone");
     };
     const auto told = service_.healer()->content(VolumeId(request->volume_id()), give, *call.cancel());
-    return told ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNKNOWN, api::utf8(told.error().what()));
+    return told ? grpc::Status::OK : status_of(told.error());
   });
 }
 
