@@ -276,11 +276,20 @@ class CatchUps:
                     return False
         return True
 
+    def bytes_of(self, server):
+        return sum(path.stat().st_size for path in (self.cluster.folder / f"v{server + 1}").glob(f"{COLLECTION}_*.dat"))
+
     def strike(self, at_once):
         """Kills whoever is drawn at some time after a server began to fetch what its copy lacks, when `at_once` is done."""
-        def under_way():
-            return [i for i in range(2) if list((self.cluster.folder / f"v{i + 1}").glob(f"{COLLECTION}_*.dat.tmp"))]
-        target = until("a copy gets the rest of another", under_way, 60)[0]
+        before = [self.bytes_of(i) for i in range(2)]
+
+        def under_way(i):
+            return list((self.cluster.folder / f"v{i + 1}").glob(f"{COLLECTION}_*.dat.tmp"))
+
+        def begun():
+            """Also one that was over between two looks: the copy is longer then, and nobody writes."""
+            return [i for i in range(2) if under_way(i) or self.bytes_of(i) > before[i]]
+        target = until("a copy gets the rest of another", begun, 60)[0]
         at_once()
         delay = self.chance.random() ** 3 * 0.25
         who = self.chance.choice(("target", "target", "source", "leader"))
@@ -289,7 +298,7 @@ class CatchUps:
             process = self.cluster.master_processes[self.cluster.leader()]
         else:
             process = self.cluster.volume_processes[target if who == "target" else 1 - target]
-        self.interrupted += bool(under_way())
+        self.interrupted += bool(under_way(0) or under_way(1))
         process.kill()
         self.killed[who] = self.killed.get(who, 0) + 1
         time.sleep(self.chance.random() * 0.3)
@@ -360,7 +369,7 @@ class CatchUps:
             took = time.monotonic() - begin
             check(took < 150, "not mended within 150 s")
             time.sleep(0.3)
-            if took > 45 * (self.looks + 1):  # one that found them differ looks again a day later, the next leader at once
+            if took > 45 * (self.looks + 1):  # one that could not have them compared looks again a day later, the next leader at once
                 self.looks += 1
                 self.new_leader()
         self.looks = 0
