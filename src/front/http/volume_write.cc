@@ -240,6 +240,7 @@ Task VolumeRoutes::Inside::remove(Exchange& exchange) {
   const auto fid_text = std::string(asked.path.volume) + "," + std::string(asked.path.fid);
   if (needs_token(&api::JwtKeys::write)) out.fid_text = fid_text;
   out.is_replica = asked.param("type") == "replicate";
+  out.fsync = asked.param("fsync") == "true";
   if (out.is_replica) out.epoch = number_of(asked.param("epoch"));
   const auto authorization = authorization_to_pass_on(request);
   out.authorization = authorization;

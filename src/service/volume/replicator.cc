@@ -276,7 +276,7 @@ void Replicator::remove(const RemoveRequest& request, const std::vector<std::str
     client::HttpRequest http;
     http.method = "DELETE";
     http.authority = server;
-    http.target = path_of(request) + "?type=replicate" + epoch_of(request);
+    http.target = path_of(request) + (request.fsync ? "?fsync=true&" : "?") + "type=replicate" + epoch_of(request);
     http.connect_timeout = kConnectMax;
     http.silence_timeout = kSilenceMax;
     http.may_repeat = true;  // deleting what is deleted changes nothing

@@ -262,5 +262,12 @@ TEST_F(ReplicatorTest, ADeletionOfWhatIsNotThereIsFine) {
             "[" + bad.url() + "]: Deletion Failed: x");
 }
 
+TEST_F(ReplicatorTest, ADeletionThatIsToBeOnDiskIsOnTheDisksOfTheCopiesToo) {
+  OneRequest sibling(answer("202 Accepted", "{\"size\":9}"));
+  const RemoveRequest request{.id = hello().id, .epoch = 5, .fsync = true};
+  EXPECT_EQ(outcome([&](Replicator::Done done) { replicator_.remove(request, {sibling.url()}, done); }), "");
+  EXPECT_TRUE(sibling.request().starts_with("DELETE /3,01637037d6?fsync=true&type=replicate&epoch=5 ")) << sibling.request();
+}
+
 }  // namespace
 }  // namespace holdfast::volume

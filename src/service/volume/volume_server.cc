@@ -268,7 +268,7 @@ class Server final : public VolumeServer {
     Remove remove{.id = request.id.key,
                   .cookie = request.id.cookie,
                   .check_cookie = !request.skip_cookie_check,
-                  .fsync = config_.fsync};
+                  .fsync = request.fsync || config_.fsync};
     if (!request.is_for_each) remove.epoch = request.epoch;
     remove.done = [this, alone, request, done = std::move(done)](Result<std::int32_t> size) {
       if (!size) return done(size.error());

@@ -86,6 +86,7 @@ struct RemoveRequest {
   std::string_view fid_text;  // as that of a write
   bool is_replica = false;
   std::uint64_t epoch = 0;         // as that of a write
+  bool fsync = false;              // likewise
   bool is_for_each = false;        // BatchDelete: the caller goes to every copy itself
   bool skip_cookie_check = false;  // BatchDelete
   std::string_view authorization;

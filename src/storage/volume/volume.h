@@ -259,6 +259,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Result<bool> is_unchanged(const Put& put, const Slot& old, std::uint32_t crc);
   Status append(Batch& batch);
   Status append_bodies(Batch& batch, std::uint64_t at);
+  Status sync_records();
   Status cut_back(std::uint64_t dat_end, const Error& cause);
   void publish(Batch& batch);
   void note_write_error(const Error& error);

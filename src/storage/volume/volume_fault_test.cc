@@ -77,6 +77,16 @@ struct History {
   }
 };
 
+TEST(VolumeOnAFaultyDisk, TheSameFileOnceMoreWithFsyncIsOnDiskThen) {
+  World world(1);
+  world.create();
+  ASSERT_TRUE(world.put(1, "hello", false).ok());
+  ASSERT_TRUE(world.put(1, "hello", true).ok());
+  world.disk.crash_keeping([](const auto&) { return false; }, 0);
+  world.open();
+  EXPECT_EQ(world.read(1), "hello");
+}
+
 TEST(VolumeOnAFaultyDisk, WhatWasSyncedIsThereAfterAPowerLoss) {
   int lives = 0;
   for (std::uint64_t seed = 1; seed <= 300; seed++) {

@@ -251,6 +251,10 @@ bool Volume::prepare_put(Operation& operation, Put& put, Batch& batch) {
       }
       const auto unchanged = **cookie == needle.cookie ? is_unchanged(put, *old, operation.crc) : Result<bool>(false);
       if (unchanged.ok() && *unchanged) {
+        // Who wrote it before may not have asked for that.
+        if (put.fsync) {
+          if (auto synced = sync_records(); !synced) return answer(synced.error());
+        }
         operation.outcome = {.unchanged = true, .crc = operation.crc, .size = old->size};
         operation.finish();
         return false;
@@ -403,12 +407,7 @@ Status Volume::append(Batch& batch) {
     return cut_back(old_dat_end, written.error());
   }
   if (batch.fsync) {
-    if (auto synced = dat_->sync(); !synced) {
-      damaged_ = true;
-      LOG_ERROR("volume {}: {}: it is read-only from now on, since nobody knows what is on disk", text(id()),
-                synced.error().what());
-      return cut_back(old_dat_end, synced.error());
-    }
+    if (auto synced = sync_records(); !synced) return cut_back(old_dat_end, synced.error());
   }
   std::string rows;
   rows.reserve(batch.appended.size() * kIndexRowBytes);
@@ -420,6 +419,15 @@ Status Volume::append(Batch& batch) {
   dat_end_.store(batch.end, std::memory_order_relaxed);
   idx_end_.store(old_idx_end + rows.size(), std::memory_order_relaxed);
   return {};
+}
+
+Status Volume::sync_records() {
+  auto synced = dat_->sync();
+  if (!synced) {
+    damaged_ = true;
+    LOG_ERROR("volume {}: {}: it is read-only from now on, since nobody knows what is on disk", text(id()), synced.error().what());
+  }
+  return synced;
 }
 
 Status Volume::append_bodies(Batch& batch, std::uint64_t at) {
