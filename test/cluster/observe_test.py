@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from harness import ROOT, Client, Cluster, Failure, Http, check, free_port, run, until
+from harness import ROOT, WEED, Client, Cluster, Failure, Http, Process, check, free_port, run, until
 from shell_test import shell
 from volume_move_test import rpc
 
@@ -117,6 +117,51 @@ def every_query_of_the_board_names_a_metric_that_is_served():
             check(named <= served, f"{title}: nobody serves {named - served}")
         ids = [panel["id"] for panel in board["panels"]]
         check(len(ids) == len(set(ids)), "ids of panels are unique")
+
+
+def documented(page):
+    """(part of the page, names that each entry may mean): `_tail` ends a name that begins as the first one of its row."""
+    part = None
+    for line in page.splitlines():
+        if line.startswith("## "):
+            part = line[3:]
+        if not line.startswith(("| `", "`process_")) and not (part == "Every process" and line.startswith("`")):
+            continue
+        first, *others = re.findall(r"`([A-Za-z_]+)`", line.split("|")[1] if line.startswith("|") else line)
+        words = first.split("_")
+        yield part, {first}
+        for name in others:
+            yield part, {"_".join(words[:n]) + name for n in range(1, len(words))} if name.startswith("_") else {name}
+
+
+def the_page_of_metrics_names_what_is_served_and_nothing_else():
+    logs = ("-accessLog=./access.log",)
+    with Cluster(masters=3, volumes=2, master_flags=("-defaultReplication=001", *logs), volume_flags=logs) as cluster:
+        port = free_port()
+        cluster.others.append(Process("metalogger", [WEED, "-logtostderr=true", "metalogger", "-dir=./metalogger",
+                                                     f"-master={cluster.masters[0]}", f"-metricsPort={port}"], cluster.folder).start())
+        cluster.wait_writable()
+        Http(5).request("PUT", cluster.masters[0], "/cluster/kv/key", b"value")
+
+        def names(servers):
+            texts = [Http(5).request("GET", server, "/metrics")[2].decode() for server in servers]
+            return set(re.findall(r"^# TYPE (\S+)", "".join(texts), re.M))
+        until("the metalogger is at work", lambda: "holdfast_metaloggers" in names(cluster.masters) and
+              "holdfast_metalogger_following" in names([f"localhost:{port}"]))
+        served = {"Masters": names(cluster.masters), "Volume servers": names(cluster.volumes), "Metaloggers": names([f"localhost:{port}"])}
+        everywhere = set.intersection(*served.values())
+        anywhere = set.union(*served.values())
+        # What has not happened has no sample yet; then at least the source knows the name.
+        source = "".join(p.read_text() for p in (ROOT / "src").rglob("*.cc") if not p.name.endswith("_test.cc"))
+        told = set()
+        for part, meant in documented((ROOT / "docs/metrics.md").read_text()):
+            told |= meant & anywhere
+            here = {"Every process": everywhere, "Requests": anywhere}.get(part) or served[part]
+            check(meant & here or (not meant & anywhere and any(f'"{name}"' in source for name in meant)),
+                  f"{part}: none of {sorted(meant)} is served")
+        check(len(told) > 80, f"only {len(told)} names were compared")
+        for part, there in served.items():
+            check(there <= told, f"{part} serve what the page does not name: {sorted(there - told)}")
 
 
 def metric(server, name, **labels):
@@ -269,4 +314,4 @@ if __name__ == "__main__":
     run([a_call_is_found_again_in_the_logs_of_all_servers_that_took_part, what_requests_meet_is_counted, copies_and_their_places_are_counted, admin_locks_are_shown,
          shards_found_damaged_and_made_anew_are_counted, missing_copies_broken_reports_and_scrubs_are_counted, volume_servers_ping_for_others,
          requests_leave_a_line_and_the_file_can_be_moved, debug_is_off_unless_asked_for,
-         every_query_of_the_board_names_a_metric_that_is_served])
+         every_query_of_the_board_names_a_metric_that_is_served, the_page_of_metrics_names_what_is_served_and_nothing_else])
