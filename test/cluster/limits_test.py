@@ -7,9 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
+from collections import Counter
 
-from harness import (Client, Cluster, Failure, Http, Load, NETWORK_ERRORS, PeakMemory, check, payload, run, split_address)
+from harness import (Client, Cluster, Failure, Http, Load, NETWORK_ERRORS, PeakMemory, check, payload, run, split_address, until)
 
 
 def big_bodies_stream():
@@ -117,6 +119,35 @@ def killed_volume_servers_lose_no_acknowledged_write():
         print(f"  {len(load.acknowledged)} acknowledged files read back after 6 kills")
 
 
+def a_volume_server_that_freezes_while_volumes_are_made_is_left_out():
+    with Cluster(masters=1, volumes=4, volume_flags=["-max=100"]) as cluster:
+        until("all volume servers have room", lambda: Http().json(cluster.masters[0], "/dir/status")[1]["Topology"]["Free"] == 400)
+        victim = cluster.volume_processes[0]
+        victim.signal(signal.SIGSTOP)
+        answers = {}
+
+        # Three volumes of three copies each: hardly a collection whose volumes can all do without one of four servers.
+        def assign(collection):
+            answers[collection] = Http(30).json(cluster.masters[0], f"/dir/assign?replication=002&collection={collection}")
+
+        threads = [threading.Thread(target=assign, args=(f"c{i}",)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        check(len(answers) == 8 and all(status == 200 for status, _ in answers.values()), f"assigns beside a frozen server: {answers}")
+        for _, assigned in answers.values():
+            status, _, body = Http().request("PUT", assigned["url"], "/" + assigned["fid"], body=b"x", headers={"Content-Type": "a/b"})
+            check(status == 201, f"{assigned}: {status} {body!r}")
+        check("fell silent before it answered" in cluster.master_processes[0].log(), "no volume was to be made on the frozen server")
+        victim.signal(signal.SIGCONT)
+
+        def copies():
+            return Counter(path.name for path in cluster.folder.glob("v*/c*.dat"))
+
+        until("what was begun on it is gone again everywhere", lambda: set(copies().values()) == {3}, 30)
+
+
 def _tmpfs(folder, megabytes):
     folder.mkdir(parents=True, exist_ok=True)
     result = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)],
@@ -222,6 +253,6 @@ def a_second_process_on_the_same_folder_is_refused():
 
 if __name__ == "__main__":
     run([big_bodies_stream, a_file_over_the_limit_is_refused, slow_clients_harm_nobody,
-         killed_volume_servers_lose_no_acknowledged_write, a_full_volume_disk_is_an_error_and_loses_nothing,
+         killed_volume_servers_lose_no_acknowledged_write, a_volume_server_that_freezes_while_volumes_are_made_is_left_out, a_full_volume_disk_is_an_error_and_loses_nothing,
          a_master_with_a_full_disk_hands_over, a_copied_master_folder_is_refused_in_words,
          a_second_process_on_the_same_folder_is_refused])

@@ -808,6 +808,11 @@ std::vector<GrowthServer> Topology::growth_servers(const std::string& disk_type)
   return servers;
 }
 
+bool Topology::has_fallen_silent(const std::string& id, Instant now) const {
+  const auto it = servers_.find(id);
+  return it == servers_.end() || now - it->second->heard >= it->second->pulse * options_.missed_pulses_max;
+}
+
 std::string Topology::grpc_address(const std::string& id) const {
   const auto it = servers_.find(id);
   if (it == servers_.end()) return {};

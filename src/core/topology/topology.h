@@ -166,6 +166,8 @@ class Topology {
   std::uint64_t room_version() const { return room_version_; }
   std::size_t server_count() const { return servers_.size(); }
   std::size_t silent_count() const;
+  // Whether this server is not known (any more), or was heard too long ago, with or without an open stream.
+  bool has_fallen_silent(const std::string& id, Instant now) const;
   // How often a server with an open stream fell silent, since the start.
   std::uint64_t silences() const { return silences_; }
   bool has_volume(VolumeId volume) const { return volumes_.contains(volume); }

@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -314,6 +315,11 @@ class FakeOrders final : public VolumeOrders {
     failures_.erase(address);
     if (error) failures_.emplace(address, *error);
   }
+  // Orders to the server at `address` are kept back until answer_held() or release(): it is frozen.
+  void freeze(const std::string& address) {
+    Guard guard(mutex_);
+    frozen_.insert(address);
+  }
   // Orders are kept back until release().
   void hold() {
     Guard guard(mutex_);
@@ -330,6 +336,7 @@ class FakeOrders final : public VolumeOrders {
     {
       Guard guard(mutex_);
       holding_ = false;
+      frozen_.clear();
       held.swap(held_);
     }
     for (const Done& done : held) done({});
@@ -355,7 +362,7 @@ class FakeOrders final : public VolumeOrders {
       Guard guard(mutex_);
       const std::string address = order.address;
       orders_.push_back(std::move(order));
-      if (holding_) {
+      if (holding_ || frozen_.contains(address)) {
         held_.push_back(std::move(done));
         return;
       }
@@ -373,6 +380,7 @@ class FakeOrders final : public VolumeOrders {
   std::uint64_t files_missing_ = 0;
   std::map<std::pair<std::string, std::string>, Error> step_failures_;
   bool holding_ = false;
+  std::set<std::string> frozen_;
 };
 
 // The first report of a new, empty volume server of ours at 10.0.0.<n>:8080.

@@ -181,9 +181,57 @@ void Growth::settle(const RunPtr& run, std::size_t index) {
   if (--run->missing == 0) {
     if (run->replicas_made > 0) return finish(run, run->replicas_made);
     if (!is_current(*run)) return finish(run, Error(Code::outcome_unknown, "the leader lost its place meanwhile"));
+    if (run->gave_up && run->plans < kGrowthPlansMax) return begin_again(run);
     return finish(run, *run->failure);
   }
   if (!failure) progress_();
+}
+
+void Growth::look(Instant now) {
+  struct Silent {
+    RunPtr run;
+    std::size_t volume, server;
+  };
+  std::vector<Silent> silent;
+  for (const auto& [layout, runs] : by_layout_) {
+    if (runs.empty() || runs.front()->missing == 0) continue;
+    const RunPtr& run = runs.front();
+    const std::size_t before = silent.size();
+    shared_.with_topology([&](topology::Topology& topology) {
+      for (std::size_t i = 0; i < run->volumes.size(); ++i) {
+        const Volume& volume = run->volumes[i];
+        for (std::size_t j = 0; j < volume.servers.size(); ++j) {
+          if (!volume.answers[j] && topology.has_fallen_silent(volume.servers[j], now)) silent.push_back({run, i, j});
+        }
+      }
+    });
+    if (silent.size() > before && !has_other_servers(*run)) silent.resize(before);
+  }
+  for (const auto& [run, volume, server] : silent) {
+    run->gave_up = true;
+    answered(run, volume, server, Error(Code::outcome_unknown, "it fell silent before it answered"));
+  }
+}
+
+bool Growth::has_other_servers(const Run& run) {
+  return shared_.with_topology([&](topology::Topology& topology) {
+    const topology::GrowthRequest one{1, run.selection.layout.replica_placement, run.selection.wish()};
+    return topology::plan_growth(topology.growth_servers(run.selection.layout.disk_type), one, random_).ok();
+  });
+}
+
+// As another run, since late answers still come to this one.
+void Growth::begin_again(const RunPtr& run) {
+  const auto it = by_layout_.find(run->selection.layout);
+  if (it == by_layout_.end() || it->second.empty() || it->second.front() != run) return finish(run, *run->failure);
+  auto again = std::make_shared<Run>();
+  again->id = run->id;
+  again->selection = run->selection;
+  again->wanted = run->wanted;
+  again->finished = std::exchange(run->finished, {});
+  again->plans = run->plans + 1;
+  it->second.front() = again;
+  start(again);
 }
 
 // Whatever may exist of the volume goes again, as far as the servers still obey. What stays is left to Leftovers.

@@ -4,6 +4,10 @@
 //     every volume, all at once -> a volume whose copies are all there takes writes at once; one that lacks a copy is
 //     deleted again
 //
+// A volume waits for the answers of all its servers. One of them that misses its pulses meanwhile is waited for no longer
+// when volumes like it can be made elsewhere: its outcome stays unknown, the volume is deleted again, and a growth that
+// made nothing else is planned once more, without that server. Where there is no other the growth goes on waiting.
+//
 // A growth belongs to the term it began in: its orders carry it, and when the term ends it makes nothing more. Then
 // what it was doing may or may not have happened; volumes it made turn up in the servers' reports, the same as after
 // a crash of the leader half way. Those that lack copies are found by the next leader (leftovers.h).
@@ -30,6 +34,7 @@ namespace holdfast::master {
 
 constexpr std::uint32_t kGrowthVolumesMax = 1024;  // in one growth; topology::kVolumeIdsPerCommandMax
 constexpr std::size_t kGrowthsWaitingMax = 256;    // of one layout
+constexpr int kGrowthPlansMax = 3;                 // of one growth whose servers fall silent one after the other
 constexpr std::size_t kWantedMax = 65'536;         // layouts whose wanted number of volumes is remembered
 
 class Growth {
@@ -49,6 +54,9 @@ class Growth {
 
   // The same for somebody who only needs volumes like these: joins a growth for them that has begun already.
   void join_or_begin(const Selection& selection, std::uint32_t volumes, Finished finished);
+
+  // Gives up on servers that have fallen silent.
+  void look(Instant now);
 
   // Whether anything is being made for the layout.
   bool is_growing(const topology::LayoutKey& layout) const { return by_layout_.contains(layout); }
@@ -86,11 +94,13 @@ class Growth {
     std::uint32_t wanted = 0;
     std::vector<Finished> finished;
     Term term;
+    int plans = 1;         // this one is how many-th
     bool ordered = false;  // orders have left
     std::vector<std::vector<std::string>> planned;
     std::vector<Volume> volumes;
     std::size_t missing = 0;  // volumes without an outcome
     std::uint64_t replicas_made = 0;
+    bool gave_up = false;  // on a server that fell silent
     std::optional<Error> failure;
   };
   using RunPtr = std::shared_ptr<Run>;
@@ -103,6 +113,8 @@ class Growth {
   void answered(const RunPtr& run, std::size_t volume, std::size_t server, Status status);
   void settle(const RunPtr& run, std::size_t volume);
   void undo(const RunPtr& run, const Volume& volume);
+  bool has_other_servers(const Run& run);
+  void begin_again(const RunPtr& run);
   void finish(const RunPtr& run, const Outcome& outcome);
   void release(const Run& run, const std::vector<std::string>& servers);
   bool is_current(const Run& run) const;

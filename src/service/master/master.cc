@@ -198,6 +198,7 @@ Duration MasterImpl::turn() {
   }
   const Instant next = reports_.look(now);
   look_at_view();
+  growth_.look(now);
   duties_.look(now);
   leftovers_.look(now);
   vacuum_.look(now);

@@ -506,6 +506,83 @@ TEST(Master, AGrowthThatFailsLeavesNothingUnsettled) {
   }));
 }
 
+// An assign with two copies, made on two servers of which the second has frozen.
+class GrowthOnAFrozenServer : public ::testing::Test {
+ protected:
+  GrowthOnAFrozenServer() {
+    cluster_.group.lead(0);
+    cluster_.connect(1);
+    cluster_.connect(2);
+    EXPECT_TRUE(cluster_.eventually([&] { return cluster_.master().topology_status(false).free == 20; }));
+    cluster_.orders.freeze("10.0.0.2:18080");
+    cluster_.master().assign({.replication = "001"}, [this](OrRefusal<AssignAnswer> a) { answer_.set_value(std::move(a)); });
+    EXPECT_TRUE(cluster_.eventually([&] { return count("allocate", "10.0.0.2:18080") == kVolumes; }));
+  }
+  ~GrowthOnAFrozenServer() override { cluster_.orders.release(); }
+
+  static constexpr std::size_t kVolumes = 6;  // that a growth of two copies makes
+
+  std::size_t count(const std::string& what, const std::string& address) const {
+    const auto orders = cluster_.orders.orders();
+    return static_cast<std::size_t>(std::count_if(
+        orders.begin(), orders.end(), [&](const auto& order) { return order.what == what && order.address == address; }));
+  }
+  // Lets three pulses pass, of which the second server sends none.
+  void pass_three_pulses(std::initializer_list<int> well) {
+    for (int i = 0; i < 3; ++i) {
+      cluster_.clock.advance(250ms);
+      for (const int n : well) cluster_.pulse(n);
+    }
+  }
+
+  std::promise<OrRefusal<AssignAnswer>> answer_;
+  Cluster cluster_;
+};
+
+TEST_F(GrowthOnAFrozenServer, GoesOnElsewhereOnceThatServerHasMissedItsPulses) {
+  cluster_.connect(3);
+  pass_three_pulses({1, 3});
+  auto future = answer_.get_future();
+  ASSERT_EQ(future.wait_for(10s), std::future_status::ready);
+  const auto answer = answer_of(future.get());
+  ASSERT_NE(answer.locations, nullptr);
+  std::set<std::string> urls;
+  for (const auto& place : answer.locations->places) urls.insert(place.url);
+  EXPECT_EQ(urls, (std::set<std::string>{"10.0.0.1:8080", "10.0.0.3:8080"}));
+
+  // What may exist of the first ones goes again, the frozen server's copies too should it ever hear that.
+  EXPECT_EQ(count("delete", "10.0.0.1:18080"), kVolumes);
+  EXPECT_EQ(count("delete", "10.0.0.2:18080"), kVolumes);
+  EXPECT_EQ(count("allocate", "10.0.0.2:18080"), kVolumes);
+
+  // Its late answers make nothing of volumes that were given up.
+  cluster_.orders.release();
+  cluster_.pulse(2);
+  const auto& registry = dynamic_cast<PublishedRegistry&>(cluster_.master().state_machine());
+  EXPECT_TRUE(cluster_.eventually([&] {
+    cluster_.clock.advance(100ms);
+    return !registry.state()->unsettled->contains(VolumeId(1));
+  }));
+  EXPECT_EQ(cluster_.master().lookup(VolumeId(1), "").locations, nullptr);
+  EXPECT_EQ(count("allocate", "10.0.0.1:18080"), 2 * kVolumes);
+}
+
+TEST_F(GrowthOnAFrozenServer, WaitsForItWhereThereIsNoOther) {
+  pass_three_pulses({1});
+  // The master has looked at it since: a second server is known to be away.
+  EXPECT_TRUE(cluster_.eventually([&] {
+    const auto status = cluster_.master().topology_status(false);
+    return !status.data_centers[0].racks[0].servers[1].writable;
+  }));
+  cluster_.orders.release();
+  cluster_.pulse(2);
+  auto future = answer_.get_future();
+  ASSERT_EQ(future.wait_for(10s), std::future_status::ready);
+  EXPECT_EQ(answer_of(future.get()).locations->places.size(), 2u);
+  EXPECT_EQ(count("allocate", "10.0.0.2:18080"), kVolumes);
+  EXPECT_EQ(count("delete", "10.0.0.1:18080"), 0u);
+}
+
 TEST(Master, GrowCountsReplicasAndSaysWhenThereIsNoRoom) {
   Cluster cluster;
   cluster.group.lead(0);
