@@ -254,13 +254,15 @@ Status EcServer::to_volume(VolumeId id, const std::string& collection, bool from
 // What ReceiveFile laid down beside the volumes takes its names, the .dat last.
 Status EcServer::adopt_staged(VolumeId id, const std::string& collection) {
   for (const auto& folder : world_.store.folders()) {
-    const auto base = io::join(folder.path, collection.empty() ? text(id) : collection + "_" + text(id));
-    if (!world_.disk.info(base + ".dat.copying").ok()) continue;
-    for (const auto* ext : {".vif", ".idx", ".dat"}) {
-      if (!world_.disk.info(base + ext + ".copying").ok()) continue;
-      if (auto named = world_.disk.rename(base + ext + ".copying", base + ext); !named) return named;
+    const auto name = collection.empty() ? text(id) : collection + "_" + text(id);
+    if (!world_.disk.info(io::join(folder.path, name + ".dat.copying")).ok()) continue;
+    for (const auto* ext : {".vif", ".hfe", ".idx", ".dat"}) {
+      const auto path = io::join(ext == std::string_view(".idx") ? folder.index_path : folder.path, name + ext);
+      if (!world_.disk.info(path + ".copying").ok()) continue;
+      if (auto named = world_.disk.rename(path + ".copying", path); !named) return named;
+      if (auto synced = world_.disk.sync_dir(io::folder_of(path)); !synced) return synced;
     }
-    return world_.disk.sync_dir(folder.path);
+    return {};
   }
   return Error(Code::not_found, "volume " + text(id) + ": nothing was staged");
 }

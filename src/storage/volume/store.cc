@@ -446,7 +446,7 @@ std::uint32_t Store::slots(const Folder& folder, std::uint32_t volumes, std::uin
 
 void Store::measure(Folder& folder, const std::vector<std::shared_ptr<Volume>>& volumes) {
   const auto& options = folder.options;
-  FolderStatus status{.path = options.path, .disk_type = options.disk_type};
+  FolderStatus status{.path = options.path, .index_path = options.index_path, .disk_type = options.disk_type};
   status.volumes = volumes_in(folder.disk_id);
   const auto space = around_.disk.space(options.path);
   if (!space) {

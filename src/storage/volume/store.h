@@ -41,6 +41,7 @@ struct FolderOptions {
 
 struct FolderStatus {
   std::string path;
+  std::string index_path;
   std::string disk_type;
   std::uint64_t total_bytes = 0;
   std::uint64_t free_bytes = 0;

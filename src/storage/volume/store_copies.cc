@@ -176,12 +176,15 @@ Result<std::string> Store::shard_folder(const std::string& collection, VolumeId 
     if (disk_id >= folders_.size()) return Error(Code::invalid, "there is no disk " + std::to_string(disk_id));
     chosen = folders_[disk_id].get();
   }
-  const auto prefix = VolumePlace{.id = id, .collection = collection}.base_name() + ".ec";
+  const auto base = VolumePlace{.id = id, .collection = collection}.base_name();
+  const auto belongs = [&](const std::string& name) {  // a shard, or a part of a volume that is laid down piece by piece
+    return name.starts_with(base + ".ec") || (name.starts_with(base + ".") && name.ends_with(".copying"));
+  };
   std::uint64_t best_free = 0;
   for (const auto& folder : folders_) {
     if (disk_id > 0) break;
     const auto names = around_.disk.list(folder->options.path);
-    if (names && std::any_of(names->begin(), names->end(), [&](const auto& name) { return name.starts_with(prefix); })) {
+    if (names && std::any_of(names->begin(), names->end(), belongs)) {
       chosen = folder.get();
       break;
     }
