@@ -3,6 +3,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 
@@ -67,6 +68,42 @@ Result<std::uint64_t> VolumeAdmin::copy(const std::string& server, const pb::Vol
   const auto status = stream->Finish();
   if (!status.ok()) return told(server, "VolumeCopy", status);
   return last;
+}
+
+Status VolumeAdmin::send_file(const std::string& server, const pb::ReceiveFileInfo& info,
+                              const std::function<Status(const Give&)>& feed) {
+  constexpr std::size_t kPieceBytes = 1_MiB;
+  grpc::ClientContext context;
+  set_deadline(context, kLong);
+  pb::ReceiveFileResponse response;
+  const auto stream = servers_->stub(server)->ReceiveFile(&context, &response);
+  pb::ReceiveFileRequest request;
+  *request.mutable_info() = info;
+  const Error gone(Code::unavailable, "the connection broke");
+  std::uint64_t sent = 0;
+  const auto fed = !stream->Write(request) ? Status(gone) : feed([&](BytesView bytes) -> Status {
+    for (std::size_t at = 0; at < bytes.size(); at += kPieceBytes) {
+      const auto piece = bytes.subspan(at, std::min(kPieceBytes, bytes.size() - at));
+      request.set_file_content(piece.data(), piece.size());
+      if (!stream->Write(request)) return gone;
+      sent += piece.size();
+    }
+    return {};
+  });
+  // A stream that broke has a reason to tell.
+  const bool is_broken_off = !fed && fed.error().what() != gone.what();
+  if (is_broken_off) context.TryCancel();
+  stream->WritesDone();
+  const auto status = stream->Finish();
+  if (is_broken_off) return fed;
+  if (!status.ok()) return told(server, "ReceiveFile", status);
+  if (!response.error().empty()) return Error(Code::refused, "ReceiveFile at " + server + ": " + response.error());
+  if (!fed) return fed.error().at("ReceiveFile at " + server);
+  if (response.bytes_written() != sent) {
+    return Error(Code::corrupt, "ReceiveFile at " + server + ": wrote " + std::to_string(response.bytes_written()) + " bytes of " +
+                                    std::to_string(sent));
+  }
+  return {};
 }
 
 }  // namespace holdfast::client

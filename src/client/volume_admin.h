@@ -13,6 +13,7 @@
 #include <string>
 
 #include "api/volume_server.pb.h"
+#include "base/bytes.h"
 #include "base/result.h"
 #include "base/time.h"
 
@@ -47,6 +48,12 @@ class VolumeAdmin {
   // write in the copy.
   Result<std::uint64_t> copy(const std::string& server, const volume_server_pb::VolumeCopyRequest& request,
                              const std::function<void(std::int64_t bytes)>& progress);
+
+  // ReceiveFile: `feed` gives the bytes of the file one piece after the other; an error of it breaks the file off, and nothing of it
+  // stays there.
+  using Give = std::function<Status(BytesView piece)>;
+  Status send_file(const std::string& server, const volume_server_pb::ReceiveFileInfo& info,
+                   const std::function<Status(const Give& give)>& feed);
 
  private:
   struct Servers;

@@ -7,9 +7,8 @@ namespace holdfast::cmd {
 namespace {
 
 // Of spec/weed-cluster 1.9; those of filers by their first word.
-constexpr std::string_view kFuture[] = {"volume.merge",       "volume.fsck",        "volume.tier.upload",
-                                        "volume.tier.download", "volume.tier.move", "volume.tier.compact",
-                                        "mount.configure"};
+constexpr std::string_view kFuture[] = {"volume.fsck",      "volume.tier.upload",  "volume.tier.download",
+                                        "volume.tier.move", "volume.tier.compact", "mount.configure"};
 constexpr std::string_view kFutureFamilies[] = {"fs.", "s3.", "remote.", "mq."};
 
 }  // namespace

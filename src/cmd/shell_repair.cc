@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cmd/shell_commands.h"
+#include "cmd/volume_merge.h"
 #include "cmd/volume_transfer.h"
 #include "core/topology/repair_plan.h"
 #include "model/file_id.h"
@@ -366,6 +367,30 @@ Status check_disk(Shell& shell, const FlagSet& flags) {
   return {};
 }
 
+// ---- volume.merge
+
+void declare_merge(FlagSet& flags) {
+  flags.add({"volumeId", unsigned_integer, "0", "the volume's `id`"});
+  flags.add({"target", string, "", "the volume server that builds the merged volume, `host:port`, one without a copy; empty: the one with most room"});
+  flags.add({"keepUnclear", boolean, "false", "keep files that a vacuumed copy does not know: they may have been deleted there"});
+  flags.add({"noLock", boolean, "false", "without the admin lock: nobody else may change the cluster meanwhile"});
+}
+
+Status merge(Shell& shell, const FlagSet& flags) {
+  MergeOptions options{.keeps_unclear = flags.boolean("keepUnclear"), .no_lock = flags.boolean("noLock")};
+  if (auto may = may_go_on(shell, {.no_lock = options.no_lock}); !may) return may;
+  const auto volume = volume_of(flags);
+  if (!volume) return volume.error();
+  const auto picture = shell.picture();
+  if (!picture) return picture.error();
+  if (!flags.string("target").empty()) {
+    const auto target = server_named(*picture, flags.string("target"));
+    if (!target) return target.error().at("-target");
+    options.target = *target;
+  }
+  return merge_volume(shell, *picture, *volume, options);
+}
+
 constexpr ShellCommand kCommands[] = {
     {"volume.check.disk",
      "compares the copies of volumes, and copies files that never came to one of them. What was deleted stays deleted;\n"
@@ -374,6 +399,10 @@ constexpr ShellCommand kCommands[] = {
     {"volume.fix.replication",
      "makes copies that are missing and drops those that are too many. Without -apply it needs no lock.", declare_fix,
      fix_replication},
+    {"volume.merge",
+     "makes copies of a volume that differ one again. For each file the newest write or deletion counts; the merged volume is built at a\n"
+     "  server without a copy, checked, and takes the place of the copies one after the other.",
+     declare_merge, merge},
 };
 
 }  // namespace

@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <boost/json.hpp>
 #include <optional>
-#include <thread>
 
 #include "client/volume_source.h"
 #include "cmd/client_tools.h"
+#include "cmd/in_parallel.h"
 #include "core/volume/index_row.h"
 
 namespace holdfast::cmd {
@@ -18,8 +17,6 @@ namespace {
 namespace pb = volume_server_pb;
 using topology::Picture;
 using topology::PictureServer;
-
-constexpr std::size_t kReadsAtOnce = 8;  // of one copy: enough to hide the way there, no burden for a disk
 
 Status mark_read_only(Shell& shell, VolumeId volume, const PictureServer& server, bool on_disk = true) {
   pb::VolumeMarkReadonlyRequest request;
@@ -49,48 +46,10 @@ std::optional<bool> is_marked(VolumeId volume, const PictureServer& server) {
   return false;
 }
 
-// Runs `work(i)` for all i below `count`, several at a time; the first error ends it.
-template <typename Work>
-Status in_parallel(std::size_t count, Work work) {
-  std::atomic<std::size_t> next{0};
-  std::atomic<bool> failed{false};
-  std::vector<Status> ends(std::min(kReadsAtOnce, std::max<std::size_t>(count, 1)));
-  std::vector<std::thread> threads;
-  for (auto& end : ends) {
-    threads.emplace_back([&] {
-      for (std::size_t i = next++; i < count && !failed; i = next++) {
-        if (auto done = work(i); !done) {
-          end = done;
-          failed = true;
-        }
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  for (const auto& end : ends) {
-    if (!end) return end;
-  }
-  return {};
-}
-
 Result<pb::ReadVolumeFileStatusResponse> file_status(Shell& shell, VolumeId volume, const PictureServer& server) {
   pb::ReadVolumeFileStatusRequest request;
   request.set_volume_id(volume.value());
   return shell.servers.call(server.address.grpc(), request);
-}
-
-// Whether a server has the volume; an Error when it cannot be told.
-Result<bool> holds(Shell& shell, VolumeId volume, const PictureServer& server) {
-  pb::VolumeStatusRequest request;
-  request.set_volume_id(volume.value());
-  const auto status = shell.servers.call(server.address.grpc(), request);
-  if (status) return true;
-  if (status.error().what().find("not found volume id") != std::string::npos) return false;
-  return status.error();
-}
-
-Status may_go_on(const Shell& shell, const TransferOptions& options) {
-  return options.no_lock ? Status() : shell.locked();
 }
 
 }  // namespace
@@ -125,6 +84,11 @@ void Freeze::add(const PictureServer& server) {
   const bool was_marked = std::any_of(before_.begin(), before_.end(), [](const auto& b) { return b.second.second == Before::marked; });
   before_[server.address.grpc()] = {server.id, was_marked ? Before::marked : Before::writable};
   if (!was_marked) shell_.note_frozen(server.id, volume_, true);
+}
+
+void Freeze::replaced(const PictureServer& server) {
+  const auto copy = before_.find(server.address.grpc());
+  if (copy != before_.end() && copy->second.second == Before::hindered) copy->second.second = Before::writable;
 }
 
 void Freeze::forget(const PictureServer& server) {
@@ -185,6 +149,19 @@ Status Opened::close() {
 
 // ---- copies
 
+Result<bool> holds(Shell& shell, VolumeId volume, const PictureServer& server) {
+  pb::VolumeStatusRequest request;
+  request.set_volume_id(volume.value());
+  const auto status = shell.servers.call(server.address.grpc(), request);
+  if (status) return true;
+  if (status.error().what().find("not found volume id") != std::string::npos) return false;
+  return status.error();
+}
+
+Status may_go_on(const Shell& shell, const TransferOptions& options) {
+  return options.no_lock ? Status() : shell.locked();
+}
+
 Status delete_copy(Shell& shell, VolumeId volume, const PictureServer& server) {
   pb::VolumeDeleteRequest request;
   request.set_volume_id(volume.value());
@@ -196,13 +173,8 @@ Status delete_copy(Shell& shell, VolumeId volume, const PictureServer& server) {
   return done.error();
 }
 
-Status copy_frozen(Shell& shell, VolumeId volume, const PictureServer& source, const PictureServer& target,
-                   const TransferOptions& options) {
-  const auto there = holds(shell, volume, target);
-  if (!there) return there.error();
-  if (*there) {
-    return Error(Code::already_exists, fmt::format("{} has volume {} already: it would be lost", target.id, volume.value()));
-  }
+Status replace_frozen(Shell& shell, VolumeId volume, const PictureServer& source, const PictureServer& target,
+                      const TransferOptions& options) {
   pb::VolumeCopyRequest request;
   request.set_volume_id(volume.value());
   request.set_source_data_node(text(source.address));
@@ -211,32 +183,41 @@ Status copy_frozen(Shell& shell, VolumeId volume, const PictureServer& source, c
   const auto copied = shell.servers.copy(target.address.grpc(), request, [&](std::int64_t bytes) {
     Shell::say("volume {}: {} copied", volume.value(), human_bytes(static_cast<std::uint64_t>(bytes)));
   });
-  const auto undo = [&](const Error& why) -> Status {
-    // Only while its source is there for certain.
-    const auto kept = holds(shell, volume, source);
-    const auto made = holds(shell, volume, target);
-    if (kept && *kept && made && *made) {
-      if (auto gone = delete_copy(shell, volume, target); !gone) {
-        Shell::say("volume {}: the copy at {} could not be taken back: {}", volume.value(), target.id, gone.error().what());
-      }
-    }
-    return why;
-  };
-  if (!copied) return undo(copied.error());
+  if (!copied) return copied.error();
   // It is read-only by the mark that came along; this is for targets that do not look at it.
-  if (auto marked = mark_read_only(shell, volume, target); !marked) return undo(marked.error());
+  if (auto marked = mark_read_only(shell, volume, target); !marked) return marked;
   const auto from = file_status(shell, volume, source);
-  if (!from) return undo(from.error());
+  if (!from) return from.error();
   const auto to = file_status(shell, volume, target);
-  if (!to) return undo(to.error());
+  if (!to) return to.error();
   if (from->dat_file_size() != to->dat_file_size() || from->idx_file_size() != to->idx_file_size() ||
       from->file_count() != to->file_count() || from->compaction_revision() != to->compaction_revision()) {
-    return undo(Error(Code::stale, fmt::format("the copy of volume {} at {} ({} bytes, {} files) is not what {} has now ({} bytes, "
-                                               "{} files): try again",
-                                               volume.value(), target.id, to->dat_file_size(), to->file_count(), source.id,
-                                               from->dat_file_size(), from->file_count())));
+    return Error(Code::stale, fmt::format("the copy of volume {} at {} ({} bytes, {} files) is not what {} has now ({} bytes, "
+                                          "{} files): try again",
+                                          volume.value(), target.id, to->dat_file_size(), to->file_count(), source.id,
+                                          from->dat_file_size(), from->file_count()));
   }
   return {};
+}
+
+Status copy_frozen(Shell& shell, VolumeId volume, const PictureServer& source, const PictureServer& target,
+                   const TransferOptions& options) {
+  const auto there = holds(shell, volume, target);
+  if (!there) return there.error();
+  if (*there) {
+    return Error(Code::already_exists, fmt::format("{} has volume {} already: it would be lost", target.id, volume.value()));
+  }
+  auto copied = replace_frozen(shell, volume, source, target, options);
+  if (copied) return {};
+  // Only while its source is there for certain.
+  const auto kept = holds(shell, volume, source);
+  const auto made = holds(shell, volume, target);
+  if (kept && *kept && made && *made) {
+    if (auto gone = delete_copy(shell, volume, target); !gone) {
+      Shell::say("volume {}: the copy at {} could not be taken back: {}", volume.value(), target.id, gone.error().what());
+    }
+  }
+  return copied;
 }
 
 Status copy_volume(Shell& shell, const Picture& picture, VolumeId volume, const PictureServer& source,

@@ -33,6 +33,8 @@ class Freeze {
   Status take(const Servers& holders);
   // A copy came to be there, from a frozen one; it is to be writable in the end if the volume was.
   void add(const topology::PictureServer& server);
+  // Another copy has taken the place of the one there: what hindered that one from taking writes is gone with it.
+  void replaced(const topology::PictureServer& server);
   // The copy there is gone.
   void forget(const topology::PictureServer& server);
   // They stay read-only, whatever happens now.
@@ -81,6 +83,16 @@ struct TransferOptions {
   std::int64_t bytes_per_second = 0;
   bool no_lock = false;
 };
+
+// ok while the admin lock is held, or goes without.
+Status may_go_on(const Shell& shell, const TransferOptions& options);
+
+// Whether a server has the volume; an Error when it cannot be told.
+Result<bool> holds(Shell& shell, VolumeId volume, const topology::PictureServer& server);
+
+// A copy of a frozen volume, checked, in the place of the copy at the target, if there is one: that one goes first.
+Status replace_frozen(Shell& shell, VolumeId volume, const topology::PictureServer& source,
+                      const topology::PictureServer& target, const TransferOptions& options);
 
 // A copy of a frozen volume, checked. A target that has the volume already is refused.
 Status copy_frozen(Shell& shell, VolumeId volume, const topology::PictureServer& source,

@@ -494,6 +494,135 @@ def a_copy_that_missed_files_is_filled_up():
         until("they take writes", lambda: all("read_only" not in line for v in tree(cluster).values() for line in v.values()))
 
 
+def send_to_one(server, method, path, data=None, epoch=0):
+    """As a write that reaches this copy only."""
+    path += f"?type=replicate&epoch={epoch}" if epoch else "?type=replicate"
+    status, _, body = Http(10).request(method, server, path, body=data, headers={"Content-Type": "application/octet-stream"})
+    check(status == (202 if method == "DELETE" else 201), f"{method} {path} at {server}: {status} {body!r}")
+
+
+def drift(cluster, client):
+    """A volume of two copies which then differ: its id, what is in it, what was deleted from one copy, and its copies' servers."""
+    fids = [client.assign("count=40&replication=001&collection=apart&writableVolumeCount=1")["fid"]]
+    fids += [f"{fids[0]}_{i}" for i in range(1, 40)]
+    volume = int(fids[0].split(",")[0])
+    until("it has two copies", lambda: len(holders(cluster, volume)) == 2)
+    one, two = holders(cluster, volume)
+    data = {fid: payload(i, 1 + i * 701) for i, fid in enumerate(fids)}
+    for fid in fids[:20]:
+        client.put({"fid": fid, "url": one}, data[fid])
+    for fid in fids[20:25]:
+        send_to_one(one, "PUT", f"/{fid}", data[fid])
+    for fid in fids[25:30]:
+        send_to_one(two, "PUT", f"/{fid}", data[fid])
+    for i, fid in enumerate(fids[:5]):  # overwritten at one copy, at the other one, or first here and then there
+        for server in (one, two)[:i % 2 + 1]:
+            data[fid] = payload(100 + i, 9000 + len(server) + i * 11 + (server == two))
+            send_to_one(server, "PUT", f"/{fid}", data[fid])
+    deleted = fids[5:12] + [fids[24], fids[29]]
+    for i, fid in enumerate(deleted[:7]):
+        send_to_one((one, two)[i % 2], "DELETE", f"/{fid}")
+    send_to_one(one, "DELETE", f"/{fids[24]}")
+    send_to_one(two, "DELETE", f"/{fids[29]}")
+    return volume, {fid: data[fid] for fid in fids[:30]}, deleted, (one, two)
+
+
+def check_merged(cluster, volume, data, deleted, servers):
+    """Every copy has every file, by itself, and none of those that were deleted."""
+    http = Http(10)
+    for server in servers:
+        for fid, content in data.items():
+            status, _, body = http.request("GET", server, f"/{fid}?proxied=true")
+            if fid in deleted:
+                check(status == 404, f"{fid} was deleted, and {server} answers {status}")
+            else:
+                check(status == 200 and body == content, f"{fid} at {server}: {status}, {len(body)} bytes of {len(content)}")
+    out = shell(cluster, f"lock\nvolume.check.disk -slow -volumeId={volume}\n")
+    check("1 volumes with several copies, 0 of them differ still" in out, out)
+
+
+def copies_that_drifted_apart_are_made_one_again():
+    with Cluster(masters=1, volumes=3, volume_flags=["-max=20", "-rack=r1"]) as cluster:
+        cluster.wait_writable()
+        client = Client(cluster.masters)
+        volume, data, deleted, (one, two) = drift(cluster, client)
+        third = next(s for s in cluster.volumes if s not in (one, two))
+        shell(cluster, f"volume.merge -volumeId={volume}\n", fails='need to run "lock" first')
+        shell(cluster, "lock\nvolume.merge\n", fails="-volumeId")
+        shell(cluster, f"lock\nvolume.merge -volumeId={volume} -target={one}\n", fails="has a copy itself")
+        out = shell(cluster, f"lock\nvolume.merge -volumeId={volume} -target={third}\n")
+        check(f"the merged volume at {third} is as planned" in out and "merged, it has 21 files and 9 deletions" in out, out)
+        until("its copies are where they were", lambda: holders(cluster, volume) == [one, two])
+        until("they take writes", lambda: all("read_only" not in tree(cluster)[s][volume] for s in (one, two)))
+        check_merged(cluster, volume, data, deleted, (one, two))
+        more = next(iter(data))
+        client.put({"fid": f"{more}_39", "url": two}, b"one more")
+        data[f"{more}_39"] = b"one more"
+        check_merged(cluster, volume, data, deleted, (one, two))
+        check("the same files are in all copies; nothing is done" in shell(cluster, f"lock\nvolume.merge -volumeId={volume}\n"), "it merged")
+
+        # Copies that are compacted, as merged ones are, may have forgotten what was deleted. After the first round they are of an
+        # epoch, which what is built in the second one must have as well.
+        for process in cluster.volume_processes:
+            process.stop()
+            process.start()
+        until("all are back", lambda: holders(cluster, volume) == [one, two], 60)
+        epoch = re.search(rf"volume {volume}: its copies are of epoch ([1-9][0-9]*) now", out)
+        for late in (f"{more}_37", f"{more}_38"):
+            send_to_one(one, "PUT", f"/{late}", b"at one copy only", epoch and int(epoch[1]))
+            data[late] = b"at one copy only"
+            shell(cluster, f"lock\nvolume.merge -volumeId={volume}\n", fails="1 files (the first: ")
+            until("it takes writes again", lambda: all("read_only" not in tree(cluster)[s][volume] for s in (one, two)))
+            out = shell(cluster, f"lock\nvolume.merge -volumeId={volume} -keepUnclear\n")
+            epoch = re.search(rf"volume {volume}: its copies are of epoch ([1-9][0-9]*) now", out)
+            check(epoch, out)
+            until("its copies are where they were", lambda: holders(cluster, volume) == [one, two])
+            check_merged(cluster, volume, data, deleted, (one, two))
+
+
+def a_merge_that_breaks_off_is_taken_up_again():
+    cluster = Cluster(masters=1, volumes=3, volume_flags=["-max=20", "-rack=r1"])
+    for i, process in enumerate(cluster.volume_processes):  # files of one volume in several folders
+        for name in ("b", "idx"):
+            (cluster.folder / f"v{i + 1}{name}").mkdir()
+        process.argv += [f"-dir=./v{i + 1},./v{i + 1}b", f"-dir.idx=./v{i + 1}idx"]
+    with cluster:
+        cluster.wait_writable()
+        client = Client(cluster.masters)
+        volume, data, deleted, (one, two) = drift(cluster, client)
+        third = next(s for s in cluster.volumes if s not in (one, two))
+        process = shell_process(cluster)
+        process.stdin.write(f"lock\nvolume.merge -volumeId={volume}\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            if f"the merged volume goes to {two}" in line:
+                break
+        process.kill()
+        process.wait()
+        until("the merged volume counts", lambda: {one, third} <= set(holders(cluster, volume)))
+        check(all("read_only:true" in tree(cluster)[s][volume] for s in holders(cluster, volume)), "a copy takes writes")
+        out = shell(cluster, f"lock\nvolume.merge -volumeId={volume}\n", fails="waiting for the admin lock")
+        copies = holders(cluster, volume)
+        check(len(copies) >= 2, f"{copies}: {out}")
+        check_merged(cluster, volume, data, deleted, copies)
+
+
+def a_damaged_copy_is_named_and_not_merged():
+    with Cluster(masters=1, volumes=3, volume_flags=["-max=20", "-rack=r1"]) as cluster:
+        cluster.wait_writable()
+        client = Client(cluster.masters)
+        volume, data, deleted, (one, two) = drift(cluster, client)
+        path = next(cluster.folder.glob(f"**/apart_{volume}.dat"))
+        raw = bytearray(path.read_bytes())
+        at = raw.find(list(data.values())[15][:64])  # at both copies, and in the merged volume
+        check(at > 0, "the file is not where it should be")
+        raw[at] ^= 1
+        path.write_bytes(raw)
+        shell(cluster, f"lock\nvolume.merge -volumeId={volume}\n", fails="is damaged")
+        check(holders(cluster, volume) == [one, two], "something was built")
+        until("they take writes again", lambda: all("read_only" not in tree(cluster)[s][volume] for s in (one, two)))
+
+
 # --- erasure coding ---
 
 def erasure_coding_there_and_back():
@@ -586,4 +715,5 @@ if __name__ == "__main__":
          a_server_that_was_told_to_leave_gets_no_more_volumes, volumes_move_while_files_are_written,
          a_broken_move_leaves_the_volume_where_it_was, servers_are_filled_alike_and_emptied,
          volumes_move_where_all_goes_by_mutual_tls, copies_are_made_again_and_surplus_ones_dropped,
-         a_copy_that_missed_files_is_filled_up, erasure_coding_there_and_back])
+         a_copy_that_missed_files_is_filled_up, copies_that_drifted_apart_are_made_one_again,
+         a_merge_that_breaks_off_is_taken_up_again, a_damaged_copy_is_named_and_not_merged, erasure_coding_there_and_back])
