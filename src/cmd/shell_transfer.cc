@@ -54,6 +54,8 @@ Status transfer_one(Shell& shell, const FlagSet& flags) {
   if ((*source)->find(*volume) == nullptr) {
     return Error(Code::not_found, fmt::format("{} has no volume {}", (*source)->id, volume->value()));
   }
+  const auto disk_type = options.disk_type.empty() ? (*source)->find(*volume)->disk_type : topology::canonical_disk_type(options.disk_type);
+  if (auto may = may_take(**target, disk_type); !may) return may.error().at("-target");
   Shell::say("volume {}: from {} to {}", volume->value(), (*source)->id, (*target)->id);
   if (auto done = transfer(shell, *picture, *volume, **source, **target, options); !done) return done;
   Shell::say("volume {}: done", volume->value());

@@ -242,11 +242,7 @@ class Merging {
 
   Status may_build(const PictureServer& server) const {
     if (server.find(volume_) != nullptr) return Error(Code::invalid, server.id + " has a copy itself: the merged one is built beside them");
-    if (!server.takes_volumes) return Error(Code::unavailable, server.id + " takes no volumes: it is leaving, or in maintenance");
-    if (server.free_slots(info().disk_type) < 1) {
-      return Error(Code::no_space, fmt::format("{} has no free slot of type {}", server.id, topology::disk_type_name(info().disk_type)));
-    }
-    return {};
+    return may_take(server, info().disk_type);
   }
 
   Result<const PictureServer*> find_target() const {

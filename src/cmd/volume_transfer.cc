@@ -9,6 +9,7 @@
 #include "client/volume_source.h"
 #include "cmd/client_tools.h"
 #include "cmd/in_parallel.h"
+#include "core/topology/report.h"
 #include "core/volume/index_row.h"
 
 namespace holdfast::cmd {
@@ -148,6 +149,12 @@ Status Opened::close() {
 }
 
 // ---- copies
+
+Status may_take(const PictureServer& server, const std::string& disk_type) {
+  if (server.free_slots(disk_type) > 0) return {};
+  return Error(Code::no_space, fmt::format("{} takes no volume of type {}: it is full, leaving, or in maintenance", server.id,
+                                           topology::disk_type_name(disk_type)));
+}
 
 Result<bool> holds(Shell& shell, VolumeId volume, const PictureServer& server) {
   pb::VolumeStatusRequest request;

@@ -87,6 +87,9 @@ struct TransferOptions {
 // ok while the admin lock is held, or goes without.
 Status may_go_on(const Shell& shell, const TransferOptions& options);
 
+// ok when a server has a slot for one more volume of a canonical disk type.
+Status may_take(const topology::PictureServer& server, const std::string& disk_type);
+
 // Whether a server has the volume; an Error when it cannot be told.
 Result<bool> holds(Shell& shell, VolumeId volume, const topology::PictureServer& server);
 

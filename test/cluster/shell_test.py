@@ -218,6 +218,15 @@ def a_server_that_was_told_to_leave_gets_no_more_volumes():
         until("it is empty", lambda: not tree(cluster)[node])
         out = shell(cluster, "lock\nvolume.balance\n")
         check(node in out, f"the balance would not fill it, so this shows nothing: {out}")
+        # In maintenance it is as full.
+        full = cluster.volumes[1]
+        move = f"volume.move -volumeId={next(iter(tree(cluster)[full]))} -source={full} -target={node}\n"
+        shell(cluster, f"lock\nvolumeServer.state -nodes={node} -maintenanceOn\n")
+        until("no volume goes there", lambda: node not in shell(cluster, "lock\nvolume.balance\n"))
+        shell(cluster, "lock\n" + move, fails=f"{node} takes no volume of type hdd: it is full, leaving, or in maintenance")
+        shell(cluster, f"lock\nvolumeServer.state -nodes={node} -maintenanceOff\n")
+        until("volumes go there", lambda: node in shell(cluster, "lock\nvolume.balance\n"))
+        shell(cluster, f"lock\nvolumeServer.leave -node={node} -apply\n{move}", fails="it is full, leaving, or in maintenance")
         out = shell(cluster, f"lock\nvolumeServer.leave -node={node} -apply\nvolume.balance -apply\n")
         check(node not in out.split("reports to the masters no more")[1], out)
         until("the server is let go", lambda: node not in tree(cluster))

@@ -35,6 +35,7 @@ struct ServerStatus {
   bool writable = true;    // false: silent, leaving or sharing the fate of a lost leader; `state` says which
   std::string state;       // "ok", "silent", "leaving", "refused: ...", in words for people
   bool leaving = false;    // it has said goodbye: no place for anything new
+  bool in_maintenance = false;  // what is there is read; no place for anything new either
   Duration silent_for{0};  // since its last report
   std::int64_t max = 0;
   std::int64_t free = 0;

@@ -889,6 +889,7 @@ std::optional<ServerStatus> Topology::server_status(const std::string& id, bool 
   status.silent_for = now - server.heard;
   status.writable = server.takes_writes();
   status.leaving = server.leaving;
+  status.in_maintenance = server.in_maintenance;
   status.state = !server.session            ? "disconnected"
                  : server.leaving           ? "leaving"
                  : server.suspected         ? "waiting to be heard again after its master was lost"

@@ -20,13 +20,13 @@ bool is_wanted(const Info& volume, const master_pb::VolumeListRequest& request) 
   return request.collection().empty() || volume.collection == request.collection();
 }
 
-// A server that leaves has no slot for another volume, however few it holds: the shell then picks it for nothing.
-void count_disk(const std::string& type, const master::DiskStatus& disk, std::int64_t active, bool leaving,
+// A server that leaves or is in maintenance has no slot for another volume, however few it holds: the shell then picks it for nothing.
+void count_disk(const std::string& type, const master::DiskStatus& disk, std::int64_t active, bool is_full,
                 master_pb::DiskInfo* message) {
   message->set_type(type);
   message->set_volume_count(message->volume_count() + disk.volumes);
   message->set_max_volume_count(message->max_volume_count() + disk.max);
-  message->set_free_volume_count(message->free_volume_count() + (leaving ? 0 : disk.free));
+  message->set_free_volume_count(message->free_volume_count() + (is_full ? 0 : disk.free));
   message->set_active_volume_count(message->active_volume_count() + active);
   message->set_disk_total_bytes(message->disk_total_bytes() + disk.total_bytes);
   message->set_disk_free_bytes(message->disk_free_bytes() + disk.free_bytes);
@@ -55,7 +55,7 @@ void fill_counters(const master::TopologyStatus& status, master_pb::TopologyInfo
           const std::string key = api::utf8(type);
           for (auto* infos : {node->mutable_diskinfos(), rack->mutable_diskinfos(), center->mutable_diskinfos(),
                               topology->mutable_diskinfos()}) {
-            count_disk(key, disk, active, server.leaving, &(*infos)[key]);
+            count_disk(key, disk, active, server.leaving || server.in_maintenance, &(*infos)[key]);
           }
         }
       }
