@@ -1,5 +1,5 @@
-// The access log: a line for each request, and each gRPC call of upstream's services, that was answered, in the "combined" form that log readers know, and four more
-// fields (docs/operations.md):
+// The access log: a line for each request, and each gRPC call of upstream's services, that was answered, in the "combined"
+// form that log readers know, and more fields (docs/operations.md):
 //
 //   127.0.0.1 - - [22/Nov/2026:09:11:23 +0000] "GET /3,01637037d6 HTTP/1.1" 200 1024 "-" "curl/7.88.1" 0.000123 18A2...E1 -
 //
