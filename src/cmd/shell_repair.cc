@@ -125,6 +125,8 @@ Status drop_surplus(Shell& shell, const Picture& picture, const VolumeRepair& re
   } else if (epoch.error().code() != Code::unsupported) {
     return epoch.error().at("the copies are dropped, those that stay did not go on to their next epoch");
   }
+  // Each counts again when it has told its new epoch; a look before that would find copies missing.
+  for (const auto& id : repair.keep) shell.wait_for(repair.volume, id, true);
   return {};
 }
 

@@ -485,7 +485,9 @@ class Merging {
       Shell::say("volume {}: no new epoch ({}): a copy that is away and comes back counts like the others", volume_.value(),
                  epoch.error().what());
     }
-    return freeze_.thaw();
+    auto thawed = freeze_.thaw();
+    for (const auto* server : holders_) shell_.wait_for(volume_, server->id, true);  // until each has told its new epoch
+    return thawed;
   }
 
   Shell& shell_;
