@@ -20,7 +20,7 @@ CLUSTER = None
 def cluster():
     global CLUSTER
     if CLUSTER is None:
-        CLUSTER = Cluster(masters=3, volumes=2, volume_flags=["-max=100"], sizes="64").start()
+        CLUSTER = Cluster(masters=3, volumes=2, volume_flags=["-max=200"], sizes="64").start()
         CLUSTER.wait_writable()
     return CLUSTER
 
@@ -170,6 +170,16 @@ def without_a_majority_everyone_says_what_is_going_on():
     cluster().leader()
 
 
+def followers_name_all_copies_of_a_new_volume():
+    """The leader assigned to it, so both are there; a follower may have been told of one of them."""
+    leader, http = cluster().leader(), Http()
+    for n in range(20):
+        fid = http.json(cluster().masters[leader], f"/dir/assign?collection=new{n}&replication=001")[1]["fid"]
+        for i in {0, 1, 2} - {leader}:
+            _, found = http.json(cluster().masters[i], f"/dir/lookup?volumeId={fid.split(',')[0]}")
+            check(len(found.get("locations", [])) == 2, f"copies of {fid} at a follower: {found}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -177,7 +187,7 @@ if __name__ == "__main__":
     ROUNDS = arguments.rounds
     sys.argv[1:] = names  # run() takes the names of the tests wanted
     try:
-        run([assigns_go_on_when_the_leader_is_killed, assigns_go_on_when_the_leader_is_told_to_stop,
+        run([followers_name_all_copies_of_a_new_volume, assigns_go_on_when_the_leader_is_killed, assigns_go_on_when_the_leader_is_told_to_stop,
              assigns_go_on_when_the_leader_is_frozen, growth_is_done_once_or_not_known,
              without_a_majority_everyone_says_what_is_going_on])
     finally:

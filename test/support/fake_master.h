@@ -90,12 +90,14 @@ class FakeMaster : public master::Master {
   bool hangs = false;                       // assign, grow and delete_collection never answer (until stop())
   master::LookupAnswer unknown;             // for volumes not in `places`
   std::map<std::uint32_t, master::LocationsPtr> places;
+  bool copies_may_appear = false;           // of the volumes in `places`
   master::ClusterStatus cluster;
   master::TopologyStatus topology;
   std::map<std::string, master::CollectionStatus> known_collections;
 
   // ---- what a test looks at
   std::uint64_t assigns = 0;
+  mutable std::uint64_t lookups = 0;
   std::uint64_t next_key = 1;
   std::vector<master::GrowRequest> grown;
   std::vector<std::string> deleted;
@@ -156,9 +158,10 @@ class FakeMaster : public master::Master {
 
   master::LookupAnswer lookup(VolumeId volume, std::string_view collection) const override {
     const std::lock_guard lock(mutex_);
+    ++lookups;
     const auto found = places.find(volume.value());
     if (found == places.end() || (!collection.empty() && found->second->collection != collection)) return unknown;
-    return {found->second, false};
+    return {.locations = found->second, .copies_may_appear = copies_may_appear};
   }
 
   void grow(master::GrowRequest request, std::function<void(master::OrRefusal<master::GrowAnswer>)> done) override {

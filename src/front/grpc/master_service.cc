@@ -7,12 +7,14 @@
 #include <ctime>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "api/convert.h"
 #include "api/jwt.h"
 #include "api/master.grpc.pb.h"
 #include "api/request_id.h"
 #include "front/grpc/admin_lock_calls.h"
+#include "front/grpc/asked_lately.h"
 #include "front/grpc/cluster_nodes.h"
 #include "front/grpc/heartbeat_call.h"
 #include "front/grpc/keep_connected_call.h"
@@ -21,6 +23,7 @@
 #include "front/grpc/server_stream.h"
 #include "front/grpc/status.h"
 #include "front/grpc/volume_list.h"
+#include "io/posix/clock.h"
 #include "model/file_id.h"
 #include "service/master/master.h"
 #include "service/master/staleness.h"
@@ -238,24 +241,29 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   }
 
   // A follower whose picture lacks a volume, or a copy of it, asks the leader: the volume may be a moment old, and a
-  // volume server that learns of too few copies refuses the write.
+  // volume server that learns of too few copies refuses the write. Of two lists the longer one is the answer.
   ServerUnaryReactor* LookupVolume(CallbackServerContext* context, const master_pb::LookupVolumeRequest* request,
                                    master_pb::LookupVolumeResponse* response) override {
     const api::RequestScope scope(request_id_of(*context));
     ServerUnaryReactor* reactor = context->DefaultReactor();
-    bool complete = true;
-    const grpc::Status here = look_up(*request, response, &complete);
-    if (complete || request->passed_on()) {
+    Lacking lacking;
+    const grpc::Status here = look_up(*request, response, &lacking);
+    if (!lacking.is_worth_asking || request->passed_on()) {
       reactor->Finish(here);
       return reactor;
     }
-    pass_on_.lookup(*request, [reactor, response, here](Passed passed, const grpc::Status& status, const auto& answer) {
-      if (passed == Passed::answered && status.ok()) {
-        *response = answer;
-        reactor->Finish(status);
-      } else {
-        reactor->Finish(here);
+    pass_on_.lookup(*request, [this, reactor, response, here, lacking](Passed passed, const grpc::Status& status, const auto& answer) {
+      const bool told = passed == Passed::answered && status.ok() && answer.volume_id_locations_size() == response->volume_id_locations_size();
+      for (int i = 0; told && i < answer.volume_id_locations_size(); ++i) {
+        auto& mine = *response->mutable_volume_id_locations(i);
+        const auto& leaders = answer.volume_id_locations(i);
+        if (leaders.locations_size() >= mine.locations_size()) mine = leaders;
       }
+      for (const auto& short_of : lacking.copies) {
+        const bool in_vain = response->volume_id_locations(short_of.row).locations_size() == short_of.known;
+        if (in_vain && passed == Passed::answered) asked_lately_.add(short_of.volume, io::posix::boot_now());
+      }
+      reactor->Finish(told ? status : here);
     });
     return reactor;
   }
@@ -593,10 +601,19 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     return leader && leader->self;
   }
 
+  // What of a lookup is not known here.
+  struct Lacking {
+    struct Copies {
+      int row = 0;  // of the answer
+      VolumeId volume;
+      int known = 0;
+    };
+    bool is_worth_asking = false;  // the leader
+    std::vector<Copies> copies;
+  };
+
   // `id` may be a bare volume id or a whole file id; the answer names the bare one.
-  // `complete` becomes false when a volume or one of its copies is not known here.
-  grpc::Status look_up(const master_pb::LookupVolumeRequest& request, master_pb::LookupVolumeResponse* response,
-                       bool* complete) {
+  grpc::Status look_up(const master_pb::LookupVolumeRequest& request, master_pb::LookupVolumeResponse* response, Lacking* lacking) {
     bool any_found = false;
     bool any_warming = false;
     for (const std::string& asked : request.volume_or_file_ids()) {
@@ -609,13 +626,18 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
         continue;
       }
       const master::LookupAnswer found = master_.lookup(*volume, request.collection());
-      *complete = *complete && found.locations && found.locations->complete();
       if (!found.locations) {
+        lacking->is_worth_asking = true;
         one->set_error("volume id " + bare + " not found");
         any_warming = any_warming || found.warming_up;
         continue;
       }
       any_found = true;
+      if (!found.locations->complete()) {
+        const auto known = static_cast<int>(found.locations->places.size());
+        lacking->copies.push_back({response->volume_id_locations_size() - 1, *volume, known});
+        if (found.copies_may_appear || !asked_lately_.contains(*volume, io::posix::boot_now())) lacking->is_worth_asking = true;
+      }
       for (const auto& place : found.locations->places) fill(place, one->add_locations());
       if (bare.size() < asked.size()) one->set_auth(token_for(options_.jwt, asked));
     }
@@ -748,6 +770,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     return filers;
   }};
   master::PassOn pass_on_;
+  AskedLately asked_lately_;
   Assigner assigner_;
   AdminLockCalls admin_locks_;
 };

@@ -1,3 +1,4 @@
+#include "front/grpc/asked_lately.h"
 #include "front/grpc/master_service.h"
 
 #include <google/protobuf/descriptor.h>
@@ -441,6 +442,62 @@ TEST(MasterService, AFollowerAsksTheLeaderForAVolumeItHasNotHeardOf) {
   master_pb::LookupVolumeResponse response;
   ASSERT_TRUE(follower.stub->LookupVolume(&context, request, &response).ok());
   EXPECT_EQ(response.volume_id_locations(0).error(), "volume id 3 not found");
+}
+
+// How many places `node` names of each of these volumes.
+std::vector<int> places_named(Node& node, const std::vector<std::uint32_t>& volumes) {
+  master_pb::LookupVolumeRequest request;
+  for (const auto volume : volumes) request.add_volume_or_file_ids(std::to_string(volume));
+  grpc::ClientContext context;
+  master_pb::LookupVolumeResponse response;
+  EXPECT_TRUE(node.stub->LookupVolume(&context, request, &response).ok());
+  std::vector<int> out;
+  for (const auto& one : response.volume_id_locations()) out.push_back(one.locations_size());
+  return out;
+}
+
+TEST(MasterService, AFollowerAsksTheLeaderForCopiesItHasNotHeardOf) {
+  Node leader;
+  Node follower;
+  follower.follow(leader);
+  leader.master.lead(true);
+  leader.master.volumes[VolumeId(3)] = places_of(VolumeId(3), {"127.0.0.1:8080", "127.0.0.1:8081"}, 2);
+  follower.master.volumes[VolumeId(3)] = places_of(VolumeId(3), {"127.0.0.1:8081"}, 2);
+  follower.master.volumes[VolumeId(4)] = places_of(VolumeId(4), {"127.0.0.1:8081"});  // one that the leader does not know
+  EXPECT_EQ(places_named(follower, {3, 4}), (std::vector{2, 1}));
+  EXPECT_EQ(leader.master.lookups, 2);
+  EXPECT_EQ(places_named(follower, {4}), std::vector{1});
+  EXPECT_EQ(leader.master.lookups, 2);  // nothing lacks
+  follower.master.volumes[VolumeId(3)] = leader.master.volumes[VolumeId(3)];
+  EXPECT_EQ(places_named(follower, {3}), std::vector{2});
+  EXPECT_EQ(leader.master.lookups, 2);
+}
+
+TEST(MasterService, ALostCopyIsNotAskedForAtTheLeaderAgainAndAgain) {
+  Node leader;
+  Node follower;
+  follower.follow(leader);
+  leader.master.lead(true);
+  for (Node* node : {&leader, &follower}) node->master.volumes[VolumeId(3)] = places_of(VolumeId(3), {"127.0.0.1:8080"}, 2);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(places_named(follower, {3}), std::vector{1});
+  EXPECT_LT(leader.master.lookups, 5);
+  // Of a new volume the other copies may be told at any moment.
+  const int before = leader.master.lookups;
+  follower.master.copies_may_appear = true;
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(places_named(follower, {3}), std::vector{1});
+  EXPECT_EQ(leader.master.lookups, before + 5);
+  leader.server->stop();
+  EXPECT_EQ(places_named(follower, {3}), std::vector{1});
+}
+
+TEST(AskedLately, IsOverAfterAWhile) {
+  AskedLately asked;
+  const Instant now(1h);
+  EXPECT_FALSE(asked.contains(VolumeId(3), now));
+  asked.add(VolumeId(3), now);
+  EXPECT_TRUE(asked.contains(VolumeId(3), now));
+  EXPECT_FALSE(asked.contains(VolumeId(4), now));
+  EXPECT_FALSE(asked.contains(VolumeId(3), now + AskedLately::kQuiet));
 }
 
 TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {

@@ -4,6 +4,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <map>
@@ -56,9 +57,10 @@ class Watched {
   T value_{};
 };
 
-inline master::LocationsPtr places_of(VolumeId volume, const std::vector<std::string>& urls) {
+inline master::LocationsPtr places_of(VolumeId volume, const std::vector<std::string>& urls, std::size_t copies = 1) {
   auto locations = std::make_shared<master::Locations>();
   locations->volume = volume;
+  locations->copies = copies;
   for (const auto& url : urls) {
     locations->places.push_back({.url = url,
                                  .public_url = "pub-" + url,
@@ -107,6 +109,8 @@ class FakeMaster final : public master::Master {
   std::function<master::OrRefusal<master::Done>(const std::string&)> on_delete;
   std::map<VolumeId, master::LocationsPtr> volumes;
   bool warming_up = false;
+  bool copies_may_appear = false;
+  mutable std::atomic<int> lookups{0};
   master::ClusterStatus cluster;
   master::TopologyStatus topology;
   std::vector<std::string> collection_names;
@@ -140,8 +144,9 @@ class FakeMaster final : public master::Master {
     on_assign(request, std::move(done));
   }
   master::LookupAnswer lookup(VolumeId volume, std::string_view) const override {
+    ++lookups;
     const auto found = volumes.find(volume);
-    return {.locations = found == volumes.end() ? nullptr : found->second, .warming_up = warming_up};
+    return {.locations = found == volumes.end() ? nullptr : found->second, .warming_up = warming_up, .copies_may_appear = copies_may_appear};
   }
   void grow(master::GrowRequest request, std::function<void(master::OrRefusal<master::GrowAnswer>)> done) override {
     on_grow(request, std::move(done));

@@ -1,5 +1,5 @@
 // Where volumes are: /dir/lookup and the redirects of /{fileId}. Every master answers both from its own picture; what is
-// not in it, a master that does not lead asks the leader for.
+// not in it, a master that does not lead asks the leader for, and also for copies of a new volume that it has not heard of.
 #include <memory>
 #include <utility>
 #include <variant>
@@ -37,6 +37,7 @@ using Found = std::variant<master::LookupAnswer, client::HttpAnswer>;  // by thi
 
 // How long the leader may take: it waits itself for a volume that was just made.
 constexpr Duration kLeaderMax = master::kLookupWait + 250ms;
+constexpr Duration kCopiesMax = 250ms;  // for what it knows at once, when some copies are known here
 
 // A volume that this master has not heard of: the first good word of its own volume servers or of the leader counts. If
 // neither has one the leader's word does, or else this master's own. All on one loop.
@@ -88,8 +89,9 @@ void MasterRoutes::Inside::lookup(Exchange& exchange, const Params& params) {
   const std::string_view collection = params.get("collection");
   const auto found = parts.master.lookup(*volume, collection);
   auto token = lookup_token(params);
-  if (found.locations || !is_worth_a_search(exchange, found)) return answer_lookup(exchange, given, found, token);
-  lookup_wider(exchange, *volume, std::string(given), std::string(collection), std::move(token));
+  const bool wider = found.locations ? found.copies_may_appear && may_ask_leader(exchange) : is_worth_a_search(exchange, found);
+  if (!wider) return answer_lookup(exchange, given, found, token);
+  lookup_wider(exchange, *volume, found, std::string(given), std::string(collection), std::move(token));
 }
 
 std::string MasterRoutes::Inside::lookup_token(const Params& params) const {
@@ -98,11 +100,15 @@ std::string MasterRoutes::Inside::lookup_token(const Params& params) const {
   return token_for(params.get("read") == "yes" ? &api::JwtKeys::read : &api::JwtKeys::write, file_id);
 }
 
-// The leader, or a volume server yet to report, may know more.
-bool MasterRoutes::Inside::is_worth_a_search(const Exchange& exchange, const master::LookupAnswer& found) const {
-  if (found.may_appear) return true;
+// A request that was passed on once is not passed on again.
+bool MasterRoutes::Inside::may_ask_leader(const Exchange& exchange) const {
   const auto leader = parts.master.leader();
   return leader && !leader->self && !exchange.request().has_header(kForwardedHeader);
+}
+
+// The leader, or a volume server yet to report, may know more.
+bool MasterRoutes::Inside::is_worth_a_search(const Exchange& exchange, const master::LookupAnswer& found) const {
+  return found.may_appear || may_ask_leader(exchange);
 }
 
 void MasterRoutes::Inside::search(Exchange& exchange, VolumeId volume, const std::string& collection,
@@ -112,21 +118,31 @@ void MasterRoutes::Inside::search(Exchange& exchange, VolumeId volume, const std
   parts.master.lookup_soon(volume, collection, [&loop, search](master::LookupAnswer answer) {
     loop.post([search, answer = std::move(answer)] { search->own(answer); });
   });
-  // A request that was passed on once is not passed on again.
   if (exchange.request().has_header(kForwardedHeader)) return search->leaders(std::nullopt);
   request.silence_timeout = kLeaderMax;
   forward.ask(loop, std::move(request), [search](auto answer) { search->leaders(std::move(answer)); });
 }
 
-Task MasterRoutes::Inside::lookup_wider(Exchange& exchange, VolumeId volume, std::string given, std::string collection,
-                                        std::string token) {
+void MasterRoutes::Inside::ask_for_copies(Exchange& exchange, const master::LookupAnswer& known, client::HttpRequest request,
+                                          std::function<void(Found)> done) {
+  request.silence_timeout = kCopiesMax;
+  forward.ask(exchange.loop(), std::move(request), [known, done = std::move(done)](std::optional<client::HttpAnswer> answer) {
+    if (answer && answer->status == 200) return done(std::move(*answer));
+    done(known);
+  });
+}
+
+Task MasterRoutes::Inside::lookup_wider(Exchange& exchange, VolumeId volume, master::LookupAnswer known, std::string given,
+                                        std::string collection, std::string token) {
   const auto& request = exchange.request();
   // Parameters may have come in a form.
   auto question = passed_on(request, request.method_text == "HEAD" ? "HEAD" : "GET", "");
   question.target = "/dir/lookup?volumeId=" + escape_query(given);
   if (!collection.empty()) question.target += "&collection=" + escape_query(collection);
   if (wants_pretty(request.query)) question.target += "&pretty=y";
-  const auto ask = [&](auto done) { search(exchange, volume, collection, question, done); };
+  const auto ask = [&](auto done) {
+    known.locations ? ask_for_copies(exchange, known, question, done) : search(exchange, volume, collection, question, done);
+  };
   const auto found = co_await awaited<Found>(exchange.loop(), ask);
   if (const auto* answer = std::get_if<client::HttpAnswer>(&found)) {
     relay(exchange, *answer, answer->status == 200 ? std::string_view(token) : std::string_view());

@@ -126,10 +126,15 @@ struct MasterRoutes::Inside : http::Observer {
 
  private:
   using Found = std::variant<master::LookupAnswer, client::HttpAnswer>;  // by this master, by the leader
+  bool may_ask_leader(const http::Exchange& exchange) const;
   bool is_worth_a_search(const http::Exchange& exchange, const master::LookupAnswer& found) const;
   void search(http::Exchange& exchange, VolumeId volume, const std::string& collection, client::HttpRequest request,
               std::function<void(Found)> done);
-  Task lookup_wider(http::Exchange& exchange, VolumeId volume, std::string given, std::string collection, std::string token);
+  // The leader's list of copies, or `known` if it has none to give.
+  void ask_for_copies(http::Exchange& exchange, const master::LookupAnswer& known, client::HttpRequest request,
+                      std::function<void(Found)> done);
+  Task lookup_wider(http::Exchange& exchange, VolumeId volume, master::LookupAnswer known, std::string given, std::string collection,
+                    std::string token);
   Task redirect_wider(http::Exchange& exchange, VolumeId volume, std::string path, std::string collection);
   void answer_lookup(http::Exchange& exchange, std::string_view given, const master::LookupAnswer& found,
                      std::string_view token);

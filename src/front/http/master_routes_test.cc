@@ -748,6 +748,37 @@ TEST_F(Follower, AsksTheLeaderForAVolumeItHasNotHeardOf) {
   EXPECT_EQ(node.get("/6,01").body, R"({"error":"volume id 6 not found: volume id 6 not found"})");
 }
 
+TEST_F(Follower, AsksTheLeaderForTheCopiesOfANewVolumeThatItHasNotHeardOf) {
+  const auto urls = [](const Answer& answer) {
+    std::vector<std::string> out;
+    const std::regex url("\"url\":\"([^\"]*)\"");
+    for (std::sregex_iterator it(answer.body.begin(), answer.body.end(), url), end; it != end; ++it) out.push_back((*it)[1]);
+    return out;
+  };
+  const auto asked = [&] { return other.master.with([](auto& m) { return m.lookups; }); };
+  node.master.add_volume(5, "127.0.0.1:8086");
+  other.master.add_volume(5, "127.0.0.1:8086");
+  EXPECT_THAT(urls(node.get("/dir/lookup?volumeId=5")), ElementsAre("127.0.0.1:8086"));
+  EXPECT_EQ(asked(), 0u);
+
+  node.master.with([](auto& m) { m.copies_may_appear = true; });
+  const auto both = node.get("/dir/lookup?volumeId=5");
+  EXPECT_EQ(both.status, 200);
+  EXPECT_THAT(urls(both), ElementsAre("127.0.0.1:8085", "127.0.0.1:8086"));
+  EXPECT_EQ(asked(), 1u);
+  EXPECT_EQ(node.get("/5,01").status, 308);  // to whichever is known
+  EXPECT_EQ(asked(), 1u);
+
+  // Passed on once already; the leader does not know it; it says nothing; there is none.
+  EXPECT_THAT(urls(node.ask("GET", "/dir/lookup?volumeId=5", std::string(kForwardedHeader) + ": x\r\n")), ElementsAre("127.0.0.1:8086"));
+  other.master.with([](auto& m) { m.places.clear(); });
+  EXPECT_THAT(urls(node.get("/dir/lookup?volumeId=5")), ElementsAre("127.0.0.1:8086"));
+  other.stop();
+  EXPECT_THAT(urls(node.get("/dir/lookup?volumeId=5")), ElementsAre("127.0.0.1:8086"));
+  node.master.lose_leader();
+  EXPECT_THAT(urls(node.get("/dir/lookup?volumeId=5")), ElementsAre("127.0.0.1:8086"));
+}
+
 TEST_F(Follower, AnswersALookupItselfWhenTheLeaderSaysNothing) {
   other.stop();
   EXPECT_EQ(node.get("/dir/lookup?volumeId=5").body, R"({"volumeOrFileId":"5","error":"volume id 5 not found"})");

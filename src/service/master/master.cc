@@ -115,6 +115,10 @@ class MasterImpl final : public Master {
   void look_at_leader_waits(Instant now);
   void look_at_lookup_waits(Instant now);
   void note_fresh_ids(VolumeId before, VolumeId now_max, Instant now);
+  // Its id was given out a moment ago; one that was not noted yet counts, too.
+  bool is_fresh(VolumeId volume) const {
+    return volume.value() > noted_max_.load(std::memory_order_acquire) || volume.value() >= fresh_from_.load(std::memory_order_relaxed);
+  }
   void grow_here(const GrowRequest& request, const std::function<void(OrRefusal<GrowAnswer>)>& done);
   void delete_here(std::string collection, std::function<void(OrRefusal<Done>)> done);
   void deleted(const std::shared_ptr<Deletion>& deletion, const std::string& server, const Status& status);
@@ -137,6 +141,7 @@ class MasterImpl final : public Master {
   KeyValueService key_values_;
 
   std::atomic<std::uint32_t> fresh_from_{~0u};  // the lowest fresh id, for lookups
+  std::atomic<std::uint32_t> noted_max_{0};     // the highest id that fresh_from_ was set with
 
   // The loop's own.
   std::shared_ptr<const View> seen_;  // the view at the last look
@@ -368,9 +373,11 @@ LookupAnswer MasterImpl::lookup(VolumeId volume, std::string_view collection) co
     const auto max = shared_.registry.state()->max_volume_id;
     const bool given = volume <= max;
     answer.warming_up = (given || max == VolumeId()) && shared_.clock.now() - shared_.started < kWarmingUp;
-    answer.may_appear = answer.warming_up || (given && volume.value() >= fresh_from_.load(std::memory_order_relaxed));
+    answer.may_appear = answer.warming_up || (given && is_fresh(volume));
   } else if (!collection.empty() && shared_.options.knows_collections && answer.locations->collection != collection) {
     answer.locations = nullptr;
+  } else if (!answer.locations->complete()) {
+    answer.copies_may_appear = is_fresh(volume);
   }
   return answer;
 }
@@ -405,6 +412,7 @@ void MasterImpl::note_fresh_ids(VolumeId before, VolumeId now_max, Instant now) 
   if (now_max > before) fresh_.emplace_back(before.next(), now + kFreshFor);
   while (!fresh_.empty() && fresh_.front().second <= now) fresh_.pop_front();
   fresh_from_.store(fresh_.empty() ? ~0u : fresh_.front().first.value(), std::memory_order_relaxed);
+  if (now_max > before) noted_max_.store(now_max.value(), std::memory_order_release);
 }
 
 // ---- growth --------------------------------------------------------------------------------------------------------

@@ -79,6 +79,9 @@ struct LookupAnswer {
   LocationsPtr locations;   // null: not found
   bool warming_up = false;  // not found, but this master started so lately that a server may be yet to report: 503
   bool may_appear = false;  // not found, but worth a wait: ask lookup_soon(). So, or its id was given out a moment ago
+  // Found with fewer copies than there should be, and its id was given out, or this master started, a moment ago: the leader may
+  // know the others, since it knows who acknowledged a growth.
+  bool copies_may_appear = false;
 };
 
 // How long lookup_soon() waits for a volume.

@@ -186,6 +186,41 @@ TEST(Master, ALookupAtAFollowerWaitsForAVolumeThatWasJustMade) {
   ASSERT_TRUE(cluster.eventually([&] { return !cluster.master(0).lookup(answer.fid.volume + 6, "").may_appear; }));
 }
 
+TEST(Master, AFollowerThatHasHeardOfOneCopyOfANewVolumeKnowsThatMoreMayAppear) {
+  Cluster cluster(2);
+  cluster.group.lead(0);
+  for (int n = 1; n <= 2; ++n) cluster.connect(n);
+  const AssignAnswer answer = answer_of(cluster.assign({.replication = "001"}));
+  VolumeInfo info;
+  info.replica_placement = *ReplicaPlacement::parse("001");
+  const auto holder = [&](int n, VolumeId id) {
+    topology::Report report = fake_report(n);
+    info.id = id;
+    report.volumes = {info};
+    return report;
+  };
+  const auto may_appear = [&](VolumeId id) {
+    const auto found = cluster.master(1).lookup(id, "");
+    return found.locations && found.copies_may_appear;
+  };
+  cluster.tell(1, holder(1, answer.fid.volume));
+  EXPECT_TRUE(may_appear(answer.fid.volume));
+  cluster.tell(2, holder(2, answer.fid.volume));
+  EXPECT_FALSE(may_appear(answer.fid.volume));
+  const VolumeId unheard = answer.fid.volume + 100;  // of an id that this master has yet to hear of
+  cluster.tell(1, holder(1, unheard));
+  EXPECT_TRUE(may_appear(unheard));
+
+  // A copy that is lost later is nothing that the leader would know of.
+  cluster.disconnect(2);
+  ASSERT_TRUE(cluster.eventually([&] {
+    cluster.clock.advance(1s);
+    cluster.connect(holder(1, answer.fid.volume));
+    const auto found = cluster.master(1).lookup(answer.fid.volume, "");
+    return found.locations && found.locations->places.size() == 1 && !found.copies_may_appear;
+  }));
+}
+
 TEST(Master, ANewLeaderAssignsAtOnceFromItsOwnBlockWithoutAProposal) {
   Cluster cluster(3);
   cluster.group.lead(0);
