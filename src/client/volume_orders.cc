@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "api/convert.h"
+#include "api/request_id.h"
 #include "api/volume_server.grpc.pb.h"
 #include "base/mutex.h"
 #include "client/channel.h"
@@ -204,6 +205,7 @@ class GrpcVolumeOrders final : public VolumeOrders {
     order->request = std::move(request);
     if (fence != nullptr) api::fill(*fence, order->request.mutable_fence());
     order->done = std::move(done);
+    api::pass_request_id(*order->context);
     order->context->set_deadline(std::chrono::system_clock::now() +
                                  std::chrono::duration_cast<std::chrono::microseconds>(time_max));
     const Guard guard(mutex_);

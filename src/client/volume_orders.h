@@ -10,6 +10,7 @@
 //   unavailable       the server could not be reached: surely not carried out
 //   outcome_unknown   no answer, or the link broke: the order may have been carried out
 //   internal          the server's own words otherwise
+// An order carries the id of the request that the calling thread works for (api/request_id.h).
 // Orders to one server run in parallel; whoever needs an order between them waits for the answers.
 //
 // Thread-safe. Do not destroy it inside `done`.

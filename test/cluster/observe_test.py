@@ -67,14 +67,20 @@ def a_call_is_found_again_in_the_logs_of_all_servers_that_took_part():
         try:
             rpc(target, "VolumeCopy", {"volume_id": int(fid.split(",")[0]), "source_data_node": source})
             rpc(follower, "Seaweed/Assign", {"count": 1})
+            os.environ["REQUEST_ID"] = "of-a-growth"
+            rpc(follower, "Seaweed/Assign", {"count": 1, "collection": "new"})
+            os.environ["REQUEST_ID"] = "of-a-vacuum"
+            rpc(cluster.masters[cluster.leader()], "Seaweed/VacuumVolume", {"volume_id": int(fid.split(",")[0])})
         finally:
             del os.environ["REQUEST_ID"]
 
-        def calls():
-            return sorted(m[3].split("/")[-1] for m in lines(cluster.folder / "access.log") if m and m[6] == m[7] == "an-id-of-ours")
+        def calls(request_id="an-id-of-ours"):
+            return sorted(m[3].split("/")[-1] for m in lines(cluster.folder / "access.log") if m and m[6] == m[7] == request_id)
 
         until("all calls that belong together, the assign at the follower and at the leader",
               lambda: set(calls()) == {"VolumeCopy", "ReadVolumeFileStatus", "CopyFile", "Assign"} and calls().count("Assign") == 2)
+        until("what the leader orders for an assign", lambda: calls("of-a-growth") == ["AllocateVolume"] * 7 + ["Assign"] * 2)
+        until("what it orders for a vacuum", lambda: set(calls("of-a-vacuum")) == {"VacuumVolume"} | {f"VacuumVolume{step}" for step in ("Check", "Compact", "Commit")})
         check(all(lines(cluster.folder / "access.log")), "every line has its form")
         others = [m for m in lines(cluster.folder / "access.log") if m[3].startswith("/volume_server_pb.") and m[7] == "-"]
         check(all(len(m[6]) == 24 for m in others), "calls without an id have one of ours")

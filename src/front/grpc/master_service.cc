@@ -150,7 +150,8 @@ class Assigner {
 // Answers come one per request and in order, so the next request is read when the last one is answered.
 class StreamAssignCall final : public ServerStream<master_pb::AssignRequest, master_pb::AssignResponse> {
  public:
-  explicit StreamAssignCall(Assigner& assigner) : ServerStream(kWaitingMax), assigner_(assigner) {}
+  StreamAssignCall(Assigner& assigner, std::string_view request_id)
+      : ServerStream(kWaitingMax), assigner_(assigner), request_id_(request_id) {}
 
  protected:
   // A client may send many before it reads: an answer counts as waiting until the library has taken it.
@@ -159,6 +160,7 @@ class StreamAssignCall final : public ServerStream<master_pb::AssignRequest, mas
   bool reads_on() override { return false; }
 
   void received(const master_pb::AssignRequest& request) override {
+    const api::RequestScope scope(request_id_);
     response_.Clear();
     const auto self = std::static_pointer_cast<StreamAssignCall>(shared_from_this());
     assigner_.assign(&request, &response_, [self](const grpc::Status& status) { self->assigned(status); });
@@ -177,6 +179,7 @@ class StreamAssignCall final : public ServerStream<master_pb::AssignRequest, mas
   }
 
   Assigner& assigner_;
+  const std::string request_id_;
   master_pb::AssignResponse response_;
 };
 
@@ -226,8 +229,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
   }
 
   grpc::ServerBidiReactor<master_pb::AssignRequest, master_pb::AssignResponse>* StreamAssign(
-      CallbackServerContext*) override {
-    return StreamAssignCall::run(std::make_shared<StreamAssignCall>(assigner_));
+      CallbackServerContext* context) override {
+    return StreamAssignCall::run(std::make_shared<StreamAssignCall>(assigner_, request_id_of(*context)));
   }
 
   // ---- assign, lookup
@@ -542,6 +545,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                                    master_pb::VacuumVolumeResponse*) override {
     if (options_.read_only) return answered(context, read_only_status(master_));
     if (!leads()) return answered(context, grpc::Status(StatusCode::UNKNOWN, kNotLeader));
+    const api::RequestScope scope(request_id_of(*context));
     ServerUnaryReactor* reactor = context->DefaultReactor();
     master_.vacuum({.garbage_threshold = request->garbage_threshold(),
                     .volume = VolumeId(request->volume_id()),
@@ -553,6 +557,7 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
                                  master_pb::MendVolumeResponse* response) override {
     if (options_.read_only) return answered(context, read_only_status(master_));
     if (!leads()) return answered(context, grpc::Status(StatusCode::UNKNOWN, kNotLeader));
+    const api::RequestScope scope(request_id_of(*context));
     ServerUnaryReactor* reactor = context->DefaultReactor();
     master_.mend(VolumeId(request->volume_id()), request->target(),
                  [reactor, response](const master::OrRefusal<std::uint64_t>& answer) {

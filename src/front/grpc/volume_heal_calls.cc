@@ -1,7 +1,9 @@
 #include "front/grpc/volume_heal_calls.h"
 
 #include "api/convert.h"
+#include "api/request_id.h"
 #include "front/grpc/fence.h"
+#include "front/grpc/request_ids.h"
 #include "front/grpc/status.h"
 #include "service/volume/healer.h"
 #include "service/volume/upkeep.h"
@@ -42,7 +44,9 @@ grpc::ServerUnaryReactor* VolumeHealCalls::HealReplica(grpc::CallbackServerConte
     reactor->Finish(*no);
     return reactor;
   }
-  return BlockingUnary::run(threads_, [this, request, response](volume::Cancel& cancel) {
+  const std::string id(request_id_of(*context));
+  return BlockingUnary::run(threads_, [this, request, response, id](volume::Cancel& cancel) {
+    const api::RequestScope scope(id);
     const auto done = step(*request, response, cancel);
     return done ? grpc::Status::OK : status_of(done.error());
   });

@@ -73,7 +73,8 @@ Refusal growth_refusal(const Selection& selection, const Error& error) {
 }
 
 Assigner::Waiting::Waiting(const AssignRequest& r, Instant arrived_given, Done done_given)
-    : collection(r.collection),
+    : request_id(api::RequestScope::current()),
+      collection(r.collection),
       replication(r.replication),
       ttl(r.ttl),
       disk_type(r.disk_type),
@@ -287,6 +288,7 @@ std::optional<OrRefusal<AssignAnswer>> Assigner::advance_growth(const std::share
   const std::uint32_t asked = waiting->request.writable_volume_count;
   growth_.remember_wanted(selection.layout, asked);
   const std::uint32_t volumes = asked != 0 ? asked : growth_.default_volumes(selection.layout.replica_placement);
+  const api::RequestScope scope(waiting->request_id);
   growth_.join_or_begin(selection, volumes, [this, weak = std::weak_ptr<Waiting>(waiting)](const Growth::Outcome& outcome) {
     const auto w = weak.lock();
     if (w == nullptr) return;

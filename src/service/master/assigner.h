@@ -59,9 +59,10 @@ class Assigner {
 };
 
 struct Assigner::Waiting {
-  // Copies the request's texts; `arrived` is when its bounds begin.
+  // Copies the request's texts, and the id of the request that this thread works for; `arrived` is when its bounds begin.
   Waiting(const AssignRequest& request, Instant arrived_given, Done done_given);
 
+  const std::string request_id;
   std::string collection, replication, ttl, disk_type, data_center, rack, data_node;
   AssignRequest request;  // its views point into the texts above
   const Instant arrived;

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/request_id.h"
 #include "base/mutex.h"
 #include "io/clock.h"
 #include "io/random.h"
@@ -227,6 +228,7 @@ class FakeOrders final : public VolumeOrders {
     VolumeId volume;
     std::string collection;
     bool only_empty = false;
+    std::string request_id = std::string(api::RequestScope::current());
   };
 
   void allocate_volume(const std::string& address, const OrderFence& fence, const AllocateOrder& order,

@@ -29,6 +29,7 @@ std::uint32_t Growth::wanted(const topology::LayoutKey& layout) const {
 void Growth::begin(const Selection& selection, std::uint32_t volumes, Finished finished) {
   auto run = std::make_shared<Run>();
   run->id = next_id_++;
+  run->request_id = shared_.request_id();
   run->selection = selection;
   run->wanted = std::min(volumes, kGrowthVolumesMax);
   run->finished.push_back(std::move(finished));
@@ -114,6 +115,7 @@ void Growth::got_ids(const RunPtr& run, const Result<std::string>& answer) {
 }
 
 void Growth::order(const RunPtr& run, std::size_t index) {
+  const api::RequestScope scope(run->request_id);
   Volume& volume = run->volumes[index];
   AllocateOrder order;
   order.volume = volume.id;
@@ -226,6 +228,7 @@ void Growth::begin_again(const RunPtr& run) {
   if (it == by_layout_.end() || it->second.empty() || it->second.front() != run) return finish(run, *run->failure);
   auto again = std::make_shared<Run>();
   again->id = run->id;
+  again->request_id = run->request_id;
   again->selection = run->selection;
   again->wanted = run->wanted;
   again->finished = std::exchange(run->finished, {});
@@ -236,6 +239,7 @@ void Growth::begin_again(const RunPtr& run) {
 
 // Whatever may exist of the volume goes again, as far as the servers still obey. What stays is left to Leftovers.
 void Growth::undo(const RunPtr& run, const Volume& volume) {
+  const api::RequestScope scope(run->request_id);
   struct Undoing {
     std::size_t missing = 1;  // orders without an answer, and this function
     bool all_gone = true;

@@ -90,6 +90,7 @@ class Growth {
   };
   struct Run {
     Id id = 0;
+    std::string request_id;  // of the request that began it
     Selection selection;
     std::uint32_t wanted = 0;
     std::vector<Finished> finished;

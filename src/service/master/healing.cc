@@ -94,8 +94,9 @@ void Healing::carry_out(const HealTask& task, Instant now) {
   }
 }
 
-Healing::HealPtr Healing::errand(const HealVolume& volume) const {
+Healing::HealPtr Healing::errand(const HealVolume& volume) {
   const auto heal = std::make_shared<Heal>();
+  heal->request_id = shared_.request_id();
   heal->volume = volume;
   heal->term = term_;
   return heal;
@@ -350,6 +351,7 @@ void Healing::mend(VolumeId id, const std::string& target, Mended finished) {
 
 Healing::HealPtr Healing::begin(const HealVolume& volume, const std::string& target, Instant short_since, Instant now) {
   const auto heal = std::make_shared<Heal>();
+  heal->request_id = shared_.request_id();
   heal->short_since = short_since;
   heal->volume = volume;
   heal->term = term_;
@@ -535,6 +537,7 @@ void Healing::order(const HealPtr& heal, const std::string& address, VolumeOrder
                     std::function<void(Result<Healed>)> then) {
   const auto state = shared_.registry.state();
   const OrderFence fence{state->cluster_id, state->generation, heal->term, shared_.next_order.fetch_add(1)};
+  const api::RequestScope scope(heal->request_id);
   shared_.orders->heal(address, fence, order, time_max,
                        [this, heal, then = std::move(then), loop = shared_.loop_owner](const Result<Healed>& done) {
                          loop->post([this, heal, then, done] {

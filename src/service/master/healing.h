@@ -72,6 +72,7 @@ class Healing {
   using Step = VolumeOrders::HealOrder::Step;
   enum class Phase { freezing, copying, adopting, telling, committing, spreading, over };
   struct Heal {
+    std::string request_id;
     topology::HealVolume volume;
     Term term;
     std::uint64_t token = 0;
@@ -108,7 +109,7 @@ class Healing {
                      const std::string& what);
   void note_difference(const topology::HealVolume& volume, const std::string& what);
   // An order of its own about this volume.
-  HealPtr errand(const topology::HealVolume& volume) const;
+  HealPtr errand(const topology::HealVolume& volume);
   // Why nothing is changed in this cluster; "": it may be.
   std::string what_all_wait_for(const topology::HealView& view) const;
   void note_troubles(const topology::HealView& view, std::string waiting);

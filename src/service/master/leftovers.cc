@@ -45,6 +45,8 @@ void Leftovers::look(Instant now) {
 
 void Leftovers::remove(const topology::Topology::HalfMade& volume, Term term) {
   const auto state = shared_.registry.state();
+  const std::string request_id = shared_.request_id();
+  const api::RequestScope scope(request_id);
   for (const std::string& server : volume.servers) {
     const std::string address =
         shared_.with_topology([&](topology::Topology& topology) { return topology.grpc_address(server); });

@@ -349,10 +349,14 @@ Refusal MasterImpl::no_leader_refusal() const {
 }
 
 void MasterImpl::as_leader(std::function<void()> act, std::function<void(Refusal)> refuse) {
-  wait_for_leader([this, act = std::move(act), refuse = std::move(refuse)](const OrRefusal<Leader>& found) {
+  auto work = [act = std::move(act), id = shared_.request_id()] {
+    const api::RequestScope scope(id);
+    act();
+  };
+  wait_for_leader([this, work = std::move(work), refuse = std::move(refuse)](const OrRefusal<Leader>& found) {
     if (const auto* refusal = std::get_if<Refusal>(&found)) return refuse(*refusal);
     if (!std::get<Leader>(found).self) return refuse({Refusal::Kind::not_leader, "this master does not lead"});
-    if (!post(act)) refuse(stopping());
+    if (!post(work)) refuse(stopping());
   });
 }
 

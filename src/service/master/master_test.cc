@@ -618,6 +618,33 @@ TEST_F(GrowthOnAFrozenServer, WaitsForItWhereThereIsNoOther) {
   EXPECT_EQ(count("delete", "10.0.0.1:18080"), 0u);
 }
 
+TEST(Master, OrdersCarryTheIdOfTheRequestThatCausedThem) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  {
+    const api::RequestScope scope("of-an-assign");
+    (void)answer_of(cluster.assign());
+  }
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.orders.orders().size() == 7; }));
+  {
+    const api::RequestScope scope("of-a-deletion");
+    std::promise<void> deleted;
+    cluster.master().delete_collection("", [&](const OrRefusal<Done>&) { deleted.set_value(); });
+    deleted.get_future().wait();
+  }
+  std::promise<void> grown;
+  cluster.master().grow({.count = 2}, [&](const OrRefusal<GrowAnswer>&) { grown.set_value(); });
+  grown.get_future().wait();
+  const auto orders = cluster.orders.orders();
+  ASSERT_EQ(orders.size(), 10u);
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(orders[i].request_id, "of-an-assign");
+  EXPECT_EQ(orders[7].request_id, "of-a-deletion");
+  // Nobody's: a new one, the same for all that belongs together.
+  EXPECT_EQ(orders[8].request_id.size(), 24u);
+  EXPECT_EQ(orders[9].request_id, orders[8].request_id);
+}
+
 TEST(Master, GrowCountsReplicasAndSaysWhenThereIsNoRoom) {
   Cluster cluster;
   cluster.group.lead(0);

@@ -2,9 +2,14 @@
 // that waits, grows and proposes.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include "api/request_id.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "core/topology/topology.h"
@@ -60,6 +65,14 @@ struct Shared {
     keys.update(*state);
     registry_changed.store(true);
     loop.wake();
+  }
+
+  // The id of the request that this thread works for (api/request_id.h); of what nobody asked for, a new one.
+  std::string request_id() {
+    const std::string_view current = api::RequestScope::current();
+    if (!current.empty()) return std::string(current);
+    const auto wall = static_cast<std::uint64_t>(clock.wall().time_since_epoch().count());
+    return fmt::format("{:016X}{:08X}", wall, random.next() & 0xffff'ffff);
   }
 
   // Calls `change(topology)` under its lock; what watchers must hear is queued in order.

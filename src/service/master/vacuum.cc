@@ -46,6 +46,7 @@ void Vacuum::begin(const VacuumRequest& request, Finished finished) {
   if (stopped_ || !view->is_leader()) return finished(Refusal{Refusal::Kind::not_leader, "this master does not lead"});
   if (run_) return finished(Done{});
   run_ = std::make_shared<Run>();
+  run_->request_id = shared_.request_id();
   run_->term = view->term;
   run_->threshold = request.garbage_threshold.value_or(shared_.options.garbage_threshold);
   run_->finished.push_back(std::move(finished));
@@ -95,6 +96,7 @@ void Vacuum::start_some(const RunPtr& run) {
 }
 
 void Vacuum::check(const RunPtr& run, const VolumePtr& volume) {
+  const api::RequestScope scope(run->request_id);
   volume->missing = volume->copies.size();
   for (std::size_t i = 0; i < volume->copies.size(); ++i) {
     shared_.orders->vacuum_check(
@@ -148,6 +150,7 @@ void Vacuum::commit(const RunPtr& run, const VolumePtr& volume) {
 
 void Vacuum::order(const RunPtr& run, const VolumePtr& volume, Step step, std::function<void()> then) {
   if (!is_current(*run)) return end(run, volume);
+  const api::RequestScope scope(run->request_id);
   const auto state = shared_.registry.state();
   const char* const name = step == Step::compact ? "compact" : step == Step::commit ? "commit" : "clean up";
   volume->missing = 1;  // this function

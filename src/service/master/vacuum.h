@@ -71,6 +71,7 @@ class Vacuum {
   };
   using VolumePtr = std::shared_ptr<Volume>;
   struct Run {
+    std::string request_id;
     Term term;
     double threshold = 0;
     std::deque<VolumePtr> waiting;

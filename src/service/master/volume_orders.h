@@ -38,6 +38,7 @@ struct AllocateOrder {
   std::uint32_t version = 3;
 };
 
+// Each order is told for which request it is given: the one that the calling thread works for (api/request_id.h).
 class VolumeOrders {
  public:
   virtual ~VolumeOrders() = default;
