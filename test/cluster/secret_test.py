@@ -84,6 +84,22 @@ def who_has_another_secret_or_none_is_told_so_on_both_sides():
         check(status != 200 and b"secret" in body, f"{status} {body}")
 
 
+def recover_with_another_secret_or_none_is_told_to_bring_the_right_one():
+    with with_secret(volumes=0) as cluster:
+        cluster.leader()
+        cluster.master_processes[0].stop()
+        write_secret(cluster.folder / "other", "this is quite another secret")
+
+        def says(flags, words):
+            done = subprocess.run([WEED, "-alsologtostderr=false", "recover", "-mdir=./m1", f"-port={cluster.master_ports[0]}", *flags],
+                                  capture_output=True, text=True, timeout=30, cwd=cluster.folder, input="")
+            check(done.returncode == 1 and "which is a majority" in done.stderr, f"{done.returncode} {done.stderr}")
+            check(done.stdout.count(words) == 2, f"not said of both others: {words}\n{done.stdout}")
+        says(["-clusterSecretFile=./secret"], "is alive, term")
+        says(["-clusterSecretFile=./other"], "the cluster secret of the caller is another one: give it the -clusterSecretFile")
+        says([], "this cluster has a secret and the caller has none: give it the -clusterSecretFile")
+
+
 def what_strangers_send_to_the_port_changes_nothing():
     with with_secret(volumes=0) as cluster:
         leader = cluster.leader()
@@ -115,4 +131,5 @@ def what_is_wrong_with_the_secret_ends_the_start_in_words():
 
 if __name__ == "__main__":
     run([a_cluster_with_a_secret_works_as_any_other, who_has_another_secret_or_none_is_told_so_on_both_sides,
-         what_strangers_send_to_the_port_changes_nothing, what_is_wrong_with_the_secret_ends_the_start_in_words])
+         recover_with_another_secret_or_none_is_told_to_bring_the_right_one, what_strangers_send_to_the_port_changes_nothing,
+         what_is_wrong_with_the_secret_ends_the_start_in_words])

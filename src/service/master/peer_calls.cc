@@ -92,12 +92,13 @@ void PeerCalls::join(const std::string& address, const RaftGreeting& greeting,
 }
 
 std::map<std::string, RaftGreeting> PeerCalls::ask(const std::set<std::string>& places, const RaftGreeting& greeting,
-                                                   io::Clock& clock, Duration patience) {
+                                                   io::Clock& clock, Duration patience, std::map<std::string, Error>* failures) {
   struct Round {
     Mutex mutex;
     Condition ended;
     std::size_t open HOLDFAST_GUARDED_BY(mutex) = 0;
     std::map<std::string, RaftGreeting> answers HOLDFAST_GUARDED_BY(mutex);
+    std::map<std::string, Error> failures HOLDFAST_GUARDED_BY(mutex);
   };
   auto round = std::make_shared<Round>();
   {
@@ -108,7 +109,11 @@ std::map<std::string, RaftGreeting> PeerCalls::ask(const std::set<std::string>& 
     meet(place, greeting, [round, place](Result<RaftGreeting> answer) {
       Guard guard(round->mutex);
       --round->open;
-      if (answer) round->answers.emplace(place, std::move(*answer));
+      if (answer) {
+        round->answers.emplace(place, std::move(*answer));
+      } else {
+        round->failures.emplace(place, answer.error());
+      }
       round->ended.notify_all();
     });
   }
@@ -119,6 +124,7 @@ std::map<std::string, RaftGreeting> PeerCalls::ask(const std::set<std::string>& 
     if (left <= Duration(0)) break;
     (void)round->ended.wait_for(round->mutex, left);
   }
+  if (failures != nullptr) *failures = round->failures;
   return round->answers;
 }
 
@@ -132,17 +138,24 @@ void PeerCalls::stop() {
 std::map<std::string, RaftGreeting> ask_masters(const std::string& secret, std::set<std::string> places,
                                                 const RaftGreeting& greeting, io::Clock& clock) {
   std::map<std::string, RaftGreeting> answers;
+  std::map<std::string, Error> failures;
   if (!secret.empty()) {
     const Seal seal(secret, clock);
     PeerCalls sealed(&seal);
-    answers = sealed.ask(places, greeting, clock, kCallPatience);
+    answers = sealed.ask(places, greeting, clock, kCallPatience, &failures);
     sealed.stop();
     for (const auto& [place, answer] : answers) places.erase(place);
   }
   if (places.empty()) return answers;
   PeerCalls plain;
-  answers.merge(plain.ask(places, greeting, clock, kCallPatience));
+  auto others = plain.ask(places, greeting, clock, kCallPatience);
   plain.stop();
+  for (auto& [place, answer] : others) {
+    const auto sealed = failures.find(place);
+    if (answer.refusal().empty() || sealed == failures.end() || sealed->second.code() != Code::refused) continue;
+    answer.set_refusal(sealed->second.what());  // its own speaks of a caller without a secret
+  }
+  answers.merge(others);
   return answers;
 }
 

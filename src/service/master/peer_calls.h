@@ -39,9 +39,10 @@ class PeerCalls {
   void meet(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<RaftGreeting>)> done);
   void join(const std::string& address, const RaftGreeting& greeting, std::function<void(Result<RaftJoinReply>)> done);
 
-  // Who answers at these places within `patience`; waits for it.
-  std::map<std::string, RaftGreeting> ask(const std::set<std::string>& places, const RaftGreeting& greeting,
-                                          io::Clock& clock, Duration patience);
+  // Who answers at these places within `patience`; waits for it. `failures`, if not null: why the others did not, as far
+  // as that is known by then.
+  std::map<std::string, RaftGreeting> ask(const std::set<std::string>& places, const RaftGreeting& greeting, io::Clock& clock,
+                                          Duration patience, std::map<std::string, Error>* failures = nullptr);
 
   // Cancels what is under way and waits for its end; later calls do nothing.
   void stop();
@@ -66,7 +67,7 @@ class PeerCalls {
 
 // For those who are no masters yet, or no more: asks as one that knows the cluster's secret ("" = there is none), and those
 // that do not answer then once more without. So of one that has another secret at least the refusal is known: an answer with
-// `refusal` and without `node`.
+// `refusal`, which is why the call with the secret was refused, and without `node`.
 std::map<std::string, RaftGreeting> ask_masters(const std::string& secret, std::set<std::string> places,
                                                 const RaftGreeting& greeting, io::Clock& clock);
 

@@ -55,6 +55,11 @@ std::string called(const RaftGreeting& greeting) {
   return Address::parse(greeting.address()) ? ", which calls itself " + greeting.address() + "," : "";
 }
 
+// What helps a caller without the secret, or with another one. Who names no address is no master yet, or no more: `recover`.
+std::string way_in(const RaftGreeting& greeting, const char* of_a_master) {
+  return greeting.address().empty() ? "give it the -clusterSecretFile that this master was started with" : of_a_master;
+}
+
 }  // namespace
 
 Seal::Seal(std::string_view secret, io::Clock& clock) : clock_(clock) {
@@ -89,14 +94,14 @@ Result<std::string> Seal::open_call(std::string_view purpose, RaftGreeting* gree
     return Error{Code::refused, "the caller has a cluster secret and this master has none: start it with the same -clusterSecretFile"};
   }
   if (greeting->mac().empty()) {
-    return Error{Code::refused, "this cluster has a secret and the caller" + called(*greeting) + " has none: start that master with "
-                                "the same -clusterSecretFile"};
+    return Error{Code::refused, "this cluster has a secret and the caller" + called(*greeting) + " has none: " +
+                                    way_in(*greeting, "start that master with the same -clusterSecretFile")};
   }
   RaftGreeting inner;
   const bool parses = inner.ParseFromString(greeting->sealed());
   if (!same(greeting->mac(), mac(purpose, "", greeting->sealed()))) {
-    return Error{Code::refused, "the cluster secret of the caller" + (parses ? called(inner) : std::string()) +
-                                    " is another one: give all masters the same -clusterSecretFile"};
+    return Error{Code::refused, "the cluster secret of the caller" + (parses ? called(inner) : std::string()) + " is another one: " +
+                                    way_in(inner, "give all masters the same -clusterSecretFile")};
   }
   if (!parses || inner.number().size() != kNumberBytes) return Error{Code::refused, "a call that cannot be read"};
   if (auto fresh = note_call(inner.number(), io::WallTime(Duration(inner.wall()))); !fresh) return fresh.error();

@@ -69,6 +69,13 @@ TEST_F(SealTest, WhoHasAnotherSecretOrNoneIsToldSo) {
   stranger_.seal_call("meet", &odd);
   EXPECT_EQ(one_.open_call("meet", &odd).error().what().find("forged"), std::string::npos);
 
+  // Nobody starts a caller that is no master: `recover` is to be given the secret.
+  const std::string way_in = "give it the -clusterSecretFile that this master was started with";
+  auto nobody = greeting("");
+  EXPECT_NE(one_.open_call("meet", &nobody).error().what().find("the caller has none: " + way_in), std::string::npos);
+  stranger_.seal_call("meet", &nobody);
+  EXPECT_NE(one_.open_call("meet", &nobody).error().what().find("of the caller is another one: " + way_in), std::string::npos);
+
   auto answer = greeting();
   stranger_.seal_answer("meet", "n", &answer);
   EXPECT_NE(one_.open_answer("meet", "n", &answer).error().what().find("is another one"), std::string::npos);
