@@ -55,7 +55,7 @@ class CallThreads {
 };
 
 inline grpc::Status too_many_calls() {
-  return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many copies and tails are under way here");
+  return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls of this kind are under way here: try again when some have ended");
 }
 
 // What the kinds of calls below share: one operation at a time is waited for.
