@@ -14,7 +14,7 @@ constexpr std::size_t kWalkEntries = 1024;       // taken from the map at a time
 constexpr std::uint64_t kPieceBytes = 1_MiB;     // of large files, and of the old .idx
 constexpr Cookie kDeletionCookie(0x12345678);    // upstream's, of deletions that a vacuum brings over
 constexpr std::size_t kRowsAtOnce = 512;
-constexpr std::uint64_t kToldMax = 20;           // unreadable files named in the log; the others are counted
+constexpr std::uint64_t kToldMax = 20;           // damaged files named in the log; the others are counted
 
 std::span<std::uint8_t> room_of(std::string& s, std::size_t bytes) {
   if (s.size() < bytes) s.resize(bytes);
@@ -60,7 +60,7 @@ Status Compaction::check_volume() const {
   const auto& volume = *volume_;
   if (volume.is_retired() || volume.successor()) return Error(Code::not_found, "is not this one any more");
   if (volume.unwritable_) return Error(Code::read_only, "its files cannot be written");
-  // What is wrong with it would be made final: what cannot be read would be left out.
+  // What its index says of it may be wrong, and would be made final.
   if (volume.damaged_ || volume.is_quarantined()) {
     return Error(Code::read_only, "is " + volume.read_only_reason() + ": it is not vacuumed");
   }
@@ -165,15 +165,8 @@ Status Compaction::copy_all() {
       if (!copied && copied.error().code() == Code::corrupt && volume_->dat_bytes() > Volume::kDatBytesMax) {
         copied = copy(key, slot, Volume::kDatBytesMax);  // spec/volume-format 3.5
       }
-      if (!copied && copied.error().code() == Code::corrupt) {
-        if (totals_.unreadable++ < kToldMax) {
-          LOG_ERROR("volume {}: needle {:x} is left out by the vacuum: {}", text(volume_->id()), key.value(),
-                    copied.error().what());
-        }
-        left_out_.emplace_back(key, slot);
-      } else if (!copied) {
-        return copied;
-      }
+      if (!copied && copied.error().code() == Code::corrupt) copied = carry_damaged(key, slot, copied.error());
+      if (!copied) return copied;
       const bool is_small = static_cast<std::uint64_t>(slot.size) <= kInlineBytesMax;  // a large one was told in pieces
       const auto bytes = is_small ? record_bytes(slot.size, volume_->version()) : 0;
       if (auto on = go_on(options_.go_on, bytes); !on) return on;
@@ -183,8 +176,9 @@ Status Compaction::copy_all() {
   }
   if (auto indexed = index_rows(); !indexed) return indexed;
   if (auto durable = out_->make_durable(); !durable) return durable;
-  if (totals_.unreadable > 0) {
-    LOG_ERROR("volume {}: {} unreadable files are left out by the vacuum", text(volume_->id()), totals_.unreadable);
+  if (totals_.damaged > 0) {
+    LOG_ERROR("volume {}: {} files cannot be read; the vacuum brings them over as they are", text(volume_->id()),
+              totals_.damaged);
   }
   return check_size();
 }
@@ -196,6 +190,30 @@ Status Compaction::copy(NeedleId key, const Slot& slot, std::uint64_t base) {
   auto copied = is_small ? copy_small(key, slot, base) : copy_large(key, slot, base);
   if (!copied) out_->rewind(begin);
   return copied;
+}
+
+// To the byte, for a wrong bit is no reason to lose a file's others, and another copy may have it whole. What has another
+// header than the index says is not the file: then nobody knows where that is, and nothing may be thrown away.
+Status Compaction::carry_damaged(NeedleId key, const Slot& slot, const Error& damage) {
+  for (const auto base : {std::uint64_t{0}, Volume::kDatBytesMax}) {
+    const auto at = base + std::uint64_t{slot.offset} * kAlignment;
+    std::array<std::uint8_t, kHeaderBytes> bytes;
+    const auto got = volume_->dat_->read(at, bytes);
+    if (!got) return got.error();
+    if (*got != bytes.size()) break;
+    const auto header = NeedleHeader::parse(bytes.data());
+    if (header.id != key || header.size != slot.size) continue;
+    if (totals_.damaged++ < kToldMax) {
+      LOG_ERROR("volume {}: needle {:x} is brought over by the vacuum as it is: {}", text(volume_->id()), key.value(),
+                damage.what());
+    }
+    const IndexRow row{key, out_->dat_end() / kAlignment, slot.size};
+    if (auto copied = copy_record(at, record_bytes(slot.size, volume_->version())); !copied) return copied;
+    return put_row(row);
+  }
+  return Error(Code::corrupt, fmt::format("needle {:x} is not where the index says ({}), so nothing is vacuumed: take this copy "
+                                          "anew from another one, or upload a file under its id and delete that",
+                                          key.value(), damage.what()));
 }
 
 Status Compaction::copy_small(NeedleId key, const Slot& slot, std::uint64_t base) {
@@ -347,7 +365,7 @@ Status Compaction::copy_record(std::uint64_t from, std::uint64_t bytes) {
     const auto got = volume_->dat_->read(from + done, room);
     if (!got) return got.error();
     if (*got < room.size()) {
-      if (done + *got + kAlignment < bytes) return Error(Code::corrupt, "a new record ends early");
+      if (done + *got + kAlignment < bytes) return Error(Code::corrupt, "a record ends early");
       std::fill(room.begin() + static_cast<std::ptrdiff_t>(*got), room.end(), 0);
     }
     if (auto written = out_->append(room); !written) return written;

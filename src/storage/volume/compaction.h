@@ -1,7 +1,7 @@
 // Compaction: a vacuum of one volume, in steps that may lie far apart (spec/volume-format 12).
 //
 //   make()      writes what is live to <base>.cpd and <base>.cpx: in ascending order of keys, encoded anew, one
-//               revision on. Left out are files whose ttl is over, and records that cannot be read (told one by one).
+//               revision on. Left out are files whose ttl is over. A damaged record comes over as it is (told one by one).
 //               Reading, writing and deleting go on meanwhile.
 //   catch_up()  brings over what has happened since, in rounds, while writing goes on
 //   commit()    holds the writer for the last few rows, makes both files durable, creates <base>.cpc, and renames them to
@@ -48,9 +48,9 @@ class Compaction {
   };
 
   struct Totals {
-    std::uint64_t files = 0;       // brought over
-    std::uint64_t expired = 0;     // left out: their ttl is over
-    std::uint64_t unreadable = 0;  // left out: cut off, another's, or with a wrong crc
+    std::uint64_t files = 0;    // brought over
+    std::uint64_t expired = 0;  // left out: their ttl is over
+    std::uint64_t damaged = 0;  // among `files`: with a wrong crc, say
     std::uint64_t bytes_read = 0;
   };
 
@@ -60,7 +60,7 @@ class Compaction {
   static constexpr int kRoundsMax = 16;
 
   // Makes the new files. When it fails none of them stay. read_only: the volume is damaged or cannot be written;
-  // no_space; not_found: the volume was deleted meanwhile; busy: `go_on` said no.
+  // corrupt: a file is not where the index says; no_space; not_found: the volume was deleted meanwhile; busy: `go_on` said no.
   static Result<std::unique_ptr<Compaction>> make(std::shared_ptr<Volume> volume, Options options);
 
   // Forgets the new files unless they were committed; what of them is on disk goes.
@@ -94,6 +94,7 @@ class Compaction {
   Status make_files();
   Status copy_all();
   Status copy(NeedleId key, const Slot& slot, std::uint64_t base);
+  Status carry_damaged(NeedleId key, const Slot& slot, const Error& damage);
   Status copy_small(NeedleId key, const Slot& slot, std::uint64_t base);
   Status copy_large(NeedleId key, const Slot& slot, std::uint64_t base);
   bool leaves_out(const NeedleView& needle);

@@ -275,30 +275,67 @@ TEST_F(VacuumTest, AFileWithATtlOfItsOwnStaysUntilItIsOver) {
   EXPECT_EQ(read(2), "for ever");
 }
 
-TEST_F(VacuumTest, UnreadableFilesAreLeftOutAndOthersStay) {
+TEST_F(VacuumTest, DamagedFilesAreBroughtOverAsTheyAre) {
   make();
   const std::string large(700'000, 'L');
+  ASSERT_TRUE(put(6, "goes").ok());
   ASSERT_TRUE(put(1, "one").ok());
   ASSERT_TRUE(put(2, "rotten").ok());
   ASSERT_TRUE(put(3, large).ok());
   ASSERT_TRUE(put(4, "four").ok());
   ASSERT_TRUE(put(5, "mended").ok());
-  const auto all = rows();
-  ASSERT_TRUE(disk.rot("/d/7.dat", all[1].offset * kAlignment + kHeaderBytes + 5, 1));
-  ASSERT_TRUE(disk.rot("/d/7.dat", all[2].offset * kAlignment + 600'000, 1));
-  ASSERT_TRUE(disk.rot("/d/7.dat", all[4].offset * kAlignment + kHeaderBytes + 5, 1));
-  EXPECT_EQ(read(2), "<error>");
-  ASSERT_TRUE(vacuums->compact(kId, {}).ok());
+  ASSERT_TRUE(remove(6).ok());
+  const auto before = rows();
+  const auto record = [&](const std::string& dat, const IndexRow& row) {
+    return dat.substr(row.offset * kAlignment, record_bytes(row.size, Version::v3));
+  };
+  ASSERT_TRUE(disk.rot("/d/7.dat", before[2].offset * kAlignment + kHeaderBytes + 5, 1));
+  ASSERT_TRUE(disk.rot("/d/7.dat", before[3].offset * kAlignment + 600'000, 1));
+  ASSERT_TRUE(disk.rot("/d/7.dat", before[5].offset * kAlignment + kHeaderBytes + 5, 1));
+  const auto old = file("/d/7.dat");
+  const auto compacted = vacuums->compact(kId, {});
+  ASSERT_TRUE(compacted.ok()) << compacted.error().what();
+  EXPECT_EQ(compacted->files, 5u);
+  EXPECT_EQ(compacted->damaged, 3u);
   ASSERT_TRUE(put(5, "written again").ok());
   ASSERT_TRUE(vacuums->commit(kId).ok());
-  EXPECT_EQ(read(1), "one");
-  EXPECT_EQ(read(2), "<gone>");
-  EXPECT_EQ(read(3), "<gone>");
-  EXPECT_EQ(read(4), "four");
-  EXPECT_EQ(read(5), "written again");
-  open();
-  EXPECT_EQ(read(4), "four");
+  const auto after = rows();
+  ASSERT_EQ(after.size(), 6u);
+  const auto now = file("/d/7.dat");
+  EXPECT_EQ(record(now, after[1]), record(old, before[2]));
+  EXPECT_EQ(record(now, after[2]), record(old, before[3]));
+  for (int times = 0; times < 2; times++) {
+    EXPECT_EQ(read(1), "one");
+    EXPECT_EQ(read(2), "<error>");
+    EXPECT_EQ(read(4), "four");
+    EXPECT_EQ(read(5), "written again");
+    EXPECT_EQ(read(6), "<gone>");
+    open();
+    EXPECT_FALSE(volume()->is_read_only());
+  }
+}
+
+TEST_F(VacuumTest, NothingIsThrownAwayWhenAFileIsNotWhereItsIndexSays) {
+  make();
+  ASSERT_TRUE(put(1, "one").ok());
+  ASSERT_TRUE(put(2, "two").ok());
+  ASSERT_TRUE(put(3, "three").ok());
+  ASSERT_TRUE(remove(1).ok());
+  ASSERT_TRUE(disk.rot("/d/7.dat", rows()[1].offset * kAlignment + 6, 1));  // in the header's key
+  const auto old = file("/d/7.dat");
+  const auto refused = vacuums->compact(kId, {});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::corrupt);
+  EXPECT_NE(refused.error().what().find("needle 2 is not where the index says"), std::string::npos) << refused.error().what();
+  EXPECT_EQ(file("/d/7.dat"), old);
+  EXPECT_FALSE(disk.info("/d/7.cpd").ok());
+  EXPECT_EQ(read(3), "three");
   EXPECT_FALSE(volume()->is_read_only());
+  ASSERT_TRUE(put(2, "another").ok());  // the way out that the error names
+  ASSERT_TRUE(remove(2).ok());
+  vacuum();
+  EXPECT_EQ(read(2), "<gone>");
+  EXPECT_EQ(read(3), "three");
 }
 
 TEST_F(VacuumTest, ADamagedVolumeIsNotTouched) {

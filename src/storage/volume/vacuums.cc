@@ -45,8 +45,8 @@ Result<Compaction::Totals> Vacuums::compact(VolumeId id, Compaction::Options opt
   }
   ended(id, vacuum);
   if (out) {
-    LOG_INFO("volume {}: compacted from {} bytes: {} files brought over, {} expired, {} unreadable", text(id), before,
-             out->files, out->expired, out->unreadable);
+    LOG_INFO("volume {}: compacted from {} bytes: {} files brought over, {} expired, {} damaged", text(id), before,
+             out->files, out->expired, out->damaged);
   } else {
     LOG_WARNING("volume {}: not compacted: {}", text(id), out.error().what());
   }
