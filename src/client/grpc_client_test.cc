@@ -279,6 +279,24 @@ TEST(MasterClient, PatienceEndsWithTheLastTrouble) {
   EXPECT_NE(answer.error().what().find("127.0.0.1:1"), std::string::npos) << answer.error().what();
 }
 
+TEST(MasterClient, WhatAMasterSaidTellsMoreThanThatItIsSilentNow) {
+  Served<FakeMaster> master;
+  Gate end;
+  master.service().on_assign = [&](const auto&, auto*) {
+    if (master.service().assigns == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "no leader yet");
+    end.wait();
+    return grpc::Status::OK;
+  };
+  {
+    MasterClient client({.masters = {master.address()}, .attempt_max = 100ms, .patience = 1s});
+    const auto answer = client.assign({});
+    ASSERT_FALSE(answer.ok());
+    EXPECT_GE(master.service().assigns, 2);
+    EXPECT_NE(answer.error().what().find("no leader yet"), std::string::npos) << answer.error().what();
+  }
+  end.open();
+}
+
 TEST(MasterClient, LearnsTheOtherMastersAndAsksTheLeaderFirst) {
   Served<FakeMaster> seed;
   Served<FakeMaster> leader;

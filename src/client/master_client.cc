@@ -96,9 +96,11 @@ Verdict verdict(const Error& error) {
   }
 }
 
-// gRPC tells by its words alone whether it was the master that said "unavailable".
-bool is_unreachable(const grpc::Status& status) {
-  return status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_message().starts_with("failed to connect");
+// Whether the master said nothing: it was not reached, or not heard in time. gRPC tells by its words alone whether it was
+// the master that said "unavailable".
+bool is_silence(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED ||
+         (status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_message().starts_with("failed to connect"));
 }
 
 struct Master {
@@ -337,8 +339,8 @@ class Asking final : public Question, public std::enable_shared_from_this<Asking
       attempts_.erase(attempt);
       if (over_) return;
       const bool busy = verdict(answer.error()) == Verdict::pause;
-      // What a master says tells more than that another one is not there.
-      if (!last_error_ || !is_unreachable(status)) {
+      // What a master has said tells more than that another one is not there, or the same one silent now.
+      if (!last_error_ || !is_silence(status)) {
         last_error_ = busy ? answer.error() : answer.error().at(attempt->master->address.http());
       }
       if (!busy) client_->failed(attempt->master);
