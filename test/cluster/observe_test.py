@@ -222,7 +222,8 @@ def what_requests_meet_is_counted():
         away = other if at == one else one
         check(metric(away, VOLUME + "handler_total", type="read_proxied") is None, "nothing was passed on yet")
         check(http.request("GET", away, "/" + fid)[0] == 200, "read through the other server")
-        check(metric(away, VOLUME + "handler_total", type="read_proxied") == 1, "one read was passed on")
+        # It is counted once the answer has gone.
+        until("one read was passed on", lambda: metric(away, VOLUME + "handler_total", type="read_proxied") == 1)
         # Bytes that are not what was written.
         check(metric(at, VOLUME + "file_read_invalid_needles") == 0, "nothing is damaged")
         dat = next(cluster.folder.glob(f"v*/{fid.split(',')[0]}.dat"))

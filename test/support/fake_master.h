@@ -91,6 +91,7 @@ class FakeMaster : public master::Master {
   master::LookupAnswer unknown;             // for volumes not in `places`
   std::map<std::uint32_t, master::LocationsPtr> places;
   bool copies_may_appear = false;           // of the volumes in `places`
+  std::optional<master::LookupAnswer> soon;  // what lookup_soon() comes to, if not what lookup() says
   master::ClusterStatus cluster;
   master::TopologyStatus topology;
   std::map<std::string, master::CollectionStatus> known_collections;
@@ -162,6 +163,11 @@ class FakeMaster : public master::Master {
     const auto found = places.find(volume.value());
     if (found == places.end() || (!collection.empty() && found->second->collection != collection)) return unknown;
     return {.locations = found->second, .copies_may_appear = copies_may_appear};
+  }
+
+  void lookup_soon(VolumeId volume, std::string collection, std::function<void(master::LookupAnswer)> done) override {
+    const auto answer = with([](auto& m) { return m.soon; });
+    done(answer ? *answer : lookup(volume, collection));
   }
 
   void grow(master::GrowRequest request, std::function<void(master::OrRefusal<master::GrowAnswer>)> done) override {

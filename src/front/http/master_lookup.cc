@@ -39,18 +39,21 @@ using Found = std::variant<master::LookupAnswer, client::HttpAnswer>;  // by thi
 constexpr Duration kLeaderMax = master::kLookupWait + 250ms;
 constexpr Duration kCopiesMax = 250ms;  // for what it knows at once, when some copies are known here
 
-// A volume that this master has not heard of: the first good word of its own volume servers or of the leader counts. If
-// neither has one the leader's word does, or else this master's own. All on one loop.
+// A volume that this master has not heard of: the first good word of its own volume servers or of the leader counts, and
+// where all copies are wanted a word of some only if the leader has none. If neither has a good one the leader's word does, or
+// else this master's own. All on one loop.
 class Search : public std::enable_shared_from_this<Search> {
  public:
-  explicit Search(std::function<void(Found)> done) : done_(std::move(done)) {}
+  Search(bool of_all_copies, std::function<void(Found)> done) : of_all_copies_(of_all_copies), done_(std::move(done)) {}
 
   void own(master::LookupAnswer answer) {
-    if (answer.locations || leader_failed_) return end(std::move(answer));
+    const bool is_good = answer.locations && !(of_all_copies_ && answer.copies_may_appear);
+    if (is_good || leader_failed_) return end(std::move(answer));
     own_ = std::move(answer);
   }
   void leaders(std::optional<client::HttpAnswer> answer) {
-    if (answer && is_word(*answer)) return end(std::move(*answer));
+    const bool is_known_here = own_ && own_->locations;
+    if (answer && is_word(*answer) && !(is_known_here && answer->status >= 400)) return end(std::move(*answer));
     leader_failed_ = true;
     if (own_) end(*own_);
   }
@@ -66,6 +69,7 @@ class Search : public std::enable_shared_from_this<Search> {
     if (const auto done = std::exchange(done_, nullptr)) done(std::move(found));
   }
 
+  const bool of_all_copies_;
   std::function<void(Found)> done_;
   std::optional<master::LookupAnswer> own_;
   bool leader_failed_ = false;
@@ -111,10 +115,10 @@ bool MasterRoutes::Inside::is_worth_a_search(const Exchange& exchange, const mas
   return found.may_appear || may_ask_leader(exchange);
 }
 
-void MasterRoutes::Inside::search(Exchange& exchange, VolumeId volume, const std::string& collection,
+void MasterRoutes::Inside::search(Exchange& exchange, VolumeId volume, const std::string& collection, bool of_all_copies,
                                   client::HttpRequest request, std::function<void(Found)> done) {
   auto& loop = exchange.loop();
-  const auto search = std::make_shared<Search>(std::move(done));
+  const auto search = std::make_shared<Search>(of_all_copies, std::move(done));
   parts.master.lookup_soon(volume, collection, [&loop, search](master::LookupAnswer answer) {
     loop.post([search, answer = std::move(answer)] { search->own(answer); });
   });
@@ -141,7 +145,8 @@ Task MasterRoutes::Inside::lookup_wider(Exchange& exchange, VolumeId volume, mas
   if (!collection.empty()) question.target += "&collection=" + escape_query(collection);
   if (wants_pretty(request.query)) question.target += "&pretty=y";
   const auto ask = [&](auto done) {
-    known.locations ? ask_for_copies(exchange, known, question, done) : search(exchange, volume, collection, question, done);
+    if (known.locations) return ask_for_copies(exchange, known, question, done);
+    search(exchange, volume, collection, true, question, done);
   };
   const auto found = co_await awaited<Found>(exchange.loop(), ask);
   if (const auto* answer = std::get_if<client::HttpAnswer>(&found)) {
@@ -191,7 +196,7 @@ void MasterRoutes::Inside::redirect_to_volume(Exchange& exchange, std::string_vi
 
 Task MasterRoutes::Inside::redirect_wider(Exchange& exchange, VolumeId volume, std::string path, std::string collection) {
   auto question = passed_on(exchange.request(), std::string(exchange.request().method_text), "");
-  const auto ask = [&](auto done) { search(exchange, volume, collection, question, done); };
+  const auto ask = [&](auto done) { search(exchange, volume, collection, false, question, done); };
   const auto found = co_await awaited<Found>(exchange.loop(), ask);
   if (const auto* answer = std::get_if<client::HttpAnswer>(&found)) {
     relay(exchange, *answer);

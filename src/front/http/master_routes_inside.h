@@ -128,8 +128,8 @@ struct MasterRoutes::Inside : http::Observer {
   using Found = std::variant<master::LookupAnswer, client::HttpAnswer>;  // by this master, by the leader
   bool may_ask_leader(const http::Exchange& exchange) const;
   bool is_worth_a_search(const http::Exchange& exchange, const master::LookupAnswer& found) const;
-  void search(http::Exchange& exchange, VolumeId volume, const std::string& collection, client::HttpRequest request,
-              std::function<void(Found)> done);
+  void search(http::Exchange& exchange, VolumeId volume, const std::string& collection, bool of_all_copies,
+              client::HttpRequest request, std::function<void(Found)> done);
   // The leader's list of copies, or `known` if it has none to give.
   void ask_for_copies(http::Exchange& exchange, const master::LookupAnswer& known, client::HttpRequest request,
                       std::function<void(Found)> done);

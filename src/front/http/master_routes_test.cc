@@ -748,13 +748,33 @@ TEST_F(Follower, AsksTheLeaderForAVolumeItHasNotHeardOf) {
   EXPECT_EQ(node.get("/6,01").body, R"({"error":"volume id 6 not found: volume id 6 not found"})");
 }
 
+std::vector<std::string> urls(const Answer& answer) {
+  std::vector<std::string> out;
+  const std::regex url("\"url\":\"([^\"]*)\"");
+  for (std::sregex_iterator it(answer.body.begin(), answer.body.end(), url), end; it != end; ++it) out.push_back((*it)[1]);
+  return out;
+}
+
+// One volume server tells of it while the leader is being asked.
+TEST_F(Follower, OneCopyThatAppearsIsNotTakenForAll) {
+  node.master.add_volume(5, "127.0.0.1:8086");
+  const auto one = node.master.lookup(VolumeId(5), "");
+  node.master.with([&](auto& m) {
+    m.places.clear();
+    m.unknown.may_appear = true;
+    m.soon = one;
+    m.soon->copies_may_appear = true;
+  });
+  other.master.add_volume(5, "127.0.0.1:8086");
+  EXPECT_THAT(urls(node.get("/dir/lookup?volumeId=5")), ElementsAre("127.0.0.1:8085", "127.0.0.1:8086"));
+  EXPECT_EQ(node.get("/5,01").status, 308);  // to whichever is known
+  other.master.with([](auto& m) { m.places.clear(); });
+  EXPECT_THAT(urls(node.get("/dir/lookup?volumeId=5")), ElementsAre("127.0.0.1:8086"));
+  other.stop();
+  EXPECT_THAT(urls(node.get("/dir/lookup?volumeId=5")), ElementsAre("127.0.0.1:8086"));
+}
+
 TEST_F(Follower, AsksTheLeaderForTheCopiesOfANewVolumeThatItHasNotHeardOf) {
-  const auto urls = [](const Answer& answer) {
-    std::vector<std::string> out;
-    const std::regex url("\"url\":\"([^\"]*)\"");
-    for (std::sregex_iterator it(answer.body.begin(), answer.body.end(), url), end; it != end; ++it) out.push_back((*it)[1]);
-    return out;
-  };
   const auto asked = [&] { return other.master.with([](auto& m) { return m.lookups; }); };
   node.master.add_volume(5, "127.0.0.1:8086");
   other.master.add_volume(5, "127.0.0.1:8086");
