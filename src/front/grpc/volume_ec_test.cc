@@ -155,6 +155,11 @@ class Server {
     server.reset();
     volumes.reset();
   }
+  std::string file(const std::string& ext) const { return folder + "/c_3" + ext; }
+  std::string content(const std::string& ext) const {
+    std::ifstream in(file(ext), std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
   std::string url() const { return host_port(config_.ip, config_.port); }
   Address address() const { return {config_.ip, config_.port, config_.grpc_port}; }
 
@@ -182,6 +187,21 @@ class Server {
     request.set_recover_missing_index(fetch);
     pb::VolumeEcShardsMountResponse response;
     return call(&pb::VolumeServer::Stub::VolumeEcShardsMount, request, &response);
+  }
+  grpc::Status unmount(const std::vector<unsigned>& ids) {
+    pb::VolumeEcShardsUnmountRequest request;
+    request.set_volume_id(3);
+    for (const auto id : ids) request.add_shard_ids(id);
+    pb::VolumeEcShardsUnmountResponse response;
+    return call(&pb::VolumeServer::Stub::VolumeEcShardsUnmount, request, &response);
+  }
+  // Here only, not at the other servers.
+  grpc::Status remove_blob(std::uint64_t key) {
+    pb::VolumeEcBlobDeleteRequest request;
+    request.set_volume_id(3);
+    request.set_file_key(key);
+    pb::VolumeEcBlobDeleteResponse response;
+    return call(&pb::VolumeServer::Stub::VolumeEcBlobDelete, request, &response);
   }
   grpc::Status remove_shards(const std::vector<unsigned>& ids, bool all = false, std::int64_t ts = 0) {
     pb::VolumeEcShardsDeleteRequest request;
@@ -487,11 +507,82 @@ TEST_F(VolumeEcTest, ErrorsLeaveTheConnectionAlone) {
   EXPECT_EQ(a_.generate().error_code(), grpc::StatusCode::UNKNOWN);
   EXPECT_EQ(a_.mount({0}).error_code(), grpc::StatusCode::UNKNOWN);
   EXPECT_TRUE(a_.remove_shards({}, true).ok());  // nothing to tear down
-  pb::VolumeEcShardsUnmountRequest unmount;
-  unmount.set_volume_id(3);
-  unmount.add_shard_ids(1);
-  pb::VolumeEcShardsUnmountResponse unmounted;
-  EXPECT_TRUE(a_.call(&pb::VolumeServer::Stub::VolumeEcShardsUnmount, unmount, &unmounted).ok());
+  EXPECT_TRUE(a_.unmount({1}).ok());
+}
+
+TEST_F(VolumeEcTest, AMissingIndexIsFetchedFromAServerThatHasIt) {
+  encode(2, 1);
+  move_to_b(1, 3);
+  ASSERT_TRUE(a_.remove(1).ok());
+  files_.erase(1);
+  ASSERT_TRUE(b_.unmount({1, 2}).ok());
+  for (const auto* ext : {".ecx", ".ecj", ".vif", ".ecsum"}) fs::remove(b_.file(ext));
+  const auto refused = b_.mount({1, 2});
+  EXPECT_THAT(refused.error_message(), HasSubstr("cannot open ec volume index"));
+  const auto mounted = b_.mount({1, 2}, true);
+  ASSERT_TRUE(mounted.ok()) << mounted.error_message();
+  for (const auto* ext : {".ecx", ".ecj", ".vif", ".ecsum"}) EXPECT_EQ(b_.content(ext), a_.content(ext)) << ext;
+  ASSERT_TRUE(soon([&] { return master_.bits_of(b_.url()) == 0b110; }));
+  expect_all(b_);
+  expect_all(a_);
+}
+
+TEST_F(VolumeEcTest, AnIndexIsFetchedFromWhoHasItNow) {
+  encode(2, 1);
+  ASSERT_TRUE(soon([&] { return master_.bits_of(a_.url()) == 0b111; }));
+  ASSERT_TRUE(a_.unmount({0}).ok());
+  ASSERT_TRUE(soon([&] { return master_.bits_of(a_.url()) == 0b110; }));
+  expect_all(a_);  // now it knows for a while that nobody else has any
+  ASSERT_GT(master_.lookups, 0);
+  for (const auto* ext : {".ec00", ".ecx", ".ecj", ".vif", ".ecsum"}) fs::copy(a_.file(ext), b_.file(ext));
+  ASSERT_TRUE(b_.mount({0}).ok());
+  ASSERT_TRUE(soon([&] { return master_.bits_of(b_.url()) == 0b001; }));
+  ASSERT_TRUE(a_.unmount({1, 2}).ok());
+  fs::remove(a_.file(".ecx"));
+  const auto mounted = a_.mount({1, 2}, true);
+  ASSERT_TRUE(mounted.ok()) << mounted.error_message();
+  expect_all(a_);
+}
+
+TEST_F(VolumeEcTest, DeletionsThatOnlyThisServerKnowsStayWhenItsIndexIsFetched) {
+  encode(2, 1);
+  move_to_b(1, 3);
+  ASSERT_TRUE(a_.remove_blob(1).ok());
+  ASSERT_TRUE(b_.remove_blob(2).ok());
+  ASSERT_TRUE(b_.unmount({1, 2}).ok());
+  fs::remove(b_.file(".ecx"));
+  const auto mounted = b_.mount({1, 2}, true);
+  ASSERT_TRUE(mounted.ok()) << mounted.error_message();
+  files_.erase(1);
+  files_.erase(2);
+  expect_all(b_);
+}
+
+TEST_F(VolumeEcTest, TheIndexOfAnotherEncodingIsNotFetched) {
+  encode(2, 1);
+  move_to_b(1, 3);
+  ASSERT_TRUE(b_.unmount({1, 2}).ok());
+  fs::remove(b_.file(".ecx"));
+  auto settings = b_.content(".vif");
+  const auto run = settings.find_first_of("123456789", settings.find("encodeTsNs"));
+  ASSERT_NE(run, std::string::npos) << settings;
+  settings[run] = settings[run] == '1' ? '2' : '1';
+  std::ofstream(b_.file(".vif"), std::ios::binary) << settings;
+  const auto mounted = b_.mount({1, 2}, true);
+  EXPECT_EQ(mounted.error_code(), grpc::StatusCode::UNKNOWN);
+  EXPECT_THAT(mounted.error_message(), HasSubstr("belongs to a different encode run"));
+  EXPECT_FALSE(fs::exists(b_.file(".ecx")));
+  EXPECT_EQ(b_.content(".vif"), settings);
+}
+
+TEST_F(VolumeEcTest, AnIndexThatNobodyHasIsNotFetched) {
+  encode(2, 1);
+  ASSERT_TRUE(a_.unmount({0, 1, 2}).ok());
+  ASSERT_TRUE(soon([&] { return master_.bits_of(a_.url()) == 0; }));
+  fs::remove(a_.file(".ecx"));
+  EXPECT_THAT(a_.mount({0, 1, 2}, true).error_message(), HasSubstr("ec volume 3 not found"));
+  // Nor is it asked for without a shard.
+  EXPECT_THAT(b_.mount({0}, true).error_message(), HasSubstr("MountEcShards 3.0 not found on disk"));
 }
 
 }  // namespace

@@ -20,9 +20,24 @@ static_assert(static_cast<int>(EcService::ScrubMode::index) == static_cast<int>(
               static_cast<int>(EcService::ScrubMode::local) == static_cast<int>(ec::ScrubMode::local) &&
               static_cast<int>(EcService::ScrubMode::checksums) == static_cast<int>(ec::ScrubMode::checksums));
 
+constexpr std::uint64_t kJournalBytesMax = 1_GiB;
+constexpr auto kAside = ".copying";  // behind the name of what another server has, until it is whole
+
 Error stopping() { return Error(Code::unavailable, "the volume server stops"); }
 
 Error missing(VolumeId id) { return Error(Code::not_found, "ec volume " + text(id) + " not found"); }
+
+// The deletions of two journals, each once.
+std::string united(const std::string& one, const std::string& other) {
+  std::string out;
+  std::set<std::uint64_t> known;
+  for (const auto* journal : {&one, &other}) {
+    for (const auto key : ec::parse_journal(bytes_of(*journal))) {
+      if (known.insert(key.value()).second) ec::append_journal(out, key);
+    }
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -232,7 +247,7 @@ Status EcServer::mount(VolumeId id, const std::string& collection, const std::ve
   }
   const auto all = world_.store.ec().files_of(id, collection);
   if (fetch && !all.empty() && !all.front().has_index()) {
-    if (auto fetched = fetch_index(id, collection); !fetched) return fetched;
+    if (auto fetched = fetch_index(all.front()); !fetched) return fetched;
   }
   auto mounted = world_.store.ec().mount(id, collection, shards);
   changed();
@@ -280,9 +295,9 @@ Status EcServer::copy(const Copy& copy) {
                           .is_ec_volume = true,
                           .ignore_missing = ignore_missing};
     // Under another name until it is whole; a shard that was mounted goes on being read as it was.
-    auto copied = pull_file(*source, wish, world_.disk, path + ".copying", {pacer, stopping_, {}});
+    auto copied = pull_file(*source, wish, world_.disk, path + kAside, {pacer, stopping_, {}});
     if (!copied) {
-      (void)world_.disk.remove(path + ".copying");
+      (void)world_.disk.remove(path + kAside);
       return copied.error().at("copy " + extension + " of ec volume " + text(copy.id) + " from " + text(copy.source));
     }
     if (!copied->is_there) {
@@ -290,7 +305,7 @@ Status EcServer::copy(const Copy& copy) {
       return Error(Code::not_found, "copy " + extension + " of ec volume " + text(copy.id) + ": " + text(copy.source) +
                                         " does not have it");
     }
-    return world_.disk.rename(path + ".copying", path);
+    return world_.disk.rename(path + kAside, path);
   };
   for (const auto shard : copy.shards) {
     if (shard >= ec::kShardsMax) return Error(Code::invalid, "there is no shard " + std::to_string(shard));
@@ -311,7 +326,9 @@ Status EcServer::copy(const Copy& copy) {
   return place->sync_names();
 }
 
-Status EcServer::fetch_index(VolumeId id, const std::string& collection) {
+Status EcServer::fetch_index(const ec::EcFiles& here) {
+  const auto id = here.place().id;
+  forget(id);  // who took shards over a moment ago may be the only one to have it
   const auto known = holders(id);
   if (!known) return known.error();
   Error last = missing(id);
@@ -323,13 +340,75 @@ Status EcServer::fetch_index(VolumeId id, const std::string& collection) {
       auto address = Address::parse(server.url);
       if (!address || colon == std::string::npos) continue;
       address->grpc_port = static_cast<std::uint16_t>(std::atoi(server.grpc.c_str() + colon + 1));
-      const auto copied = copy({.id = id, .collection = collection, .index = true, .journal = true, .settings = true,
-                                .checksums = true, .source = *address});
-      if (copied) return {};
-      last = copied.error();
+      const auto fetched = fetch_index_from(*address, here);
+      if (fetched) return {};
+      last = fetched.error();
     }
   }
   return last;
+}
+
+Status EcServer::fetch_index_from(const Address& source, const ec::EcFiles& here) {
+  const auto id = here.place().id;
+  const auto peer = client::VolumeSource::at(source);
+  Pacer pacer(world_.clock, 0);
+  // As it is there, under another name; whether it is there.
+  const auto pull = [&](const std::string& path) -> Result<bool> {
+    const client::FileWish wish{.volume = id,
+                                .collection = here.place().collection,
+                                .extension = path.substr(find_last(path, '.')),
+                                .is_ec_volume = true,
+                                .ignore_missing = true};
+    auto copied = pull_file(*peer, wish, world_.disk, path + kAside, {pacer, stopping_, {}});
+    if (copied) return copied->is_there;
+    (void)world_.disk.remove(path + kAside);
+    return copied.error().at("copy " + wish.extension + " of ec volume " + text(id) + " from " + text(source));
+  };
+  const auto adopt = [&](const std::string& path) { return world_.disk.rename(path + kAside, path); };
+
+  const auto has_settings = pull(here.settings());
+  if (!has_settings) return has_settings.error();
+  if (*has_settings) {
+    const auto own = here.read_settings();
+    const auto content = world_.disk.read_file(here.settings() + kAside, 1_MiB);
+    if (!content) return content.error();
+    const auto theirs = VolumeSettings::parse(*content);
+    const auto run = theirs ? ec::encode_ts_of(*theirs) : 0;
+    const bool is_other = run != 0 && ec::encode_ts_of(own) != 0 && run != ec::encode_ts_of(own);
+    const bool is_wanted = theirs && !is_other && !own.ec_shard_config;
+    if (auto done = is_wanted ? adopt(here.settings()) : world_.disk.remove(here.settings() + kAside); !done) return done;
+    if (is_other) {
+      return Error(Code::stale, "the index of ec volume " + text(id) + " at " + text(source) +
+                                    " belongs to a different encode run than the shards here");
+    }
+  }
+
+  const auto has_journal = pull(here.journal());
+  if (!has_journal) return has_journal.error();
+  if (*has_journal) {
+    const auto own = world_.disk.read_file(here.journal(), kJournalBytesMax);
+    if (!own && own.error().code() != Code::not_found) return own.error();
+    const auto theirs = world_.disk.read_file(here.journal() + kAside, kJournalBytesMax);
+    if (!theirs) return theirs.error();
+    const auto both = united(own ? *own : std::string(), *theirs);
+    if (auto replaced = world_.disk.replace_file(here.journal(), both); !replaced) return replaced;
+    if (auto removed = world_.disk.remove(here.journal() + kAside); !removed) return removed;
+  }
+
+  if (!world_.disk.info(here.checksums()).ok()) {
+    const auto has_checksums = pull(here.checksums());
+    if (!has_checksums) return has_checksums.error();
+    if (*has_checksums) {
+      if (auto adopted = adopt(here.checksums()); !adopted) return adopted;
+    }
+  }
+
+  // Last: with it the set is whole.
+  const auto has_index = pull(here.index());
+  if (!has_index) return has_index.error();
+  if (!*has_index) return Error(Code::not_found, "the index of ec volume " + text(id) + " is not at " + text(source) + " either");
+  if (auto adopted = adopt(here.index()); !adopted) return adopted;
+  return here.sync_names();
 }
 
 // --- telling ---

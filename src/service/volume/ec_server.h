@@ -77,7 +77,10 @@ class EcServer final : public EcService, private ec::RemoteShards {
   void forget(VolumeId id);
   Result<Removed> remove_now(const RemoveRequest& request);
   Status adopt_staged(VolumeId id, const std::string& collection);
-  Status fetch_index(VolumeId id, const std::string& collection);
+  // Into the folder of some shards, from any server that has it. Of another encoding it is refused (stale), deletions of which
+  // only this server heard stay, and so do settings and checksums that are here.
+  Status fetch_index(const ec::EcFiles& here);
+  Status fetch_index_from(const Address& source, const ec::EcFiles& here);
   void changed() const {
     if (world_.changed) world_.changed();
   }
