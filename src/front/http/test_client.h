@@ -81,8 +81,8 @@ class Client {
     return answer + read_bytes(std::strtoul(answer.c_str() + length + 18, nullptr, 10));
   }
 
-  // Until `n` bytes of a body have come.
-  void read_to_size(std::size_t n) { read_bytes(n); }
+  // The next `n` bytes, fewer when the server closes before.
+  std::string read_to_size(std::size_t n) { return read_bytes(n); }
 
   std::string read_to_end() {
     while (read_some()) {
