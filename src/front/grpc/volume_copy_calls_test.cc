@@ -7,10 +7,12 @@
 #include <atomic>
 #include <future>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "api/volume_server.grpc.pb.h"
 #include "base/crc32c.h"
+#include "base/gzip.h"
 #include "client/volume_orders.h"
 #include "front/grpc/test_fakes.h"
 #include "front/grpc/volume_service.h"
@@ -517,6 +519,32 @@ TEST(ReadAllNeedles, GivesTheLiveOnes) {
   EXPECT_EQ(keys, (std::vector<std::uint64_t>{2, 4, 1}));
 }
 
+TEST(ReadAllNeedles, TellsWhichAreCompressedAndSendsThemAsTheyLie) {
+  Node node;
+  fill(node);
+  const auto zipped = gzip::compress(bytes_of(std::string(1000, 'z')));
+  volume::Put compressed;
+  compressed.needle = {.cookie = Cookie(1), .id = NeedleId(5), .data = bytes_of(zipped), .flags = volume::kFlagCompressed};
+  const auto outcome = wait_for<volume::Put::Outcome>([&](auto done) {
+    compressed.done = std::move(done);
+    node.volume()->put(std::move(compressed), true);
+  });
+  ASSERT_TRUE(outcome.ok()) << outcome.error().what();
+  pb::ReadAllNeedlesRequest request;
+  request.add_volume_ids(7);
+  grpc::ClientContext context;
+  auto stream = node.stub->ReadAllNeedles(&context, request);
+  std::map<std::uint64_t, pb::ReadAllNeedlesResponse> needles;
+  pb::ReadAllNeedlesResponse response;
+  while (stream->Read(&response)) needles[response.needle_id()] = response;
+  EXPECT_TRUE(stream->Finish().ok());
+  ASSERT_EQ(needles.size(), 4u);
+  EXPECT_TRUE(needles[5].needle_blob_compressed());
+  EXPECT_EQ(needles[5].needle_blob(), zipped);
+  EXPECT_EQ(needles[5].crc(), volume::legacy_crc(crc32c(bytes_of(zipped))));
+  for (const auto key : {1, 2, 4}) EXPECT_FALSE(needles[key].needle_blob_compressed()) << key;
+}
+
 TEST(NeedleBlob, GoesFromOneServerToAnother) {
   Node source;
   Node target;
@@ -647,6 +675,24 @@ TEST(ReceiveFile, TakesAShardAndTellsTroublesInItsAnswer) {
   staged.mutable_info()->set_disk_type("hdd");
   EXPECT_EQ(send_file(node, {staged, content_of("xyz")}).error(), "");
   EXPECT_EQ(node.content("pics_8.dat.copying"), "xyz");
+}
+
+TEST(VolumeConsolidateIndex, IsForVolumesThatAreHere) {
+  Node node;
+  fill(node);
+  const auto consolidate = [&](std::uint32_t id) {
+    pb::VolumeConsolidateIndexRequest request;
+    request.set_volume_id(id);
+    pb::VolumeConsolidateIndexResponse response;
+    grpc::ClientContext context;
+    return node.stub->VolumeConsolidateIndex(&context, request, &response);
+  };
+  const auto before = node.content("pics_7.idx");
+  EXPECT_TRUE(consolidate(7).ok());
+  EXPECT_EQ(node.content("pics_7.idx"), before);  // every change is a row of it at once
+  const auto missing = consolidate(9);
+  EXPECT_EQ(missing.error_code(), StatusCode::UNKNOWN);
+  EXPECT_EQ(missing.error_message(), "not found volume id 9");
 }
 
 TEST(ScrubVolume, FindsWhatRotted) {
