@@ -61,11 +61,13 @@ TEST(MasterService, AssignsAtOnceFromWhatIsAtHand) {
   node.master.on_try = [](const master::AssignRequest& request) {
     EXPECT_EQ(request.collection, "pics");
     EXPECT_EQ(request.data_size, 77u);
+    EXPECT_EQ(request.memory_map_max_size_mb, 9u);
     return answer_of(1);
   };
   master_pb::AssignRequest request;
   request.set_collection("pics");
   request.set_expected_data_size(77);
+  request.set_memory_map_max_size_mb(9);
   const auto [status, response] = assign(node, request);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(response.fid(), "3,01637037d6");
@@ -210,6 +212,36 @@ TEST(MasterService, AnAssignWhoseMasterLosesTheLeadMeanwhileGoesToTheNextLeader)
   const auto [status, response] = assign(node, master_pb::AssignRequest());
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(response.fid(), "3,09637037d6");
+}
+
+TEST(MasterService, GrowthIsOrderedAsItWasAsked) {
+  Node node;
+  node.master.lead(true);
+  node.master.on_grow = [](const master::GrowRequest& request, auto done) {
+    EXPECT_EQ(request.count, 2u);
+    EXPECT_EQ(request.collection, "pics");
+    EXPECT_EQ(request.replication, "001");
+    EXPECT_EQ(request.ttl, "3h");
+    EXPECT_EQ(request.disk_type, "ssd");
+    EXPECT_EQ(request.data_center, "dc1");
+    EXPECT_EQ(request.rack, "r1");
+    EXPECT_EQ(request.data_node, "n1");
+    EXPECT_EQ(request.memory_map_max_size_mb, 9u);
+    done(Refusal{.kind = Refusal::Kind::bad_request, .text = "was asked"});
+  };
+  grpc::ClientContext context;
+  master_pb::VolumeGrowRequest request;
+  request.set_writable_volume_count(2);
+  request.set_collection("pics");
+  request.set_replication("001");
+  request.set_ttl("3h");
+  request.set_disk_type("ssd");
+  request.set_data_center("dc1");
+  request.set_rack("r1");
+  request.set_data_node("n1");
+  request.set_memory_map_max_size_mb(9);
+  master_pb::VolumeGrowResponse response;
+  EXPECT_EQ(node.stub->VolumeGrow(&context, request, &response).error_message(), "was asked");
 }
 
 TEST(MasterService, GrowthWhoseLeaderIsLostEndsAsUnknownAndIsNotSentAgain) {
@@ -1018,6 +1050,72 @@ TEST(MasterService, VolumeListCountsEverythingAndListsWhatIsAskedFor) {
   EXPECT_EQ(disk.volume_count(), 2);
   ASSERT_EQ(disk.volume_infos_size(), 1);
   EXPECT_EQ(disk.volume_infos(0).id(), 2u);
+}
+
+TEST(MasterService, VolumeListMayKeepToTheDefaultCollection) {
+  Node node;
+  node.master.topology = two_servers();
+  auto& servers = node.master.topology.data_centers[0].racks[0].servers;
+  servers[0].ec_infos = {{.id = VolumeId(3)}, {.id = VolumeId(4), .collection = "pics"}};
+  // The ids of volumes and those of encoded ones, by the list and by the stream.
+  using Ids = std::pair<std::vector<std::uint32_t>, std::vector<std::uint32_t>>;
+  const auto add = [](Ids& ids, const auto& message) {
+    for (const auto& volume : message.volume_infos()) ids.first.push_back(volume.id());
+    for (const auto& shards : message.ec_shard_infos()) ids.second.push_back(shards.id());
+  };
+  const auto listed = [&](const master_pb::VolumeListRequest& request) {
+    grpc::ClientContext context;
+    master_pb::VolumeListResponse response;
+    EXPECT_TRUE(node.stub->VolumeList(&context, request, &response).ok());
+    EXPECT_EQ(response.topology_info().diskinfos().at("").volume_count(), 3);  // all are counted
+    Ids ids;
+    for (const auto& server : response.topology_info().data_center_infos(0).rack_infos(0).data_node_infos()) {
+      for (const auto& [type, disk] : server.diskinfos()) add(ids, disk);
+    }
+    return ids;
+  };
+  const auto streamed = [&](const master_pb::VolumeListRequest& request) {
+    grpc::ClientContext context;
+    const auto stream = node.stub->VolumeListStream(&context, request);
+    master_pb::VolumeListStreamResponse piece;
+    EXPECT_TRUE(stream->Read(&piece));
+    EXPECT_EQ(piece.header().topology_info().diskinfos().at("").volume_count(), 3);
+    Ids ids;
+    while (stream->Read(&piece)) add(ids, piece);
+    EXPECT_TRUE(stream->Finish().ok());
+    return ids;
+  };
+  master_pb::VolumeListRequest request;
+  EXPECT_EQ(listed(request), Ids({1, 2, 2}, {3, 4}));
+  EXPECT_EQ(streamed(request), Ids({1, 2, 2}, {3, 4}));
+  request.set_default_collection_only(true);
+  EXPECT_EQ(listed(request), Ids({1}, {3}));
+  EXPECT_EQ(streamed(request), Ids({1}, {3}));
+  request.set_volume_id(2);
+  EXPECT_EQ(listed(request), Ids());
+  EXPECT_EQ(streamed(request), Ids());
+}
+
+TEST(MasterService, CollectionListKeepsToTheKindsOfVolumesThatAreAskedFor) {
+  Node node;
+  node.master.collection_names = {"", "both", "plain"};
+  node.master.ec_collection_names = {"both", "encoded"};
+  const auto names = [&](bool normal, bool ec) {
+    grpc::ClientContext context;
+    master_pb::CollectionListRequest request;
+    request.set_include_normal_volumes(normal);
+    request.set_include_ec_volumes(ec);
+    master_pb::CollectionListResponse response;
+    EXPECT_TRUE(node.stub->CollectionList(&context, request, &response).ok());
+    std::vector<std::string> out;
+    for (const auto& collection : response.collections()) out.push_back(collection.name());
+    return out;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names(false, false), Names());
+  EXPECT_EQ(names(true, false), Names({"", "both", "plain"}));
+  EXPECT_EQ(names(false, true), Names({"both", "encoded"}));
+  EXPECT_EQ(names(true, true), Names({"", "both", "encoded", "plain"}));  // each once
 }
 
 TEST(MasterService, VolumeListStreamBeginsWithTheHeader) {

@@ -114,6 +114,7 @@ class FakeMaster final : public master::Master {
   master::ClusterStatus cluster;
   master::TopologyStatus topology;
   std::vector<std::string> collection_names;
+  std::vector<std::string> ec_collection_names;
   std::function<std::optional<master::ReportReply>(const topology::Report&)> on_report;
   Watched<int> sessions_open;
   Watched<int> subscriptions_open;
@@ -171,6 +172,7 @@ class FakeMaster final : public master::Master {
   Tell tell_volume_server;  // of the last stream of reports
   std::vector<master::CollectionStatus> collection_details(const std::string&) const override { return {}; }
   std::vector<std::string> collections() const override { return collection_names; }
+  std::vector<std::string> ec_collections() const override { return ec_collection_names; }
   std::optional<master::Leader> leader() const override { return now_leads.get(); }
   void wait_for_leader(std::function<void(master::OrRefusal<master::Leader>)> done) override {
     if (const auto known = now_leads.get()) return done(*known);
