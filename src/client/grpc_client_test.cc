@@ -473,6 +473,7 @@ Status allocate(VolumeOrders& orders, const Address& server) {
   order.volume = VolumeId(7);
   order.replica_placement = *ReplicaPlacement::parse("010");
   order.ttl = *Ttl::parse("3h");
+  order.memory_map_max_size_mb = 9;
   orders.allocate(server.grpc(), order, kFence, [&](Status status) { answer.set_value(std::move(status)); });
   return answer.get_future().get();
 }
@@ -483,6 +484,7 @@ TEST(VolumeOrders, AnOrderCarriesItsFence) {
     EXPECT_EQ(request.volume_id(), 7u);
     EXPECT_EQ(request.replication(), "010");
     EXPECT_EQ(request.ttl(), "3h");
+    EXPECT_EQ(request.memory_map_max_size_mb(), 9u);
     EXPECT_EQ(request.version(), 3u);
     EXPECT_EQ(*api::read(request.fence()), kFence);
     return grpc::Status::OK;

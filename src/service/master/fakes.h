@@ -228,12 +228,19 @@ class FakeOrders final : public VolumeOrders {
     VolumeId volume;
     std::string collection;
     bool only_empty = false;
+    std::uint32_t memory_map_max_size_mb = 0;
     std::string request_id = std::string(api::RequestScope::current());
   };
 
   void allocate_volume(const std::string& address, const OrderFence& fence, const AllocateOrder& order,
                        Done done) override {
-    take({"allocate", address, fence, order.volume, order.collection}, std::move(done));
+    take({.what = "allocate",
+          .address = address,
+          .fence = fence,
+          .volume = order.volume,
+          .collection = order.collection,
+          .memory_map_max_size_mb = order.memory_map_max_size_mb},
+         std::move(done));
   }
   void delete_volume(const std::string& address, const OrderFence& fence, VolumeId volume, bool only_empty,
                      Done done) override {

@@ -645,6 +645,20 @@ TEST(Master, OrdersCarryTheIdOfTheRequestThatCausedThem) {
   EXPECT_EQ(orders[9].request_id, orders[8].request_id);
 }
 
+TEST(Master, VolumesAreMadeWithTheMemoryMapSizeThatWasAskedFor) {
+  Cluster cluster;
+  cluster.group.lead(0);
+  cluster.connect(1);
+  (void)answer_of(cluster.assign({.memory_map_max_size_mb = 9}));
+  ASSERT_TRUE(cluster.eventually([&] { return cluster.orders.orders().size() == 7; }));
+  std::promise<void> grown;
+  cluster.master().grow({.count = 2, .memory_map_max_size_mb = 5}, [&](const OrRefusal<GrowAnswer>&) { grown.set_value(); });
+  grown.get_future().wait();
+  const auto orders = cluster.orders.orders();
+  ASSERT_EQ(orders.size(), 9u);
+  for (std::size_t i = 0; i < 9; ++i) EXPECT_EQ(orders[i].memory_map_max_size_mb, i < 7 ? 9u : 5u) << i;
+}
+
 TEST(Master, GrowCountsReplicasAndSaysWhenThereIsNoRoom) {
   Cluster cluster;
   cluster.group.lead(0);
