@@ -11,6 +11,7 @@
 
 #include "base/gzip.h"
 #include "front/http/test_volume_server.h"
+#include "service/volume/upkeep.h"
 
 namespace holdfast::front {
 namespace {
@@ -101,6 +102,25 @@ TEST_F(VolumeRoutesTest, StoresTheFirstPartOfAForm) {
   EXPECT_EQ(read["Last-Modified"], "Tue, 14 Nov 2023 22:13:20 GMT");
   EXPECT_EQ(server_.get("/1,01637037d6?dl=true")["Content-Disposition"], "attachment; filename=\"my photo.txt\"");
   EXPECT_EQ(server_.get("/1,01637037d6?dl=maybe")["Content-Disposition"], "inline; filename=\"my photo.txt\"");
+}
+
+// As upstream's clients ask for fsync when they also give a time: all of it is the value of ts, and that is no time.
+TEST_F(VolumeRoutesTest, AQueryWithTwoQuestionMarksIsATimeThatCannotBeRead) {
+  const auto seconds_now = [&] { return std::chrono::duration_cast<std::chrono::seconds>(server_.clock.wall().time_since_epoch()).count(); };
+  const auto before = seconds_now();
+  const auto data = bytes(1024);
+  const auto stored = server_.ask("POST", "/1,01637037d6?ts=1700000000?fsync=true",
+                                  form("Content-Disposition: form-data; name=\"file\"; filename=\"f\"\r\nContent-Type: image/bench", data), kForm);
+  const auto after = seconds_now();
+  EXPECT_EQ(stored.status, 201) << stored.body;
+  EXPECT_THAT(stored.body, StartsWith("{\"name\":\"f\",\"size\":1024,"));
+  const auto read = server_.get("/1,01637037d6");
+  EXPECT_EQ(read.body, data);
+  EXPECT_EQ(read["Content-Type"], "image/bench");
+  const auto found = server_.real->upkeep()->sender().needle(VolumeId(1), NeedleId(1));
+  ASSERT_TRUE(found.ok()) << found.error().what();
+  EXPECT_GE(found->needle.last_modified, static_cast<std::uint64_t>(before));
+  EXPECT_LE(found->needle.last_modified, static_cast<std::uint64_t>(after));
 }
 
 TEST_F(VolumeRoutesTest, PrefersALaterPartThatHasAFileName) {
