@@ -10,7 +10,7 @@
 //   shards without .ecx and without .dat             they stay and are not mounted
 //   .ecx, .ecj, .vif missing beside shards           copied from the folder that has them
 //   shards without a byte                            passed over; removed when older than an hour
-//   *.rebuilding, *.ecx.tmp                          removed
+//   *.ec*.rebuilding, *.ec*.tmp                      removed
 //
 // Orders (generate to decode) may come on any thread and wait for the disk; those on one volume run one after the other.
 // Thread-safe. The table's lock is never held across I/O.

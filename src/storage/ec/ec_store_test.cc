@@ -316,6 +316,19 @@ TEST(EcStore, ADamagedChecksumFileStopsARebuildUnlessItIsToBeIgnored) {
   world.expect_all();
 }
 
+TEST(EcStore, WhatACrashLeftHalfWrittenGoesAtTheStart) {
+  World world;
+  world.encode({2, 1});
+  for (const auto* ext : {".ecx.tmp", ".ecsum.tmp", ".ecsum.v2.tmp", ".ecj.tmp", ".ec01.tmp", ".ec02.rebuilding"}) {
+    ASSERT_TRUE(world.disk->replace_file(world.path(ext), "half").ok());
+  }
+  world.open();
+  for (const auto* ext : {".ecx.tmp", ".ecsum.tmp", ".ecsum.v2.tmp", ".ecj.tmp", ".ec01.tmp", ".ec02.rebuilding"}) {
+    EXPECT_FALSE(world.has(ext)) << ext;
+  }
+  world.expect_all();
+}
+
 TEST(EcStore, DecodesIntoTheVolume) {
   for (const auto scheme : {Scheme{10, 4}, Scheme{2, 1}}) {
     World world;

@@ -36,7 +36,8 @@ void EcStore::sweep_folder(const Folder& folder) {
       continue;
     }
     for (const auto& name : *names) {
-      if (name.ends_with(".ecx.tmp") || (name.ends_with(".rebuilding") && name.find(".ec") != std::string::npos)) {
+      const bool unfinished = name.ends_with(".tmp") || name.ends_with(".rebuilding");
+      if (unfinished && name.find(".ec") != std::string::npos) {
         LOG_INFO("{}: removed: it was not finished when the server ended", io::join(path, name));
         (void)around_.disk.remove(io::join(path, name));
         continue;
