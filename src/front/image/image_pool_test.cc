@@ -91,6 +91,18 @@ TEST(ImagePool, ResizesAndCuts) {
   }
 }
 
+// Above 100 MiB decoded libvips would go through a file on disk if it were not told otherwise, and a worker may write none.
+TEST(ImagePool, AnImageAsLargeAsMayBeIsResized) {
+  metrics::Registry registry;
+  ImagePool pool({}, registry);
+  const auto large = png(pool, png_wish(1'250'000, 39));
+  ASSERT_EQ(png_size(large), (ImageSize{1'250'000, 39}));
+  const auto small = run(pool, png_wish(1000, 20), large);
+  ASSERT_TRUE(small.ok()) << small.error().what();
+  ASSERT_TRUE(small->has_value());
+  EXPECT_EQ(png_size(**small), (ImageSize{1000, 20}));
+}
+
 TEST(ImagePool, BadImagesCostNothingButTheirOwnResult) {
   metrics::Registry registry;
   ImagePool pool({}, registry);

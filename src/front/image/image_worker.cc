@@ -275,6 +275,7 @@ void lock_down() {
   // What a library writes is nobody's to read.
   const int nothing = ::open("/dev/null", O_RDWR);
   (void)::clearenv();  // nor its settings and folders anybody's to say
+  (void)::setenv("VIPS_DISC_THRESHOLD", "1g", 1);  // large images stay in memory: there is no file for them (lock_down)
   for (int i = 0; i < 3; ++i) (void)::dup2(nothing, i);
   const Vips vips;
   std::string data;
