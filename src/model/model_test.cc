@@ -5,6 +5,7 @@
 #include "model/file_id.h"
 #include "base/strconv.h"
 #include "model/replica_placement.h"
+#include "model/tier_backend.h"
 #include "model/ttl.h"
 #include "model/volume_info.h"
 
@@ -149,6 +150,11 @@ TEST(CollectionName, IsWhatFilesCanBeNamedAfter) {
     EXPECT_FALSE(check_collection_name(bad).ok()) << bad;
   }
   EXPECT_FALSE(check_collection_name(std::string(kCollectionNameMax + 1, 'a')).ok());
+}
+
+TEST(TierBackend, IsCalledByItsTypeAloneWhenItIsTheDefaultOne) {
+  EXPECT_EQ((TierBackend{.type = "s3", .id = "cold", .properties = {}}.name()), "s3.cold");
+  EXPECT_EQ((TierBackend{.type = "s3", .id = "default", .properties = {}}.name()), "s3");
 }
 
 }  // namespace
