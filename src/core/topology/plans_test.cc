@@ -7,6 +7,7 @@
 #include "core/topology/balance_plan.h"
 #include "core/topology/ec_plan.h"
 #include "core/topology/repair_plan.h"
+#include "core/topology/tier_plan.h"
 
 namespace holdfast::topology {
 namespace {
@@ -347,6 +348,124 @@ TEST(EcPlan, EvacuationPutsNoShardTwice) {
   const auto plan = plan_shard_evacuation(picture, "1");
   EXPECT_EQ(plan.size(), 3u);
   for (const auto& move : plan) EXPECT_NE(move.target, "1");
+}
+
+// ---- disk types
+
+PictureServer with_ssd(PictureServer server, std::int64_t slots = 10) {
+  server.disks["ssd"] = {.max = slots, .free = slots};
+  return server;
+}
+
+const TierWish kToSsd{.from = "", .to = "ssd"};
+
+TEST(TierPlan, AllCopiesGoToTheOtherDisksAsTheirPlacementAsks) {
+  Picture picture{.servers = {server("1", "a", "r"), server("2", "a", "q"), with_ssd(server("3", "a", "r")),
+                              with_ssd(server("4", "a", "r")), with_ssd(server("5", "a", "q"))}};
+  put(picture.servers[0], 7, {0, 1, 0});
+  put(picture.servers[1], 7, {0, 1, 0});
+  const auto plan = plan_tier(picture, kToSsd);
+  ASSERT_EQ(plan.moves.size(), 1u);
+  EXPECT_EQ(plan.moves[0].targets, (std::vector<std::string>{"3", "5"}));
+  EXPECT_EQ(plan.moves[0].holders, (std::vector<std::string>{"1", "2"}));
+  EXPECT_TRUE(plan.moves[0].stay.empty());
+  EXPECT_TRUE(plan.stuck.empty());
+}
+
+TEST(TierPlan, WhatFitsNowhereStaysWithAllItsCopies) {
+  Picture picture{.servers = {server("1", "a", "r"), server("2", "a", "q"), with_ssd(server("3", "a", "r"), 1),
+                              with_ssd(server("4", "a", "r"), 1)}};
+  put(picture.servers[0], 7, {0, 1, 0});
+  put(picture.servers[1], 7, {0, 1, 0});
+  put(picture.servers[0], 8, {0, 0, 0});
+  put(picture.servers[0], 9, {0, 0, 0});
+  put(picture.servers[0], 10, {0, 0, 0});
+  const auto plan = plan_tier(picture, kToSsd);
+  ASSERT_EQ(plan.moves.size(), 2u) << "slots are counted as they fill";
+  EXPECT_EQ(plan.moves[0].volume, VolumeId(8));
+  EXPECT_EQ(plan.moves[1].volume, VolumeId(9));
+  EXPECT_EQ(plan.stuck, (std::vector<VolumeId>{VolumeId(7), VolumeId(10)}));
+}
+
+TEST(TierPlan, AServerWithAnOldCopyGetsTheNewOneLast) {
+  Picture picture{.servers = {with_ssd(server("1", "a", "r")), with_ssd(server("2", "a", "r")), with_ssd(server("3", "a", "r"))}};
+  put(picture.servers[0], 7, {0, 0, 1});
+  put(picture.servers[1], 7, {0, 0, 1});
+  const auto plan = plan_tier(picture, kToSsd);
+  ASSERT_EQ(plan.moves.size(), 1u);
+  EXPECT_EQ(plan.moves[0].targets, (std::vector<std::string>{"3", "1"}));
+  picture.servers.pop_back();
+  EXPECT_EQ(plan_tier(picture, kToSsd).stuck, std::vector<VolumeId>{VolumeId(7)})
+      << "without a third server one would have to give up its copy first";
+}
+
+TEST(TierPlan, ABestFirstPlaceThatLeavesNoneForTheSecondIsNotTaken) {
+  Picture picture{.servers = {server("1", "a", "r"), server("2", "a", "r"), with_ssd(server("3", "a", "q"), 90),
+                              with_ssd(server("4", "a", "r")), with_ssd(server("5", "a", "r"))}};
+  put(picture.servers[0], 7, {0, 0, 1});
+  put(picture.servers[1], 7, {0, 0, 1});
+  const auto plan = plan_tier(picture, kToSsd);
+  ASSERT_EQ(plan.moves.size(), 1u);
+  EXPECT_EQ(plan.moves[0].targets, (std::vector<std::string>{"4", "5"}));
+}
+
+TEST(TierPlan, AMoveThatBrokeOffIsFinished) {
+  Picture picture{.servers = {server("1", "a", "r"), with_ssd(server("2", "a", "r")), with_ssd(server("3", "a", "r"))}};
+  put(picture.servers[0], 7, {0, 0, 1});
+  put(picture.servers[1], 7, {0, 0, 1});
+  picture.servers[1].volumes[0].disk_type = "ssd";
+  const auto plan = plan_tier(picture, kToSsd);
+  ASSERT_EQ(plan.moves.size(), 1u);
+  EXPECT_EQ(plan.moves[0].stay, std::vector<std::string>{"2"});
+  EXPECT_EQ(plan.moves[0].targets, std::vector<std::string>{"3"});
+}
+
+TEST(TierPlan, AnotherPlacementMayHaveMoreCopiesOrFewer) {
+  Picture picture{.servers = {server("1", "a", "r"), server("2", "a", "r"), with_ssd(server("3", "a", "r")),
+                              with_ssd(server("4", "b", "r"))}};
+  put(picture.servers[0], 7, {0, 0, 1});
+  put(picture.servers[1], 7, {0, 0, 1});
+  auto wish = kToSsd;
+  wish.placement = ReplicaPlacement{0, 0, 0};
+  auto plan = plan_tier(picture, wish);
+  ASSERT_EQ(plan.moves.size(), 1u);
+  EXPECT_EQ(plan.moves[0].targets, std::vector<std::string>{"3"});
+  EXPECT_EQ(plan.moves[0].placement, (ReplicaPlacement{0, 0, 0}));
+  wish.placement = ReplicaPlacement{1, 0, 0};
+  plan = plan_tier(picture, wish);
+  ASSERT_EQ(plan.moves.size(), 1u);
+  EXPECT_EQ(plan.moves[0].targets, (std::vector<std::string>{"3", "4"}));
+}
+
+TEST(TierPlan, OneCopyThatIsNotWantedKeepsItsVolumeWhereItIs) {
+  Picture picture{.servers = {server("1", "a", "r"), server("2", "a", "r"), with_ssd(server("3", "a", "r")),
+                              with_ssd(server("4", "a", "r"))}};
+  put(picture.servers[0], 7, {0, 0, 1}, 100);
+  put(picture.servers[1], 7, {0, 0, 1}, 99);
+  auto wish = kToSsd;
+  wish.wanted = [](const VolumeInfo& volume) { return volume.size >= 100; };
+  const auto plan = plan_tier(picture, wish);
+  EXPECT_TRUE(plan.moves.empty());
+  EXPECT_TRUE(plan.stuck.empty());
+}
+
+TEST(TierPlan, AVolumeThatLacksACopyIsNotMoved) {
+  Picture picture{.servers = {server("1", "a", "r"), with_ssd(server("3", "a", "r")), with_ssd(server("4", "a", "r"))}};
+  put(picture.servers[0], 7, {0, 0, 1});
+  const auto plan = plan_tier(picture, kToSsd);
+  EXPECT_TRUE(plan.moves.empty());
+  EXPECT_EQ(plan.short_of, std::vector<VolumeId>{VolumeId(7)});
+}
+
+TEST(TierPlan, ADiskWithoutRoomForTheBytesIsNoTarget) {
+  Picture picture{.servers = {server("1", "a", "r"), with_ssd(server("3", "a", "r")), with_ssd(server("4", "a", "r"))}};
+  put(picture.servers[0], 7, {0, 0, 0}, 500);
+  picture.servers[1].disks["ssd"].total_bytes = picture.servers[2].disks["ssd"].total_bytes = 1000;
+  picture.servers[1].disks["ssd"].free_bytes = 499;
+  picture.servers[2].disks["ssd"].free_bytes = 500;
+  const auto plan = plan_tier(picture, kToSsd);
+  ASSERT_EQ(plan.moves.size(), 1u);
+  EXPECT_EQ(plan.moves[0].targets, std::vector<std::string>{"4"});
 }
 
 }  // namespace
