@@ -74,7 +74,7 @@ depends=${depends#shlibs:Depends=}
   printf 'Package: holdfast\nVersion: %s\nArchitecture: %s\nMaintainer: %s\n' "$version" "$architecture" "$maintainer"
   printf 'Installed-Size: %s\n' "$(du -k -s --apparent-size "$root" | cut -f1)"
   printf 'Depends: %s, adduser\n' "$depends"
-  printf 'Recommends: libvips42\n'  # loaded by the worker that resizes images
+  printf 'Recommends: libvips42, libcurl4\n'  # loaded by the worker that resizes images; by who reaches S3
   printf 'Conflicts: moosefs-chunkserver, moosefs-master, moosefs-metalogger, seaweedfs\n'
   printf 'Section: net\nPriority: optional\n'
   cat share/deb/description

@@ -1,7 +1,7 @@
 """A bucket for tests that speaks S3 over HTTP and refuses what is not signed right (AWS Signature Version 4).
 
     with s3_server.S3Server(bucket="cold") as s3: ...      # s3.endpoint, s3.bucket, s3.access_key, s3.secret_key
-    python3 s3_server.py PORT BUCKET ACCESS_KEY SECRET_KEY # prints "ready", ends when its input is closed
+    python3 s3_server.py PORT BUCKET ACCESS_KEY SECRET_KEY # prints "ready PORT", ends when its input is closed
 
 It knows PUT, GET (with ranges), HEAD and DELETE of objects and multipart uploads, path-style. Objects are kept in memory.
 `fault` is asked before each request is answered: what it returns, an HTTP status, is answered instead; it may also wait.
@@ -9,6 +9,7 @@ It knows PUT, GET (with ranges), HEAD and DELETE of objects and multipart upload
 import hashlib
 import hmac
 import http.server
+import json
 import re
 import sys
 import threading
@@ -41,6 +42,17 @@ def signature(secret, method, path, query, headers, signed, payload_hash, region
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        with self.store.lock:
+            self.store.connections += 1
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:
+            pass  # a client that broke off, or was killed
 
     def log_message(self, *_):
         pass
@@ -121,7 +133,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.refuse(404, "NoSuchKey", "The specified key does not exist.")
         data = self.store.objects[key]
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if not wanted:
+        if not wanted or self.store.ignores_ranges:
             return self.answer(200, data, ETag=self.store.etags[key])
         begin, end = int(wanted[1]), min(int(wanted[2]), len(data) - 1)
         if begin >= len(data):
@@ -182,6 +194,8 @@ class S3Server:
         self.uploads = {}         # multipart uploads that were not ended: id -> {number: bytes}
         self.upload_class = {}
         self.requests = []        # (method, path, range, headers)
+        self.ignores_ranges = False
+        self.connections = 0      # that were ever opened
         self.last_upload = 0
         self.lock = threading.RLock()
         handler = type("BoundHandler", (Handler,), {"store": self})
@@ -213,7 +227,31 @@ class S3Server:
         self.stop()
 
 
+def obey(store, line):
+    """Commands of a test that is not Python: `fail STATUS TIMES [METHOD]` (a number or "cut"), `ignore-ranges`,
+    `state`, `connections`."""
+    word, *rest = line.split()
+    if word == "ignore-ranges":
+        store.ignores_ranges = True
+        return "ok"
+    if word == "connections":
+        return str(store.connections)
+    if word == "state":
+        return json.dumps({"objects": {k: [len(v), store.classes[k]] for k, v in store.objects.items()},
+                           "uploads": len(store.uploads), "requests": len(store.requests)})
+    left = [int(rest[1])]
+
+    def fault(method, *_):
+        if left[0] == 0 or (len(rest) > 2 and rest[2] != method):
+            return None
+        left[0] -= 1
+        return rest[0] if rest[0] == "cut" else int(rest[0])
+    store.fault = fault
+    return "ok"
+
+
 if __name__ == "__main__":
     with S3Server(port=int(sys.argv[1]), bucket=sys.argv[2], access_key=sys.argv[3], secret_key=sys.argv[4]) as server:
         print("ready", server.server.server_port, flush=True)
-        sys.stdin.read()
+        for line in sys.stdin:
+            print(obey(server, line), flush=True)
