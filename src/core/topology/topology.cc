@@ -658,19 +658,28 @@ void Topology::hold(VolumeId volume, bool held) {
   if (const auto found = volumes_.find(volume); found != volumes_.end()) refresh(found->second);
 }
 
-std::vector<Topology::VacuumCandidate> Topology::vacuum_candidates() const {
+std::vector<Topology::VacuumCandidate> Topology::vacuum_candidates(VacuumAmong among) const {
   std::vector<VacuumCandidate> out;
   for (const auto& [id, volume] : volumes_) {
     if (!has_all_copies(volume)) continue;
-    VacuumCandidate candidate{.volume = id, .collection = volume.replicas.front()->volumes.at(id)->collection};
     bool good = true;
+    bool all_are_ours = true;
+    bool any_deletions = false;
     for (const Server* server : volume.replicas) {
-      good = good && server->takes_writes() && !server->volumes.at(id)->read_only;
+      const auto& info = *server->volumes.at(id);
+      good = good && server->takes_writes() && !info.read_only;
+      all_are_ours = all_are_ours && server->process.has_value();
+      any_deletions = any_deletions || info.delete_count > 0;
+    }
+    if (!good || (among == VacuumAmong::with_deletions && all_are_ours && !any_deletions)) continue;
+    auto& candidate = out.emplace_back();
+    candidate.volume = id;
+    candidate.collection = volume.replicas.front()->volumes.at(id)->collection;
+    candidate.all_are_ours = all_are_ours;
+    for (const Server* server : volume.replicas) {
       candidate.servers.push_back(server->id);
       candidate.addresses.push_back(grpc_address(server->id));
-      candidate.all_are_ours = candidate.all_are_ours && server->process.has_value();
     }
-    if (good) out.push_back(std::move(candidate));
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.volume < b.volume; });
   return out;

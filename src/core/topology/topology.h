@@ -55,6 +55,8 @@ struct LocationEvent {
   std::vector<VolumeId> ec_removed;
 };
 
+enum class VacuumAmong { all, with_deletions };
+
 class Topology {
  public:
   struct Options {
@@ -151,7 +153,8 @@ class Topology {
     std::vector<std::string> addresses;  // theirs, gRPC
     bool all_are_ours = true;  // servers of Holdfast take writes while they compact
   };
-  std::vector<VacuumCandidate> vacuum_candidates() const;
+  // with_deletions: not those of which every server, all of ours, tells that nothing in them was deleted or overwritten.
+  std::vector<VacuumCandidate> vacuum_candidates(VacuumAmong among = VacuumAmong::all) const;
 
   // ---- what the leader should mend (topology_epochs.cc) ----
   HealView heal_view() const;

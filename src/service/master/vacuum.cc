@@ -38,10 +38,14 @@ void Vacuum::look(Instant now) {
   const auto spread = shared_.options.vacuum_pass / 15;
   next_ = now + shared_.options.vacuum_pass - spread +
           Duration(static_cast<std::int64_t>(shared_.random.below(static_cast<std::uint64_t>(2 * spread.count()) + 1)));
-  if (!is_disabled()) begin({}, [](const OrRefusal<Done>&) {});
+  if (!is_disabled()) begin_among(topology::VacuumAmong::with_deletions, {}, [](const OrRefusal<Done>&) {});
 }
 
 void Vacuum::begin(const VacuumRequest& request, Finished finished) {
+  begin_among(topology::VacuumAmong::all, request, std::move(finished));
+}
+
+void Vacuum::begin_among(topology::VacuumAmong among, const VacuumRequest& request, Finished finished) {
   const auto view = shared_.consensus.load()->view();
   if (stopped_ || !view->is_leader()) return finished(Refusal{Refusal::Kind::not_leader, "this master does not lead"});
   if (run_) return finished(Done{});
@@ -50,8 +54,8 @@ void Vacuum::begin(const VacuumRequest& request, Finished finished) {
   run_->term = view->term;
   run_->threshold = request.garbage_threshold.value_or(shared_.options.garbage_threshold);
   run_->finished.push_back(std::move(finished));
-  const auto candidates =
-      shared_.with_topology([](topology::Topology& topology) { return topology.vacuum_candidates(); });
+  const auto candidates = shared_.with_topology([&](topology::Topology& topology) { return topology.vacuum_candidates(among); });
+  const RunPtr run = run_;
   for (const auto& candidate : candidates) {
     if (request.volume != VolumeId() && candidate.volume != request.volume) continue;
     if (!request.collection.empty() && candidate.collection != request.collection) continue;
@@ -61,38 +65,33 @@ void Vacuum::begin(const VacuumRequest& request, Finished finished) {
     for (std::size_t i = 0; i < candidate.servers.size(); ++i) {
       volume->copies.push_back({.server = candidate.servers[i], .address = candidate.addresses[i]});
     }
-    run_->waiting.push_back(std::move(volume));
+    start_or_wait(run, volume);
   }
-  start_some(RunPtr(run_));
+  finish_if_done(run);
 }
 
-// As many volumes side by side as their servers may have under way.
-void Vacuum::start_some(const RunPtr& run) {
-  if (run->over) return;
-  if (!is_current(*run)) {
-    if (run->under_way == 0) finish(run, Refusal{Refusal::Kind::not_leader, "the leader lost its place meanwhile"});
+// Each server has only so many under way. A volume waits for one of its servers at a time, so that the end of another one
+// costs a look at those that wait for its servers, however many there are.
+void Vacuum::start_or_wait(const RunPtr& run, const VolumePtr& volume) {
+  const int most = std::max(1, shared_.options.vacuums_per_server_max);
+  for (const Copy& copy : volume->copies) {
+    auto& server = run->servers[copy.server];
+    if (server.under_way < most) continue;
+    server.waiting.push_back(volume);
+    ++run->waiting;
     return;
   }
-  const int most = std::max(1, shared_.options.vacuums_per_server_max);
-  std::vector<VolumePtr> begun;
-  for (auto it = run->waiting.begin(); it != run->waiting.end();) {
-    const auto volume = *it;
-    const bool free = std::all_of(volume->copies.begin(), volume->copies.end(),
-                                  [&](const Copy& copy) { return run->busy[copy.server] < most; });
-    if (!free) {
-      ++it;
-      continue;
-    }
-    for (const Copy& copy : volume->copies) run->busy[copy.server]++;
-    it = run->waiting.erase(it);
-    ++run->under_way;
-    begun.push_back(volume);
-  }
-  for (const auto& volume : begun) check(run, volume);
-  if (run->under_way == 0 && run->waiting.empty() && !run->over) {
-    if (run->vacuumed > 0) LOG_INFO("vacuum: {} volumes", run->vacuumed);
-    finish(run, Done{});
-  }
+  for (const Copy& copy : volume->copies) ++run->servers[copy.server].under_way;
+  ++run->under_way;
+  check(run, volume);
+}
+
+void Vacuum::finish_if_done(const RunPtr& run) {
+  if (run->over || run->under_way > 0) return;
+  if (!is_current(*run)) return finish(run, Refusal{Refusal::Kind::not_leader, "the leader lost its place meanwhile"});
+  if (run->waiting > 0) return;
+  if (run->vacuumed > 0) LOG_INFO("vacuum: {} volumes", run->vacuumed);
+  finish(run, Done{});
 }
 
 void Vacuum::check(const RunPtr& run, const VolumePtr& volume) {
@@ -185,9 +184,20 @@ void Vacuum::clean_up(const RunPtr& run, const VolumePtr& volume) {
 
 void Vacuum::end(const RunPtr& run, const VolumePtr& volume) {
   hold(*volume, false);
-  for (const Copy& copy : volume->copies) run->busy[copy.server]--;
+  if (run->over) return;
   --run->under_way;
-  start_some(run);
+  for (const Copy& copy : volume->copies) --run->servers[copy.server].under_way;
+  const int most = std::max(1, shared_.options.vacuums_per_server_max);
+  for (const Copy& copy : volume->copies) {
+    auto& server = run->servers[copy.server];
+    while (!run->over && is_current(*run) && server.under_way < most && !server.waiting.empty()) {
+      const VolumePtr next = server.waiting.front();
+      server.waiting.pop_front();
+      --run->waiting;
+      start_or_wait(run, next);
+    }
+  }
+  finish_if_done(run);
 }
 
 void Vacuum::finish(const RunPtr& run, const OrRefusal<Done>& answer) {
@@ -262,7 +272,7 @@ void Vacuum::view_changed() {
   if (!run_ || is_current(*run_)) return;
   // Its volumes end when their servers have answered; nobody needs to wait for that.
   const RunPtr run = run_;
-  run->waiting.clear();
+  run->servers.clear();
   finish(run, Refusal{Refusal::Kind::not_leader, "the leader lost its place meanwhile"});
 }
 

@@ -5,6 +5,9 @@
 // volume gets no new files while it is committed; one that lies on servers of upstream's not while it is compacted either,
 // as upstream's master does it, and first its files under way are waited for.
 //
+// A run that the leader begins by itself asks only about volumes of which some file was deleted or overwritten, as their
+// servers tell with their pulses; upstream's servers are asked about all.
+//
 // Every order carries a fence. A leader that loses its place gives no more orders; what it began is left on the servers,
 // which drop it in time, or is done again by the next run.
 //
@@ -74,16 +77,22 @@ class Vacuum {
     std::string request_id;
     Term term;
     double threshold = 0;
-    std::deque<VolumePtr> waiting;
+    struct Server {
+      int under_way = 0;
+      std::deque<VolumePtr> waiting;  // for this one; whether their other servers are free is seen when it is
+    };
+    std::map<std::string, Server> servers;
+    std::size_t waiting = 0;
     std::size_t under_way = 0;
-    std::map<std::string, int> busy;  // by server
     std::size_t vacuumed = 0;
     std::vector<Finished> finished;
     bool over = false;
   };
   using RunPtr = std::shared_ptr<Run>;
 
-  void start_some(const RunPtr& run);
+  void begin_among(topology::VacuumAmong among, const VacuumRequest& request, Finished finished);
+  void start_or_wait(const RunPtr& run, const VolumePtr& volume);
+  void finish_if_done(const RunPtr& run);
   void check(const RunPtr& run, const VolumePtr& volume);
   void checked(const RunPtr& run, const VolumePtr& volume);
   void compact(const RunPtr& run, const VolumePtr& volume);

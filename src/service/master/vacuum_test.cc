@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <random>
 
 #include "service/master/fakes.h"
 
@@ -185,9 +186,66 @@ TEST_F(VacuumOrdersTest, ALeaderThatLosesItsPlaceOrdersNothingMore) {
   EXPECT_THAT(given(), ElementsAre("compact 1"));
 }
 
+// However the copies of volumes lie, each volume has its turn, and each server works on one at a time.
+TEST_F(VacuumOrdersTest, EachServerHasOneAtATime) {
+  std::mt19937 random_numbers(81);
+  std::vector<std::vector<VolumeInfo>> held(5);
+  std::map<VolumeId, std::size_t> copies;
+  for (std::uint32_t id = 100; id < 160; ++id) {
+    VolumeInfo info;
+    info.id = VolumeId(id);
+    info.size = 8;
+    copies[info.id] = 1 + random_numbers() % 3;
+    info.replica_placement = *ReplicaPlacement::parse("00" + std::to_string(copies[info.id] - 1));
+    const auto first = random_numbers() % held.size();
+    for (std::size_t i = 0; i < copies[info.id]; ++i) held[(first + i) % held.size()].push_back(info);
+  }
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const int n = 3 + static_cast<int>(i);
+    auto report = fake_report(n, 100);
+    report.volumes = held[i];
+    sessions.push_back(master->open_session("10.0.0." + std::to_string(n)));
+    (void)sessions.back()->on_report(report);
+    orders.set_ratio("10.0.0." + std::to_string(n) + ":18080", 1);
+  }
+  std::size_t wanted = 0;
+  for (const auto& [id, count] : copies) wanted += 2 * count;  // compact and commit, of each
+  ASSERT_TRUE(eventually([&] {  // once the masters have agreed on taking in the servers' folders
+    made = orders.orders().size();
+    return is_done(vacuum().get()) && given().size() == wanted;
+  }));
+
+  const auto all = orders.orders();
+  std::map<VolumeId, std::vector<std::size_t>> when;
+  for (std::size_t i = made; i < all.size(); ++i) when[all[i].volume].push_back(i);
+  ASSERT_EQ(when.size(), copies.size());
+  std::map<std::string, std::vector<std::pair<std::size_t, std::size_t>>> turns;  // by server
+  for (const auto& [id, at] : when) {
+    EXPECT_EQ(at.size(), 2 * copies[id]);
+    for (const auto i : at) turns[all[i].address].emplace_back(at.front(), at.back());
+  }
+  for (auto& [server, its] : turns) {
+    std::sort(its.begin(), its.end());
+    its.erase(std::unique(its.begin(), its.end()), its.end());
+    for (std::size_t i = 1; i < its.size(); ++i) EXPECT_LT(its[i - 1].second, its[i].first) << server;
+  }
+}
+
 class VacuumPassTest : public VacuumOrdersTest {
  protected:
   explicit VacuumPassTest(Options options_given = options(15min)) : VacuumOrdersTest(options_given) { orders.set_ratio("10.0.0.1:18080", 1); }
+  void tell_deletions(std::uint64_t count) {
+    topology::Report report;
+    report.process = Uuid{500, 1};
+    report.pulse = 250ms;
+    VolumeInfo info;
+    info.id = VolumeId(1);
+    info.size = 100;
+    info.replica_placement = *ReplicaPlacement::parse("001");
+    info.delete_count = count;
+    report.changed = {info};
+    (void)sessions[0]->on_report(report);
+  }
   void minute() {
     for (int i = 0; i < 60 * 4; ++i) {
       clock.advance(250ms);
@@ -202,7 +260,17 @@ class VacuumPassTest : public VacuumOrdersTest {
   }
 };
 
+// A master is told of each deletion by a pulse; a volume without any has no garbage.
+TEST_F(VacuumPassTest, TheLeaderAsksByItselfOnlyAboutVolumesWithDeletions) {
+  for (int i = 0; i < 20; ++i) minute();
+  EXPECT_THAT(given(), IsEmpty());
+  tell_deletions(1);
+  for (int i = 0; i < 17; ++i) minute();
+  EXPECT_GE(given().size(), 2u);
+}
+
 TEST_F(VacuumPassTest, TheLeaderBeginsByItselfUnlessItIsDisabled) {
+  tell_deletions(1);
   minute();
   minute();
   ASSERT_TRUE(eventually([&] { return given().size() == 2; }));
@@ -236,6 +304,7 @@ class VacuumMarkTest : public VacuumPassTest {
       clock.advance(10ms);
       return master->cluster_status().feature_level == feature_level;
     }));
+    tell_deletions(1);
   }
   static OrRefusal<Done> set(Master& at, bool disabled, bool by_plugin = false) {
     std::promise<OrRefusal<Done>> done;
