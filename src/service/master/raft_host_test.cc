@@ -416,13 +416,13 @@ TEST_F(RaftHostTest, ALeaderWhoseDiskHangsGivesUpLeadership) {
 // Syncs far above half the silence timeout, on every disk: the leader stays, and beats go on meanwhile.
 TEST_F(RaftHostTest, SlowDisksMoveNoLeadership) {
   for (auto& member : members_) stop(*member);
-  silence_ = 300ms;  // so that a busy machine is not taken for a slow disk
+  silence_ = 500ms;  // so that a busy machine is not taken for a slow disk
   for (auto& member : members_) start(*member);
   ASSERT_TRUE(commit("x"));
   auto* first = leader();
   ASSERT_NE(first, nullptr);
   const Term term = first->host->view()->term;
-  for (auto& member : members_) member->disk.sync_delay_ns = (700ms / 1ns);
+  for (auto& member : members_) member->disk.sync_delay_ns = (1100ms / 1ns);
   for (int i = 0; i < 6; ++i) (void)propose(*first, "y" + std::to_string(i));
   EXPECT_EQ(first->host->view()->term, term);
   EXPECT_TRUE(first->host->view()->is_leader());
