@@ -86,7 +86,7 @@ void HealPlanner::plan_old_copies(const HealView& view, Turn& turn, std::vector<
       // Not in a cluster that may be cut in two, nor before every copy that should be there is.
       const bool all_there = volume.is_complete() && volume.epoch == volume.agreed_epoch && !volume.busy &&
                              one_that_cannot_take_part(volume.copies) == nullptr;
-      if (grace_ <= Duration(0) || !all_there || is_too_much_at_once(view) || !turn.may_compare) continue;
+      if (grace_ <= Duration(0) || !all_there || is_too_much_at_once(view) || !turn.may_compare || turn.is_locked) continue;
       one.next = turn.now + kCompareAgain;
       turn.may_compare = false;
       out.push_back({HealTask::Kind::hold_against, volume, copy, {}, {}});
@@ -101,7 +101,8 @@ void HealPlanner::plan_surplus(const HealView& view, const World& world, Turn& t
   for (const VolumeId id : view.with_surplus) {
     const auto known = surplus_.find(id);
     Short& one = surplus[id] = known == surplus_.end() ? Short{.since = turn.now, .next = turn.now + grace_, .obstacle = {}} : known->second;
-    const bool may = turn.may_change && turn.may_compare && grace_ > Duration(0) && turn.now >= one.next && !turn.under_way.contains(id);
+    const bool may = turn.may_change && turn.may_compare && !turn.is_locked && grace_ > Duration(0) && turn.now >= one.next &&
+                     !turn.under_way.contains(id);
     if (may && ++looked_into <= kLookedInto) {
       if (const auto volume = world.volume(id); volume && volume->copies.size() > volume->wanted()) {
         const auto obstacle = surplus_obstacle(*volume);
@@ -165,6 +166,11 @@ std::optional<HealTask> HealPlanner::plan_make(const HealVolume& volume, Short& 
   };
   if (volume.busy) return not_now("it is under vacuum, half made or erasure-coded");
   if (const auto* copy = one_that_cannot_take_part(volume.copies)) return not_now(cannot_take_part(*copy));
+  for (const HealCopy& copy : volume.copies) {
+    if (turn.is_locked && copy.is_read_only) {
+      return not_now("its copy on " + copy.place.id + " is read-only and the admin lock is held: it may be on its way elsewhere");
+    }
+  }
   const HealCopy& source = volume.copies.front();
   if (turn.busy.contains(source.place.id)) return {};
   std::vector<HealPlace> holders;

@@ -6,7 +6,8 @@
 //
 // What never is in a plan: anything about a volume of which a copy's server cannot be asked; a removal before the copy was held against
 // every copy that counts, all of them there; a copy from one that does not count; anything new while so much is missing that it
-// looks like a cut network.
+// looks like a cut network; a step to a removal while somebody holds the admin lock, who may be about to remove another copy, or a
+// copy of what then is read-only, since that may be on its way elsewhere.
 //
 // Decides, and touches nothing: whoever carries a task out tells how it went. Pure: no clock, no draw of its own. Not thread-safe.
 #pragma once
@@ -56,6 +57,7 @@ class HealPlanner {
     Instant now;
     bool may_change = true;      // make copies, remove surplus ones: nothing of the whole cluster's stands in the way
     bool may_compare = true;     // nothing is being compared
+    bool is_locked = false;      // somebody changes the cluster under the admin lock
     std::set<VolumeId> under_way;
     std::set<std::string> busy;  // servers that take part in what is under way
     std::size_t makes_max = 0;   // how many more may be under way

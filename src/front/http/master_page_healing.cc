@@ -16,6 +16,9 @@ void put_healing(std::string& out, const MasterPage& page) {
         healing.made, healing.failed);
   }
   if (!healing.waiting.empty()) put(out, "<p class=\"empty\">Nothing is begun now: {}.</p>\n", html(healing.waiting));
+  if (!healing.no_removal.empty()) {
+    put(out, "<p class=\"empty\">No old or surplus copy is removed now: {}.</p>\n", html(healing.no_removal));
+  }
   if (!healing.under_way.empty() || !healing.reported.empty()) {
     out += "<table><thead><tr><th>Volume</th><th>What</th></tr></thead>\n<tbody>\n";
     for (const auto& one : healing.under_way) {

@@ -281,6 +281,9 @@ TEST(MasterPage, NotAllIsWellWhileVolumesAreShortOfCopiesOrDiffer) {
   cluster.page.healing.reported_all = 1;
   EXPECT_THAT(cluster.rendered(), HasSubstr("(this master) leads; 1 volume is short of copies."));
   EXPECT_THAT(cluster.rendered(), HasSubstr("no server with room for it fits"));
+  EXPECT_THAT(cluster.rendered(), Not(HasSubstr("copy is removed")));
+  cluster.page.healing.no_removal = "the shell on <a> holds the admin lock";
+  EXPECT_THAT(cluster.rendered(), HasSubstr("No old or surplus copy is removed now: the shell on &lt;a&gt; holds the admin lock."));
   cluster.page.healing.short_of_copies = 0;
   cluster.page.healing.reported_all = 2;
   EXPECT_THAT(cluster.rendered(), HasSubstr("(this master) leads; 2 volumes need somebody to look."));

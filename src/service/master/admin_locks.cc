@@ -82,6 +82,19 @@ std::vector<std::string> admin_lock_holders(const kv::Space& space) {
   return out;
 }
 
+std::optional<std::string> admin_lock_holder(const kv::Space& space, const std::string& name) {
+  const std::string key = key_of(name);
+  const kv::Item* item = space.find(key);
+  if (item == nullptr) return {};
+  return read(key, *item->value).client;
+}
+
+kv::Put admin_lock_taking(const std::string& name, AdminToken token, std::string client, std::string message) {
+  return {key_of(name), written({token, {}, std::move(client), std::move(message)}), kAdminLockTime, kv::Revision(), {}};
+}
+
+kv::Delete admin_lock_giving_back(const std::string& name, kv::Revision taken) { return {key_of(name), taken, {}}; }
+
 struct AdminLocks::Lease {
   std::string key;
   AdminToken previous;

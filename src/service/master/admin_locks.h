@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ namespace holdfast::master {
 
 constexpr Duration kAdminLockTime = 10s;  // upstream's shell renews every 4 s
 constexpr const char* kAdminLocksPrefix = "admin-locks/";
+constexpr const char* kShellLock = "shell";  // of whoever moves or removes volumes
 
 struct AdminToken {
   std::int64_t token = 0;
@@ -42,6 +44,14 @@ struct AdminLock {
 
 // Who holds what lies under kAdminLocksPrefix, as "client" says.
 std::vector<std::string> admin_lock_holders(const kv::Space& space);
+// Of the lock `name`; nothing: it is free.
+std::optional<std::string> admin_lock_holder(const kv::Space& space, const std::string& name);
+
+// The write that takes the lock `name` for kAdminLockTime where it is free (else Outcome::compare_failed): for what the leader does
+// by itself, and ends sooner. Everybody else comes through AdminLocks.
+kv::Put admin_lock_taking(const std::string& name, AdminToken token, std::string client, std::string message);
+// The write that gives back what was taken at `taken`.
+kv::Delete admin_lock_giving_back(const std::string& name, kv::Revision taken);
 
 class AdminLocks {
  public:

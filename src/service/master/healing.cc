@@ -16,12 +16,21 @@ using topology::HealTask;
 using topology::HealView;
 using topology::HealVolume;
 
+// As the admin lock names this.
+constexpr const char* kLockClient = "self-healing";
+
+// Nobody knows what was done, or will be yet.
+bool is_without_answer(const Error& error) {
+  return error.code() == Code::unavailable || error.code() == Code::timed_out || error.code() == Code::outcome_unknown;
+}
+
 long seconds(Duration time) { return static_cast<long>(std::chrono::duration_cast<std::chrono::seconds>(time).count()); }
 
 }  // namespace
 
-Healing::Healing(Shared& shared)
+Healing::Healing(Shared& shared, KeyValues& space)
     : shared_(shared),
+      space_(space),
       planner_(shared.options.heal_after),
       made_count_(metrics::process().counter("holdfast_master_copies_healed_total", "lost copies that were made again",
                                              {{"result", "success"}})),
@@ -54,9 +63,11 @@ void Healing::look(Instant now) {
   begun_at_ = now;
   const HealView missing = shared_.with_topology([](topology::Topology& topology) { return topology.heal_view(); });
   auto waiting = what_all_wait_for(missing);
+  const auto holder = lock_holder(missing);
   topology::HealPlanner::Turn turn{.now = now,
                                    .may_change = waiting.empty(),
                                    .may_compare = !comparing_,
+                                   .is_locked = holder.has_value(),
                                    .under_way = {},
                                    .busy = {},
                                    .makes_max = kHealsAtOnce - std::min(kHealsAtOnce, heals_.size())};
@@ -74,13 +85,17 @@ void Healing::look(Instant now) {
   topology::PickRandom random(shared_.random.below(~0ull));
   for (const HealTask& task : planner_.plan(missing, world, std::move(turn), random)) carry_out(task, now);
   compare_next(missing, now);
+  note_lock(missing, holder);
   note_troubles(missing, std::move(waiting));
 }
 
 void Healing::carry_out(const HealTask& task, Instant now) {
   switch (task.kind) {
     case HealTask::Kind::make: begin(task.volume, task.target, task.since, now); break;
-    case HealTask::Kind::outdate: outdate(task.volume, task.copy, "is of before the volume was mended"); break;
+    case HealTask::Kind::outdate:
+      // No removal: it counts nowhere, and must not serve what it knows from before, whoever holds the admin lock.
+      outdate(task.volume, task.copy, "is of before the volume was mended", kHealStepTime, [](const Status&) {});
+      break;
     case HealTask::Kind::hold_against:
       comparing_ = true;
       hold_against(task.volume, task.copy, 0);
@@ -102,10 +117,46 @@ Healing::HealPtr Healing::errand(const HealVolume& volume) {
   return heal;
 }
 
-void Healing::outdate(const HealVolume& volume, const HealCopy& copy, const std::string& why) {
+std::optional<std::string> Healing::lock_holder(const HealView& view) const {
+  if (view.with_aside.empty() && view.with_surplus.empty() && view.short_of_copies.empty()) return {};
+  return shared_.registry.with_kv([](const kv::Space& space, Index) { return admin_lock_holder(space, kShellLock); });
+}
+
+void Healing::note_lock(const HealView& view, const std::optional<std::string>& holder) {
+  const bool would_go = !view.with_aside.empty() || !view.with_surplus.empty();
+  std::string why;
+  if (would_go && holder && *holder != kLockClient) why = *holder + " holds the admin lock and may move or remove copies itself";
+  if (why != no_removal_ && !why.empty()) LOG_INFO("no old or surplus copy of a volume is removed: {}", why);
+  no_removal_ = std::move(why);
+}
+
+void Healing::under_lock(VolumeId id, std::function<void(Duration, const Unlock&)> act) {
+  const Instant asked = shared_.clock.now();
+  const AdminToken token{static_cast<std::int64_t>(shared_.random.next() >> 1 | 1), shared_.clock.wall().time_since_epoch().count()};
+  space_.write(admin_lock_taking(kShellLock, token, kLockClient, "removes a copy of volume " + text(id)),
+               [this, id, asked, act = std::move(act), loop = shared_.loop_owner](const OrRefusal<kv::Answer>& answer) {
+                 loop->post([this, id, asked, act, answer] {
+                   if (stopped_) return;
+                   const auto* taken = std::get_if<kv::Answer>(&answer);
+                   const Duration left = asked + kHealRemoveTime - shared_.clock.now();
+                   if (taken == nullptr || taken->outcome != kv::Outcome::done || left <= Duration(0)) {
+                     LOG_INFO("volume {}: no copy goes now: the admin lock could not be taken", text(id));
+                     return;
+                   }
+                   act(left, [this, revision = taken->modified](const Status& answered) {
+                     if (!answered && is_without_answer(answered.error())) return;
+                     space_.write(admin_lock_giving_back(kShellLock, revision), [](const OrRefusal<kv::Answer>&) {});
+                   });
+                 });
+               });
+}
+
+void Healing::outdate(const HealVolume& volume, const HealCopy& copy, const std::string& why, Duration time_max,
+                      const Unlock& answered) {
   order(errand(volume), copy.address,
-        {.step = Step::outdate, .volume = volume.id, .to = std::max(volume.agreed_epoch, copy.epoch + 1)}, kHealStepTime,
-        [this, id = volume.id, server = copy.place.id, why](const Result<Healed>& done) {
+        {.step = Step::outdate, .volume = volume.id, .to = std::max(volume.agreed_epoch, copy.epoch + 1)}, time_max,
+        [this, id = volume.id, server = copy.place.id, why, answered](const Result<Healed>& done) {
+          answered(done.ok() ? Status() : done.error());
           if (!done) {
             LOG_WARNING("volume {}: the copy on {} {}, and was not told: {}", text(id), server, why, done.error().what());
             return;
@@ -143,27 +194,34 @@ void Healing::hold_against(const HealVolume& volume, const HealCopy& copy, std::
 }
 
 void Healing::discard(const HealVolume& volume, const HealCopy& copy, std::uint64_t files) {
-  const auto now = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(volume.id); });
-  if (!topology::HealPlanner::may_discard(volume, now)) return;  // held against them again in an hour
-  order(errand(volume), copy.address,
-        {.step = Step::discard, .volume = volume.id, .to = std::max(volume.agreed_epoch, copy.epoch + 1)}, kHealStepTime,
-        [id = volume.id, server = copy.place.id, files, copies = volume.copies.size()](const Result<Healed>& done) {
-          if (!done) {
-            LOG_WARNING("volume {}: the old copy on {} stays: {}", text(id), server, done.error().what());
-            return;
-          }
-          LOG_INFO("volume {}: the old copy on {} is removed: each of its {} files and deletions is known to all {} copies that "
-                   "count, as it is or by something younger", text(id), server, files, copies);
-        });
+  // Where that is not to be, it is held against them again in an hour.
+  under_lock(volume.id, [this, volume, copy, files](Duration time_max, const Unlock& unlock) {
+    const auto now = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(volume.id); });
+    if (!topology::HealPlanner::may_discard(volume, now)) return unlock({});
+    order(errand(volume), copy.address,
+          {.step = Step::discard, .volume = volume.id, .to = std::max(volume.agreed_epoch, copy.epoch + 1)}, time_max,
+          [id = volume.id, server = copy.place.id, files, copies = volume.copies.size(), unlock](const Result<Healed>& done) {
+            unlock(done.ok() ? Status() : done.error());
+            if (!done) {
+              LOG_WARNING("volume {}: the old copy on {} stays: {}", text(id), server, done.error().what());
+              return;
+            }
+            LOG_INFO("volume {}: the old copy on {} is removed: each of its {} files and deletions is known to all {} copies that "
+                     "count, as it is or by something younger", text(id), server, files, copies);
+          });
+  });
 }
 
 // What it is told of afterwards, nobody can tell it: it stands still, is held against the others once more, and then goes.
 void Healing::remove_surplus(const HealVolume& found_equal) {
-  const auto now = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(found_equal.id); });
-  const auto copy = planner_.surplus_of(found_equal, now, shared_.clock.now());
-  if (!copy) return;
-  outdate(*now, *copy, fmt::format("is one more than the {} that were asked for, and all {} were found equal", now->wanted(),
-                                   now->copies.size()));
+  under_lock(found_equal.id, [this, found_equal](Duration time_max, const Unlock& unlock) {
+    const auto now = shared_.with_topology([&](topology::Topology& topology) { return topology.heal_volume(found_equal.id); });
+    const auto copy = planner_.surplus_of(found_equal, now, shared_.clock.now());
+    if (!copy) return unlock({});
+    outdate(*now, *copy, fmt::format("is one more than the {} that were asked for, and all {} were found equal", now->wanted(),
+                                     now->copies.size()),
+            time_max, unlock);
+  });
 }
 
 void Healing::compare_next(const HealView& view, Instant now) {
@@ -250,8 +308,7 @@ void Healing::copies_differ(const HealVolume& volume, const HealCopy& one, const
 
 // One that changed meanwhile or could not be reached: that says nothing of its content, so a suspect stays one. False: it does.
 bool Healing::look_again(VolumeId id, const Error& error) {
-  const bool says_nothing = error.code() == Code::stale || error.code() == Code::busy || error.code() == Code::unavailable ||
-                            error.code() == Code::timed_out || error.code() == Code::outcome_unknown;
+  const bool says_nothing = error.code() == Code::stale || error.code() == Code::busy || is_without_answer(error);
   if (says_nothing && look_.suspected.contains(id)) {
     look_.suspected[id] = shared_.clock.now() + kSecondLook * shared_.options.heal_after;
   }
@@ -568,6 +625,7 @@ void Healing::publish(std::string waiting, const HealView* view) {
   status.is_on = shared_.options.heal_after > Duration(0);
   status.grace = shared_.options.heal_after;
   status.waiting = std::move(waiting);
+  if (view != nullptr) status.no_removal = no_removal_;
   status.made = made_;
   status.failed = failed_;
   if (view != nullptr) {

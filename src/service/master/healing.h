@@ -12,7 +12,8 @@
 //
 // Copies of an older epoch than the agreed one are told so, and serve nothing any more. One is removed only when it was held
 // against each copy that counts, file by file, and these know all that is in it. Of a volume with more copies than asked for one is
-// told the same, once all were found equal. Copies that count are held against each other in the background; one that is the
+// told the same, once all were found equal. Both happen under the admin lock, so that nobody moves or removes copies by what they saw
+// before: while somebody else holds it, no copy goes. Copies that count are held against each other in the background; one that is the
 // beginning of another gets the rest of it, any other difference is told, and nothing is changed.
 //
 // What is to be done, and when, is core/topology/heal_planner.h's to say; this carries it out.
@@ -27,6 +28,7 @@
 #include <vector>
 
 #include "core/topology/heal_planner.h"
+#include "service/master/admin_locks.h"
 #include "service/master/healing_status.h"
 #include "service/master/shared.h"
 
@@ -38,6 +40,8 @@ constexpr Duration kHealBegin = 1s;            // between two looks for what to 
 constexpr Duration kFreezeTime = 30s;          // given anew every kFreezeExtend while a copy is on its way
 constexpr Duration kFreezeExtend = 8s;
 constexpr Duration kHealStepTime = 30s;        // for the answer to a step that is no copy
+constexpr Duration kHealRemoveTime = 8s;       // for a step to a removal, the taking of the admin lock included
+static_assert(kHealRemoveTime < kAdminLockTime, "it is over before somebody else can have the lock");
 constexpr Duration kHealTellTime = 15s;        // for the source's report of its epoch
 constexpr Duration kHealTimePerGiB = 5min;     // of a copy
 // Copies are held against each other in the background, one volume after the other: the first after a leader has led for
@@ -51,7 +55,8 @@ constexpr std::size_t kHealsAtOnce = 4;        // and one for each server
 
 class Healing {
  public:
-  explicit Healing(Shared& shared);
+  // `space` outlives this.
+  Healing(Shared& shared, KeyValues& space);
 
   void look(Instant now);
 
@@ -94,12 +99,20 @@ class Healing {
   using HealPtr = std::shared_ptr<Heal>;
   void tend(const HealPtr& heal, Instant now);
   void carry_out(const topology::HealTask& task, Instant now);
+  // What takes part in a removal is told it under the admin lock. `act` gets how long its order may take, and what to call once that
+  // was answered; the lock ends by time where it was not. Nothing happens while somebody else has it.
+  using Unlock = std::function<void(const Status& answered)>;
+  void under_lock(VolumeId id, std::function<void(Duration time_max, const Unlock& unlock)> act);
   // `why` ends "the copy on x ".
-  void outdate(const topology::HealVolume& volume, const topology::HealCopy& copy, const std::string& why);
+  void outdate(const topology::HealVolume& volume, const topology::HealCopy& copy, const std::string& why, Duration time_max,
+               const Unlock& answered);
   // The old copy against each that counts, from the one at `at` on; then it goes.
   void hold_against(const topology::HealVolume& volume, const topology::HealCopy& copy, std::size_t at);
   void discard(const topology::HealVolume& volume, const topology::HealCopy& copy, std::uint64_t files);
   void remove_surplus(const topology::HealVolume& found_equal);
+  // Who holds the admin lock, as far as that says anything about the volumes seen.
+  std::optional<std::string> lock_holder(const topology::HealView& view) const;
+  void note_lock(const topology::HealView& view, const std::optional<std::string>& holder);
   // Of the volumes that have all their copies.
   void compare_next(const topology::HealView& view, Instant now);
   void compare_copies(const topology::HealVolume& volume, std::size_t at, bool backwards);
@@ -127,6 +140,7 @@ class Healing {
   void publish(std::string waiting, const topology::HealView* view);
 
   Shared& shared_;
+  KeyValues& space_;
   Term term_;
   std::uint64_t attempts_ = 0;  // in this term
   Instant looked_at_ = kDistantPast;
@@ -144,6 +158,7 @@ class Healing {
   Look look_;
   std::map<VolumeId, std::string> troubles_;
   std::string waiting_;
+  std::string no_removal_;
   std::uint64_t made_ = 0;
   std::uint64_t failed_ = 0;
   bool stopped_ = false;

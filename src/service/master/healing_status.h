@@ -13,7 +13,8 @@ namespace holdfast::master {
 struct HealingStatus {
   bool is_on = false;
   Duration grace{0};
-  std::string waiting;  // why nothing is begun, "" when nothing holds it back
+  std::string waiting;     // why nothing is begun, "" when nothing holds it back
+  std::string no_removal;  // why no copy goes that would, likewise
 
   struct Mending {
     VolumeId volume;

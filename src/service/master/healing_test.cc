@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <future>
 
+#include "service/master/admin_locks.h"
 #include "service/master/fakes.h"
 
 namespace holdfast::master {
@@ -127,6 +128,25 @@ class HealingTest : public testing::Test {
     return out;
   }
 
+  // As AdminLocks keeps it, but for good.
+  void take_lock() {
+    write_kv(kv::Put{kLockKey, R"({"client": "shell-1", "message": "moves volumes", "token": 1, "time_ns": 1})", Duration(0), kv::Revision(), {}});
+  }
+  void free_lock() { write_kv(kv::Delete{kLockKey, {}, {}}); }
+  void write_kv(kv::Command command) {
+    master->key_values().write(std::move(command), [](const OrRefusal<kv::Answer>& answer) {
+      EXPECT_EQ(std::get<kv::Answer>(answer).outcome, kv::Outcome::done);
+    });
+  }
+  std::string lock_holder() {
+    std::string out;
+    AdminLocks(master->key_values(), random, [] { return 1; }).status(kShellLock, [&](const OrRefusal<AdminLock>& lock) {
+      out = std::get<AdminLock>(lock).client;
+    });
+    return out;
+  }
+
+  static constexpr const char* kLockKey = "admin-locks/shell";
   const int servers_;
   FakeClock clock;
   FakeRandom random{7};
@@ -236,6 +256,85 @@ TEST_F(HealingTest, OfCopiesMadeByHandOneIsToldThatItIsTooManyOnceAllAreEqual) {
   const auto all = given();
   ASSERT_GE(all.size(), 5u);
   for (auto it = all.end() - 5; it != all.end() - 1; ++it) EXPECT_THAT(*it, HasSubstr("compare"));
+}
+
+// The shell may be about to remove one of these copies itself, by what it saw before (docs/self-healing.md).
+TEST_F(HealingTest, WhileSomebodyHoldsTheAdminLockNoOldCopyGoes) {
+  const int lost = holder(1);
+  go(lost);
+  held_.erase(lost);
+  ASSERT_TRUE(eventually([&] { return holders(*master).size() == 2 && master->healing().made == 1; }));
+  take_lock();
+  held_[lost] = 0;
+  come(lost);
+  const auto server = " " + std::to_string(lost);
+  ASSERT_TRUE(eventually([&] { return given().back() == "outdate" + server; }));  // it must not serve what it knows
+  pass(5min);
+  EXPECT_EQ(given().back(), "outdate" + server);
+  EXPECT_THAT(master->healing().no_removal, HasSubstr("shell-1"));
+  EXPECT_THAT(master->healing().waiting, IsEmpty());
+  free_lock();
+  ASSERT_TRUE(eventually([&] { return given().back() == "discard" + server; }));
+  EXPECT_TRUE(eventually([&] { return lock_holder().empty(); }));
+  held_.erase(lost);
+  EXPECT_TRUE(eventually([&] { return master->healing().no_removal.empty(); }));
+}
+
+TEST_F(HealingTest, WhileSomebodyHoldsTheAdminLockNoSurplusCopyGoes) {
+  held_[free_one()] = 0;
+  take_lock();
+  pass(2 * kGrace);
+  EXPECT_THAT(given(), IsEmpty());
+  free_lock();
+  ASSERT_TRUE(eventually([&] { return !given().empty() && given().back().starts_with("outdate"); }));
+}
+
+TEST_F(HealingTest, ALockThatIsTakenWhileCopiesAreComparedKeepsThemAll) {
+  held_[free_one()] = 0;
+  orders.hold();
+  ASSERT_TRUE(eventually([&] { return !given().empty(); }));
+  EXPECT_THAT(given().back(), HasSubstr("compare"));
+  take_lock();
+  orders.release();
+  pass(5min);
+  EXPECT_THAT(given(), Contains(HasSubstr("compare")).Times(4));
+  EXPECT_THAT(given(), Not(Contains(HasSubstr("outdate"))));
+}
+
+TEST_F(HealingTest, ALockThatIsTakenWhileAnOldCopyIsComparedKeepsIt) {
+  const int lost = holder(1);
+  go(lost);
+  held_.erase(lost);
+  ASSERT_TRUE(eventually([&] { return holders(*master).size() == 2 && master->healing().made == 1; }));
+  held_[lost] = 0;
+  come(lost);
+  ASSERT_TRUE(eventually([&] { return given().back() == "outdate " + std::to_string(lost); }));
+  orders.hold();
+  ASSERT_TRUE(eventually([&] { return given().back().starts_with("compare"); }));
+  take_lock();
+  orders.release();
+  pass(5min);
+  EXPECT_THAT(given(), Not(Contains(HasSubstr("discard"))));
+}
+
+TEST_F(HealingTest, WhoeverTakesTheAdminLockWhileACopyIsBeingRemovedWaitsUntilItIs) {
+  held_[free_one()] = 0;
+  orders.hold();
+  ASSERT_TRUE(eventually([&] {
+    if (!given().empty() && given().back().starts_with("outdate")) return true;
+    orders.answer_held();  // a comparison
+    return false;
+  }));
+  EXPECT_EQ(lock_holder(), "self-healing");
+  orders.release();
+  EXPECT_TRUE(eventually([&] { return lock_holder().empty(); }));
+}
+
+TEST_F(HealingTest, ACopyThatWasLostIsMadeAgainWhileSomebodyHoldsTheAdminLock) {
+  take_lock();
+  go(holder(1));
+  ASSERT_TRUE(eventually([&] { return master->healing().made == 1; }));
+  EXPECT_THAT(master->healing().no_removal, IsEmpty());  // nothing is there to be removed
 }
 
 TEST_F(HealingTest, AServerThatIsBackInTimeIsLeftAlone) {

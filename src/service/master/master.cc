@@ -48,7 +48,7 @@ class MasterImpl final : public Master {
         duties_(shared_, growth_),
         leftovers_(shared_, growth_),
         vacuum_(shared_, key_values_),
-        healing_(shared_),
+        healing_(shared_, key_values_),
         assigner_(shared_, growth_, duties_),
         reports_(shared_),
         key_values_(shared_) {}
