@@ -98,6 +98,16 @@ EcShardsInfo read(const master_pb::VolumeEcShardInformationMessage& message) {
   return info;
 }
 
+void fill(const TierBackend& backend, master_pb::StorageBackend* message) {
+  message->set_type(utf8(backend.type));
+  message->set_id(utf8(backend.id));
+  for (const auto& [name, value] : backend.properties) (*message->mutable_properties())[utf8(name)] = utf8(value);
+}
+
+TierBackend read(const master_pb::StorageBackend& message) {
+  return {.type = message.type(), .id = message.id(), .properties = {message.properties().begin(), message.properties().end()}};
+}
+
 void fill(const VolumeInfo& info, master_pb::VolumeShortInformationMessage* message) {
   message->set_id(info.id.value());
   message->set_collection(utf8(info.collection));

@@ -16,6 +16,7 @@
 #include "model/ec_shards_info.h"
 #include "model/fence.h"
 #include "model/master_member.h"
+#include "model/tier_backend.h"
 #include "model/volume_info.h"
 
 namespace holdfast::api {
@@ -34,6 +35,9 @@ VolumeInfo read(const master_pb::VolumeShortInformationMessage& message);
 
 void fill(const EcShardsInfo& info, master_pb::VolumeEcShardInformationMessage* message);
 EcShardsInfo read(const master_pb::VolumeEcShardInformationMessage& message);
+
+void fill(const TierBackend& backend, master_pb::StorageBackend* message);
+TierBackend read(const master_pb::StorageBackend& message);
 
 // Code::invalid when the cluster id is no UUID.
 void fill(const Fence& fence, volume_server_pb::Fence* message);

@@ -90,6 +90,14 @@ TEST(Convert, AStrangeMemberIsLeftOutOfTheList) {
   EXPECT_EQ(read_members(response.masters()).size(), 1u);
 }
 
+TEST(Convert, AStoreKeepsItsProperties) {
+  const TierBackend backend{.type = "s3", .id = "cold", .properties = {{"bucket", "b"}, {"region", "r"}}};
+  master_pb::StorageBackend message;
+  fill(backend, &message);
+  EXPECT_EQ(message.properties().at("bucket"), "b");
+  EXPECT_EQ(read(message), backend);
+}
+
 TEST(Convert, TheGrpcPortOfAnAddressIsTheRuleUnlessTold) {
   EXPECT_EQ(read_address("localhost:8080", 0)->grpc(), "localhost:18080");
   EXPECT_EQ(read_address("localhost:8080", 5)->grpc(), "localhost:5");

@@ -40,6 +40,9 @@ std::vector<std::string> exposure_of(const MasterPlan& plan) {
     }
   }
   out.push_back(grpc(listen, plan.tls, "do the same and report as a volume server"));
+  if (!plan.tiers.empty() && plan.tls.ca.empty()) {
+    out.push_back(fmt::format("{} may ask for the keys of the stores of master.toml; grpc.* in security.toml asks for certificates", all));
+  }
   if (!plan.runtime.cluster_secret.empty()) {
     out.push_back("masters know each other by the cluster's secret");
   } else if (plan.tls.ca.empty()) {

@@ -44,6 +44,15 @@ TEST(Exposure, WhatIsClosedIsNotCalledOpen) {
                                                       "everybody who reaches this machine may read them")));
 }
 
+TEST(Exposure, KeysOfStoresAreSaidToBeOpen) {
+  MasterPlan master;
+  EXPECT_THAT(exposure_of(master), Each(Not(HasSubstr("keys of the stores"))));
+  master.tiers.push_back({.type = "s3", .id = "cold", .properties = {}});
+  EXPECT_THAT(exposure_of(master), Contains(HasSubstr("everybody who reaches this machine may ask for the keys of the stores")));
+  master.tls.ca = "ca.crt";
+  EXPECT_THAT(exposure_of(master), Each(Not(HasSubstr("keys of the stores"))));
+}
+
 TEST(Exposure, LoopbackIsThisMachine) {
   VolumePlan volume;
   volume.listen.address = "127.0.0.1";

@@ -109,6 +109,7 @@ Result<std::unique_ptr<MasterRole>> MasterRole::start(MasterPlan plan, World& wo
 
   in.orders = master::make_remote_orders();
   in.master = master::Master::create(in.plan.options, world.clock, world.random);
+  in.master->set_tiers(in.plan.tiers);
 
   in.feed = std::make_unique<master::ChangeFeed>(world.clock, in.plan.runtime.feature_level);
   in.backups = std::make_unique<master::BackupSource>(
@@ -311,6 +312,7 @@ void MasterRole::stop() {
 void MasterRole::reload(const Reread& news) {
   if (inside_->access_log) inside_->access_log->reopen();
   put(news.jwt, inside_->jwt);
+  if (news.tiers) inside_->master->set_tiers(*news.tiers);
   read_again(inside_->plan.https);
   if (const auto set = inside_->white_list.set(news.white_list); !set) {
     LOG_ERROR("white list: {}; the one before stays", set.error().what());

@@ -362,6 +362,30 @@ Result<SettingsFiles> load_settings(const std::string& config_dir, const Environ
   return SettingsFiles{std::move(*security), std::move(*master), std::move(*volume), config_dir};
 }
 
+std::vector<TierBackend> plan_tiers(const Settings& master) {
+  std::vector<TierBackend> out;
+  for (const auto& type : master.tables_below("storage.backend")) {
+    for (const auto& id : master.tables_below("storage.backend." + type)) {
+      const std::string table = "storage.backend." + type + "." + id;
+      if (!master.boolean(table + ".enabled", false)) continue;
+      if (type != "s3") {
+        LOG_ERROR("master.toml: {} is left out: s3 is the only type there is", table);
+        continue;
+      }
+      TierBackend backend{.type = type, .id = id, .properties = {}};
+      for (const char* key : {"aws_access_key_id", "aws_secret_access_key", "region", "bucket", "endpoint", "storage_class"}) {
+        if (auto value = master.string(table + "." + key); !value.empty()) backend.properties[key] = std::move(value);
+      }
+      if (!backend.properties.contains("bucket")) {
+        LOG_ERROR("master.toml: {} is left out: it names no bucket", table);
+        continue;
+      }
+      out.push_back(std::move(backend));
+    }
+  }
+  return out;
+}
+
 JwtPlan plan_jwt(const Settings& security) {
   return {.write = {security.string("jwt.signing.key"), security.integer("jwt.signing.expires_after_seconds", 10)},
           .read = {security.string("jwt.signing.read.key"), security.integer("jwt.signing.read.expires_after_seconds", 60)}};
@@ -470,6 +494,7 @@ Result<MasterPlan> plan_master(const FlagView& flags, const SettingsFiles& setti
              settings.master.string("master.sequencer.type"));
   }
   plan.maintenance = plan_maintenance(settings, runtime);
+  plan.tiers = plan_tiers(settings.master);
 
   auto& options = plan.options;
   constexpr Duration kLeaderWaitMax = 60s;

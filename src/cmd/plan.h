@@ -14,6 +14,7 @@
 #include "cmd/maintenance_scripts.h"
 #include "cmd/settings.h"
 #include "io/tls.h"
+#include "model/tier_backend.h"
 #include "service/master/config.h"
 #include "service/master/image_writer.h"
 #include "service/master/master.h"
@@ -61,10 +62,15 @@ void put(const JwtPlan& plan, api::JwtKeys& keys);
 // At SIGHUP. What cannot be used is told of in the log, and what was there before stays. May be null.
 void read_again(const std::shared_ptr<io::TlsContext>& certificates);
 
+// The stores of master.toml that volumes may go to (storage.backend.<type>.<id>). What cannot be used is told of in the log and
+// left out: no master stays away for it.
+std::vector<TierBackend> plan_tiers(const Settings& master);
+
 // What SIGHUP brings to a role that runs.
 struct Reread {
   std::string white_list;
   JwtPlan jwt;
+  std::optional<std::vector<TierBackend>> tiers;  // nullopt: master.toml cannot be read
 };
 
 struct MasterPlan {
@@ -85,6 +91,7 @@ struct MasterPlan {
   std::string metrics_push_address;
   std::uint32_t metrics_push_seconds = 15;
   MaintenancePlan maintenance;
+  std::vector<TierBackend> tiers;
 };
 
 struct VolumePlan {

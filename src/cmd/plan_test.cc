@@ -169,7 +169,44 @@ TEST_F(Plans, TheSampleOfMasterTomlParsesAndChangesNothing) {
   EXPECT_EQ(plan->options.growth_disabled, before->options.growth_disabled);
   EXPECT_EQ(plan->options.replication_as_minimum, before->options.replication_as_minimum);
   EXPECT_EQ(plan->runtime.folder, before->runtime.folder);
+  EXPECT_EQ(sample->tables_below("storage.backend.s3"), std::vector<std::string>{"default"});
+  EXPECT_TRUE(plan->tiers.empty());
   EXPECT_EQ(toml_sample("nobody"), "");
+}
+
+TEST_F(Plans, StoresForVolumesAreThoseOfMasterToml) {
+  settings_.master = *Settings::parse(R"(
+[storage.backend.s3.default]
+enabled = true
+aws_access_key_id = "id"
+bucket = "volumes"
+endpoint = "http://localhost:1"
+[storage.backend.s3.cold]
+enabled = true
+bucket = "cold"
+[storage.backend.s3.off]
+enabled = false
+bucket = "off"
+[storage.backend.s3.nameless]
+enabled = true
+[storage.backend.rclone.x]
+enabled = true
+bucket = "x"
+)",
+                                      [](const std::string& name) -> std::optional<std::string> {
+                                        if (name == "WEED_STORAGE_BACKEND_S3_DEFAULT_AWS_SECRET_ACCESS_KEY") return "secret";
+                                        return std::nullopt;
+                                      });
+  const auto plan = master({});
+  ASSERT_TRUE(plan.ok()) << fault(plan);
+  ASSERT_EQ(plan->tiers.size(), 2u);
+  EXPECT_EQ(plan->tiers[0].name(), "s3.cold");
+  EXPECT_EQ(plan->tiers[0].properties, (std::map<std::string, std::string>{{"bucket", "cold"}}));
+  EXPECT_EQ(plan->tiers[1].name(), "s3");
+  EXPECT_EQ(plan->tiers[1].properties, (std::map<std::string, std::string>{{"aws_access_key_id", "id"},
+                                                                           {"aws_secret_access_key", "secret"},
+                                                                           {"bucket", "volumes"},
+                                                                           {"endpoint", "http://localhost:1"}}));
 }
 
 TEST_F(Plans, HowLongRequestsWaitForALeaderIsASetting) {

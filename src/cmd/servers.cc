@@ -48,9 +48,16 @@ std::string serve_until_stopped(const Call& call, const std::function<void(const
     std::string list = call.flags.string("whiteList");
     const std::string more = security->string("guard.white_list");
     if (!list.empty() && !more.empty()) list += ",";
-    reload({.white_list = list + more, .jwt = plan_jwt(*security)});
+    Reread news{.white_list = list + more, .jwt = plan_jwt(*security), .tiers = {}};
+    const auto master = Settings::load("master", call.globals.string("config_dir"), process_environment);
+    if (master) {
+      news.tiers = plan_tiers(*master);
+    } else {
+      LOG_ERROR("SIGHUP: {}; its stores for volumes stay as they were", master.error().what());
+    }
+    reload(news);
     read_again(client::tls_for_http());
-    LOG_INFO("SIGHUP: read the white list, the keys of tokens and the certificates of HTTPS again");
+    LOG_INFO("SIGHUP: read the white list, the keys of tokens, the certificates of HTTPS and the stores for volumes again");
   });
 }
 

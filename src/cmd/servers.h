@@ -32,8 +32,8 @@ void announce(const Call& call, const std::string& command);
 inline constexpr std::uint64_t kFilesWanted = 65536;
 Status raise_files_limit();
 
-// Waits for a signal to stop and answers its name. SIGHUP reads security.toml again and gives
-// the white list, together with the one of -whiteList, to `reload`.
+// Waits for a signal to stop and answers its name. SIGHUP reads security.toml and master.toml
+// again and gives what may change while a server runs to `reload`; the white list together with the one of -whiteList.
 std::string serve_until_stopped(const Call& call, const std::function<void(const Reread&)>& reload);
 
 }  // namespace holdfast::cmd

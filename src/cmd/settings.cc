@@ -126,6 +126,18 @@ bool Settings::boolean(const std::string& key, bool fallback) const {
   return value ? *value : fallback;
 }
 
+std::vector<std::string> Settings::tables_below(const std::string& table) const {
+  const std::string prefix = lower(table) + ".";
+  std::vector<std::string> out;
+  for (auto at = values_.lower_bound(prefix); at != values_.end() && at->first.starts_with(prefix); ++at) {
+    const auto end = at->first.find('.', prefix.size());
+    if (end == std::string::npos) continue;  // a key of `table` itself
+    const auto name = at->first.substr(prefix.size(), end - prefix.size());
+    if (out.empty() || out.back() != name) out.push_back(name);
+  }
+  return out;
+}
+
 Duration Settings::duration(const std::string& key, Duration fallback) const {
   const auto text = find(key);
   if (!text) return fallback;

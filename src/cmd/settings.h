@@ -35,6 +35,8 @@ class Settings {
   bool boolean(const std::string& key, bool fallback) const;
   Duration duration(const std::string& key, Duration fallback) const;
   bool has(const std::string& key) const { return find(key).has_value(); }
+  // The tables right below `table`, "storage.backend" -> "s3": only those of the file, since the environment names none.
+  std::vector<std::string> tables_below(const std::string& table) const;
 
  private:
   std::optional<std::string> find(const std::string& key) const;

@@ -61,6 +61,14 @@ TEST(Settings, AValueOfTheWrongKindIsAsIfNotSet) {
   EXPECT_EQ(settings->integer("a.b", 5), 5);
 }
 
+TEST(Settings, TablesAreListedByName) {
+  const auto settings = Settings::parse("[a.b]\nkey = 1\n[a.b.Two]\nx = 1\ny = 2\n[a.b.one]\nx = 1\n[a.bc.three]\nx = 1\n", nullptr);
+  ASSERT_TRUE(settings.ok());
+  EXPECT_EQ(settings->tables_below("a.b"), (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ(settings->tables_below("A"), (std::vector<std::string>{"b", "bc"}));
+  EXPECT_TRUE(settings->tables_below("nosuch").empty());
+}
+
 TEST(Settings, WhatIsNoTomlNamesFileAndLine) {
   const auto settings = Settings::parse("[a]\nb = \n", environment_of({}), "/etc/master.toml");
   ASSERT_FALSE(settings.ok());

@@ -51,6 +51,18 @@ treat_replication_as_minimums = {}
 #   volume.balance -apply
 # """
 # sleep_minutes = 17
+
+# Stores that volumes may be sent to with `volume.tier.upload -dest=s3.<id>` (s3.default is s3). The masters tell the volume
+# servers of them, keys and all, over gRPC: protect it (grpc.* in security.toml). SIGHUP reads them again.
+[storage.backend.s3.default]
+enabled = false
+# aws_access_key_id = ""
+# aws_secret_access_key = ""
+# region = "us-east-1"
+# bucket = "volumes"
+# http:// or https://, "" for AWS
+# endpoint = ""
+# storage_class = "STANDARD_IA"
 )",
       milliseconds(defaults.leader_wait), defaults.copy_1, defaults.copy_2, defaults.copy_3, defaults.copy_other,
       defaults.crowded_threshold, defaults.growth_disabled, defaults.replication_as_minimum);

@@ -337,6 +337,8 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
     response->set_volume_preallocate(options_.preallocate);
     response->set_maintenance_scripts(api::utf8(options_.maintenance_scripts));
     response->set_maintenance_sleep_minutes(options_.maintenance_sleep_minutes);
+    const auto tiers = master_.tiers();  // kept while it is walked through
+    for (const auto& tier : *tiers) api::fill(tier, response->add_storage_backends());
     if (const auto leader = master_.leader()) {
       response->set_leader(api::utf8(hint_of(*leader)));
       response->set_leader_uuid(text(leader->id));

@@ -549,6 +549,8 @@ TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
     reply.masters.push_back({.id = NodeId(Uuid{1, 1}), .http = "m1:9333", .grpc = "m1:19333"});
     reply.pulse = 250ms;
     reply.adopted_dirs = {"dir-1"};
+    reply.tiers = std::make_shared<const std::vector<TierBackend>>(
+        std::vector<TierBackend>{{.type = "s3", .id = "cold", .properties = {{"bucket", "b"}}}});
     return reply;
   };
   grpc::ClientContext context;
@@ -580,6 +582,8 @@ TEST(MasterService, AReportReachesTheSessionAndTheReplyComesBack) {
   EXPECT_TRUE(response.accepted());
   EXPECT_EQ(response.masters(0).http_address(), "m1:9333");
   EXPECT_EQ(response.adopted_dirs(0), "dir-1");
+  ASSERT_EQ(response.storage_backends_size(), 1);
+  EXPECT_EQ(response.storage_backends(0).id(), "cold");
   EXPECT_EQ(response.leader(), "");
   const auto got = seen.get();
   ASSERT_TRUE(got);
@@ -1222,6 +1226,7 @@ TEST(MasterService, GetMasterConfigurationNamesTheLeaderAndAllMembers) {
   node.master.lead(false, "127.0.0.1:9334", "127.0.0.1:19334");
   node.master.cluster.view = view_of_two();
   node.master.cluster.volume_size_limit = 1000ull << 20;
+  node.master.tiers_told = {{.type = "s3", .id = "cold", .properties = {{"bucket", "b"}}}};
   grpc::ClientContext context;
   master_pb::GetMasterConfigurationResponse response;
   ASSERT_TRUE(node.stub->GetMasterConfiguration(&context, {}, &response).ok());
@@ -1231,6 +1236,9 @@ TEST(MasterService, GetMasterConfigurationNamesTheLeaderAndAllMembers) {
   EXPECT_TRUE(response.volume_preallocate());
   ASSERT_EQ(response.masters_size(), 2);
   EXPECT_FALSE(response.masters(1).voter());
+  ASSERT_EQ(response.storage_backends_size(), 1);
+  EXPECT_EQ(response.storage_backends(0).id(), "cold");
+  EXPECT_EQ(response.storage_backends(0).properties().at("bucket"), "b");
 }
 
 TEST(MasterService, MembersAreChangedByTheAllowedAtTheLeaderOnly) {

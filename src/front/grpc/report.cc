@@ -121,6 +121,9 @@ void fill(const master::ReportReply& reply, master_pb::HeartbeatResponse* messag
     master->set_voter(member.voter);
   }
   message->set_pulse_ms(static_cast<std::uint32_t>(milliseconds(reply.pulse)));
+  if (reply.tiers) {
+    for (const auto& tier : *reply.tiers) api::fill(tier, message->add_storage_backends());
+  }
   message->set_accepted(reply.accepted);
   message->set_refusal(api::utf8(reply.refusal));
   for (const auto& uuid : reply.adopted_dirs) message->add_adopted_dirs(api::utf8(uuid));

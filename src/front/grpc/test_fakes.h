@@ -120,6 +120,7 @@ class FakeMaster final : public master::Master {
   Watched<int> subscriptions_open;
   std::vector<master::LocationChange> picture;
   std::string marked;
+  std::vector<TierBackend> tiers_told;
 
   void lead(bool self, const std::string& http = "127.0.0.1:9333", const std::string& grpc = "127.0.0.1:19333",
             std::uint64_t term = 1) {
@@ -144,6 +145,7 @@ class FakeMaster final : public master::Master {
   void assign(const master::AssignRequest& request, std::function<void(Answer)> done) override {
     on_assign(request, std::move(done));
   }
+  master::TierBackendsPtr tiers() const override { return std::make_shared<const std::vector<TierBackend>>(tiers_told); }
   master::LookupAnswer lookup(VolumeId volume, std::string_view) const override {
     ++lookups;
     const auto found = volumes.find(volume);

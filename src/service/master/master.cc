@@ -84,6 +84,9 @@ class MasterImpl final : public Master {
 
   KeyValues& key_values() override { return key_values_; }
 
+  void set_tiers(std::vector<TierBackend> tiers) override { shared_.tiers.set(std::move(tiers)); }
+  TierBackendsPtr tiers() const override { return shared_.tiers.get(); }
+
   std::unique_ptr<ReportSession> open_session(std::string peer, Tell tell) override {
     return reports_.open(std::move(peer), std::move(tell));
   }

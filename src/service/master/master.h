@@ -27,6 +27,7 @@
 #include "io/random.h"
 #include "model/file_id.h"
 #include "model/ids.h"
+#include "model/tier_backend.h"
 #include "service/master/consensus.h"
 #include "service/master/healing_status.h"
 #include "service/master/key_values.h"
@@ -117,6 +118,9 @@ struct Leader {
 
 // ---- reports -------------------------------------------------------------------------------------------------------
 
+// Stores in which volumes may lie; shared by those that tell of them, and never changed.
+using TierBackendsPtr = std::shared_ptr<const std::vector<TierBackend>>;
+
 struct ReportReply {
   std::uint64_t volume_size_limit = 0;
   bool preallocate = false;
@@ -150,6 +154,8 @@ struct ReportReply {
   };
   std::optional<Pulse> datagrams;
   bool says_only_pulse = false;  // nothing but `datagrams` counts
+
+  TierBackendsPtr tiers;  // never null in a reply of Master
 };
 
 // One stream of reports from one volume server. Destroying it (or closed()) is the end of the stream: the server is
@@ -256,6 +262,10 @@ class Master {
   }
   // What this master mends, if it leads; as of a second ago.
   virtual HealingStatus healing() const { return {}; }
+
+  // The stores of master.toml: told to every volume server that reports, from its next report on. Any thread.
+  virtual void set_tiers(std::vector<TierBackend> tiers) { (void)tiers; }
+  virtual TierBackendsPtr tiers() const { return std::make_shared<const std::vector<TierBackend>>(); }
 
   // One more copy of a volume on this server ("": only the next epoch of its copies), at the leader (healing.h); the epoch.
   virtual void mend(VolumeId volume, std::string target, std::function<void(OrRefusal<std::uint64_t>)> done) {

@@ -1082,6 +1082,24 @@ TEST(Master, AVolumeServerLearnsTheClusterItsMastersAndWhatWasAdopted) {
   EXPECT_TRUE(cluster.eventually([&] { return !session->on_report(report).has_value(); }));
 }
 
+TEST(Master, OtherStoresForVolumesAreToldWithTheNextReport) {
+  Cluster cluster(1);
+  cluster.group.lead(0);
+  auto& master = cluster.master(0);
+  master.set_tiers({{.type = "s3", .id = "cold", .properties = {{"bucket", "b"}}}});
+  auto session = master.open_session("x");
+  const auto report = fake_report(1);
+  const auto first = session->on_report(report);
+  ASSERT_TRUE(first.has_value());
+  ASSERT_EQ(first->tiers->size(), 1u);
+  EXPECT_EQ(first->tiers->front().name(), "s3.cold");
+  ASSERT_TRUE(cluster.eventually([&] { return !session->on_report(report).has_value(); }));
+  master.set_tiers({});
+  const auto next = session->on_report(report);
+  ASSERT_TRUE(next.has_value());
+  EXPECT_TRUE(next->tiers->empty());
+}
+
 TEST(Master, UpstreamsVolumeServerIsSentToTheLeader) {
   Cluster cluster(3);
   topology::Report report = fake_report(1);

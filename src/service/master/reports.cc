@@ -49,6 +49,7 @@ class Reports::Session final : public ReportSession {
     bool accepted = true;
     bool folders_pending = false;
     Duration pulse{0};
+    TierBackendsPtr tiers;
   };
   bool is_news(const Told& told) const;
 
@@ -86,13 +87,15 @@ std::optional<ReportReply> Reports::Session::on_report(topology::Report report) 
   Consensus* consensus = shared_.consensus.load();
   if (consensus == nullptr) return std::nullopt;
   Told told{consensus->view(), shared_.registry.state(), reported.refusal.empty(), reported.folders_pending,
-            shared_.options.pulse * static_cast<std::int64_t>((servers + kServersPerPulse - 1) / kServersPerPulse)};
+            shared_.options.pulse * static_cast<std::int64_t>((servers + kServersPerPulse - 1) / kServersPerPulse),
+            shared_.tiers.get()};
   if (told.pulse == Duration(0)) told.pulse = shared_.options.pulse;
   const View& view = *told.view;
 
   ReportReply reply = make_reply(view, *told.state);
   reply.pulse = told.pulse;
   reply.accepted = told.accepted;
+  reply.tiers = told.tiers;
   reply.refusal = reported.refusal;
   if (told.accepted) reply.datagrams = terms();
   reply.resend_full = reported.resend_full;
@@ -112,7 +115,7 @@ std::optional<ReportReply> Reports::Session::on_report(topology::Report report) 
   }
   if (reported.displaced) reply.end_with_error = "a newer stream of this volume server has taken over";
 
-  bool send = first || reply.end_with_error || reply.resend_full;
+  bool send = first || reply.end_with_error || reply.resend_full || told.tiers != told_.tiers;
   if (ours_) {
     send = send || is_news(told) || now - replied_ >= kReplyInterval;
   } else if (!view.is_leader()) {

@@ -51,6 +51,24 @@ struct Counters {
       metrics::process().counter("holdfast_master_assigns_waited_total", "assigns that were not answered at once");
 };
 
+// What set_tiers() was told last. Locks for itself.
+class TierBackends {
+ public:
+  void set(std::vector<TierBackend> tiers) {
+    auto made = std::make_shared<const std::vector<TierBackend>>(std::move(tiers));
+    Guard guard(mutex_);
+    tiers_ = std::move(made);
+  }
+  TierBackendsPtr get() const {
+    Guard guard(mutex_);
+    return tiers_;
+  }
+
+ private:
+  mutable Mutex mutex_;  // leaf
+  TierBackendsPtr tiers_ HOLDFAST_GUARDED_BY(mutex_) = std::make_shared<const std::vector<TierBackend>>();
+};
+
 struct Shared {
   Shared(Options options_given, io::Clock& clock_given, io::Random& random_given)
       : options(std::move(options_given)),
@@ -117,6 +135,7 @@ struct Shared {
   const std::shared_ptr<Loop> loop_owner = std::make_shared<Loop>();
   Loop& loop = *loop_owner;
   KeySource keys;
+  TierBackends tiers;
   std::atomic<bool> registry_changed{true};
   PublishedRegistry registry;
   Subscriptions subscriptions;

@@ -32,6 +32,7 @@ struct Reporter::Link {
   bool seed = false;   // stays, whatever the masters say of one another
   bool named = false;  // by the configuration
   NodeId member;  // empty until known
+  std::vector<TierBackend> tiers;  // as it told last
 
   std::unique_ptr<client::HeartbeatStream> stream;
   std::uint64_t number = 0;  // of the stream; events of earlier ones are dropped
@@ -309,8 +310,31 @@ void Reporter::on_response(Link& link, const master_pb::HeartbeatResponse& respo
     link.last_trouble.clear();
     LOG_INFO("master {}: takes reports", text(link.address));
   }
+  // Each answer of ours has them all; of an upstream's master silence says nothing.
+  if (!link.upstream || response.storage_backends_size() > 0) {
+    link.tiers.clear();
+    for (const auto& backend : response.storage_backends()) link.tiers.push_back(api::read(backend));
+  }
   if (response.resend_full_volume_list()) link.full_wanted = true;
-  if (!link.upstream && link.cluster == world_.fences.state().cluster_id) learn_masters(response);
+  if (!link.upstream && link.cluster == world_.fences.state().cluster_id) learn_masters(response);  // links may go
+  hand_on_tiers();
+}
+
+void Reporter::hand_on_tiers() {
+  std::map<std::string, TierBackend> named;
+  const auto add = [&](bool leads) {
+    for (const auto& other : links_) {
+      if ((!leader_.value().empty() && other->member == leader_) != leads) continue;
+      for (const auto& tier : other->tiers) named.try_emplace(tier.name(), tier);
+    }
+  };
+  add(true);
+  add(false);
+  std::vector<TierBackend> all;
+  for (auto& [name, tier] : named) all.push_back(std::move(tier));
+  if (tiers_ == all) return;
+  tiers_ = all;
+  if (world_.tiers) world_.tiers(std::move(all));
 }
 
 void Reporter::take_terms(Link& link, const master_pb::HeartbeatResponse& response) {

@@ -18,6 +18,9 @@
 // are gone and these took its volumes over (design/raft-and-leases 3.6). Otherwise a foreign master is left alone and
 // named in the log.
 //
+// Stores for volumes. Each master tells those of its own master.toml; all of them together count, and where two masters tell of
+// one name the leader's word does. What a master that is away told last goes on counting.
+//
 // One thread of its own; events of streams are queued to it. The functions may be called from any thread.
 #pragma once
 
@@ -37,6 +40,7 @@
 #include "io/clock.h"
 #include "io/posix/udp.h"
 #include "model/ec_shards_info.h"
+#include "model/tier_backend.h"
 #include "model/volume_info.h"
 #include "service/volume/config.h"
 #include "service/volume/fence_keeper.h"
@@ -82,6 +86,8 @@ class Reporter {
     Uuid process;
     // Called on the reporter's thread when a master tells other settings.
     std::function<void(std::uint64_t volume_size_limit)> settings;
+    // Likewise when the masters tell of other stores for volumes; empty: of none.
+    std::function<void(std::vector<TierBackend> tiers)> tiers;
     Duration first_answer_max = kFirstAnswerMax;
   };
 
@@ -123,6 +129,7 @@ class Reporter {
   bool settle_cluster(Link& link, const master_pb::HeartbeatResponse& response);
   void on_closed(Link& link, const std::string& error);
   void learn_masters(const master_pb::HeartbeatResponse& response);
+  void hand_on_tiers();
   void refresh_links();
   void take_discovered();
   void drop_doubles(Link& link);
@@ -168,6 +175,7 @@ class Reporter {
   Instant stock_taken_ = kDistantPast;
   Duration pulse_ = kPulse;
   NodeId leader_;
+  std::optional<std::vector<TierBackend>> tiers_;  // as handed on last; nullopt: no master has told yet
   std::optional<io::posix::UdpSocket> datagrams_;
 
   // Shared.

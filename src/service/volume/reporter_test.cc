@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "api/convert.h"
 #include "api/master.grpc.pb.h"
 #include "api/pulse.h"
 #include "client/http_pool.h"
@@ -310,6 +311,50 @@ TEST_F(ReporterTest, AMasterThatTakesLongToAnswerIsAskedEverMoreSeldom) {
   EXPECT_LE(a_.streams(), 5);
   a_.be_silent(false);
   EXPECT_TRUE(soon([&] { return reporter.connected() == 1; }));
+}
+
+TEST_F(ReporterTest, StoresForVolumesAreThoseOfAllMastersAndTheLeadersWordCounts) {
+  const auto tell = [](FakeMaster& master, const std::string& id, const std::string& bucket) {
+    master.change([&](auto& answer) { api::fill(TierBackend{"s3", id, {{"bucket", bucket}}}, answer.add_storage_backends()); });
+  };
+  for (auto* master : {&a_, &b_}) {
+    master->knows(a_);
+    master->knows(b_);
+    master->change([&](auto& answer) { answer.set_leader_uuid(b_.uuid()); });
+  }
+  tell(a_, "both", "of a");
+  tell(a_, "first", "of a");
+  tell(b_, "both", "of b");
+  std::mutex mutex;
+  std::vector<std::vector<TierBackend>> told;
+  FenceKeeper fences(ServerState{}, [](const ServerState&) { return Status(); });
+  VolumeConfig config;
+  config.ip = "127.0.0.1";
+  config.masters = {a_.address(), b_.address()};
+  Reporter reporter(config, {.clock = io::posix::system_clock(),
+                             .fences = fences,
+                             .holdings = [] { return Holdings(); },
+                             .folder_uuids = {},
+                             .process = Uuid::from_random(1, 2),
+                             .settings = [](std::uint64_t) {},
+                             .tiers = [&](std::vector<TierBackend> tiers) {
+                               std::lock_guard guard(mutex);
+                               told.push_back(std::move(tiers));
+                             }});
+  const auto last = [&] {
+    std::lock_guard guard(mutex);
+    return told.empty() ? std::vector<TierBackend>() : told.back();
+  };
+  reporter.start();
+  const std::vector<TierBackend> all{{"s3", "both", {{"bucket", "of b"}}}, {"s3", "first", {{"bucket", "of a"}}}};
+  EXPECT_TRUE(soon([&] { return last() == all; }));
+  // One that is away for a while takes nothing along; one that comes back without its stores does.
+  a_.stop();
+  a_.change([](auto& answer) { answer.clear_storage_backends(); });
+  ASSERT_TRUE(soon([&] { return reporter.connected() == 1; }));
+  EXPECT_EQ(last(), all);
+  a_.start();
+  EXPECT_TRUE(soon([&] { return last() == std::vector<TierBackend>{all[0]}; }));
 }
 
 TEST_F(ReporterTest, OrdersOfOldLeadersAndOtherClustersAreRefusedAlsoAfterARestart) {
