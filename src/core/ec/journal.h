@@ -16,6 +16,7 @@
 namespace holdfast::ec {
 
 inline constexpr std::size_t kJournalRowBytes = 8;
+inline constexpr std::uint64_t kJournalBytesMax = 1_GiB;  // a hundred million deletions
 
 // Ids in order of their deletion, doubles included. A part of an id at the end is passed over: its delete was never
 // acknowledged.

@@ -229,6 +229,25 @@ class Server {
     return call(&pb::VolumeServer::Stub::VolumeEcShardsCopy, request, &response);
   }
 
+  // What it answers in its `error`.
+  std::string receive(const std::string& ext, const std::string& content) {
+    grpc::ClientContext context;
+    pb::ReceiveFileResponse response;
+    const auto stream = stub->ReceiveFile(&context, &response);
+    pb::ReceiveFileRequest request;
+    request.mutable_info()->set_volume_id(3);
+    request.mutable_info()->set_collection("c");
+    request.mutable_info()->set_ext(ext);
+    request.mutable_info()->set_is_ec_volume(true);
+    request.mutable_info()->set_file_size(content.size());
+    stream->Write(request);
+    request.set_file_content(content);
+    stream->Write(request);
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+    return response.error();
+  }
+
   void put(std::uint64_t key, const std::string& data) {
     std::promise<Result<volume::Written>> promise;
     volume::WriteRequest request;
@@ -573,6 +592,125 @@ TEST_F(VolumeEcTest, TheIndexOfAnotherEncodingIsNotFetched) {
   EXPECT_THAT(mounted.error_message(), HasSubstr("belongs to a different encode run"));
   EXPECT_FALSE(fs::exists(b_.file(".ecx")));
   EXPECT_EQ(b_.content(".vif"), settings);
+}
+
+// It was away when they were deleted, say; shards are brought to it from one that knows less.
+TEST_F(VolumeEcTest, DeletionsThatOnlyTheTargetKnowsStayWhenShardsAreCopied) {
+  encode(2, 1);
+  move_to_b(1, 3);
+  ASSERT_TRUE(a_.remove_blob(1).ok());
+  ASSERT_TRUE(b_.remove_blob(2).ok());
+  files_.erase(1);
+  files_.erase(2);
+  // Beside mounted shards,
+  const auto copied = a_.copy(b_, {1}, true);
+  ASSERT_TRUE(copied.ok()) << copied.error_message();
+  expect_all(a_);
+  ASSERT_TRUE(a_.mount({1}).ok());
+  a_.stop();
+  a_.start();
+  ASSERT_TRUE(soon([&] { return master_.bits_of(a_.url()) == 0b11; }));
+  expect_all(a_);
+  // and beside others.
+  ASSERT_TRUE(b_.remove_blob(3).ok());
+  files_.erase(3);
+  ASSERT_TRUE(b_.unmount({1, 2}).ok());
+  ASSERT_TRUE(b_.copy(a_, {0}, true).ok());
+  ASSERT_TRUE(b_.mount({0, 1, 2}).ok());
+  ASSERT_TRUE(soon([&] { return master_.bits_of(b_.url()) == 0b111; }));
+  expect_all(b_);
+}
+
+TEST_F(VolumeEcTest, DeletionsThatAreFoldedIntoAnIndexStayWhenShardsAreCopied) {
+  encode(2, 1);
+  move_to_b(1, 3);
+  ASSERT_TRUE(a_.copy(b_, {1, 2}, false).ok());
+  ASSERT_TRUE(a_.remove_blob(1).ok());
+  pb::VolumeEcShardsRebuildRequest request;
+  request.set_volume_id(3);
+  request.set_collection("c");
+  pb::VolumeEcShardsRebuildResponse rebuilt;
+  ASSERT_TRUE(a_.call(&pb::VolumeServer::Stub::VolumeEcShardsRebuild, request, &rebuilt).ok());
+  ASSERT_FALSE(fs::exists(a_.file(".ecj")));
+  ASSERT_TRUE(b_.remove_blob(2).ok());
+  files_.erase(1);
+  // At the source: b takes them over and keeps its own.
+  ASSERT_TRUE(b_.copy(a_, {0}, true).ok());
+  ASSERT_TRUE(b_.mount({0}).ok());
+  files_.erase(2);
+  expect_all(b_);
+  // At the target: they stay when an index comes that does not have them.
+  ASSERT_TRUE(a_.unmount({0}).ok());
+  ASSERT_TRUE(a_.copy(b_, {1}, true).ok());
+  ASSERT_TRUE(a_.mount({0, 1, 2}).ok());
+  expect_all(a_);
+}
+
+TEST_F(VolumeEcTest, ShardsOfAnotherEncodingAreNotCopiedBesideThese) {
+  encode(2, 1);
+  move_to_b(1, 3);
+  ASSERT_TRUE(b_.unmount({1, 2}).ok());
+  auto settings = b_.content(".vif");
+  const auto run = settings.find_first_of("123456789", settings.find("encodeTsNs"));
+  ASSERT_NE(run, std::string::npos) << settings;
+  settings[run] = settings[run] == '1' ? '2' : '1';
+  std::ofstream(b_.file(".vif"), std::ios::binary) << settings;
+  for (const bool others : {true, false}) {
+    const auto copied = b_.copy(a_, {0}, others);
+    EXPECT_EQ(copied.error_code(), grpc::StatusCode::UNKNOWN);
+    EXPECT_THAT(copied.error_message(), HasSubstr("belongs to a different encode run"));
+    EXPECT_FALSE(fs::exists(b_.file(".ec00")));
+    EXPECT_EQ(b_.content(".vif"), settings);
+  }
+  // Nothing half made is left either.
+  for (const auto& entry : fs::directory_iterator(b_.folder)) EXPECT_NE(entry.path().extension(), ".copying") << entry.path();
+}
+
+TEST_F(VolumeEcTest, WhatIsLeftOfAnotherEncodingDeletesNothingInACopy) {
+  encode(2, 1);
+  auto settings = a_.content(".vif");
+  const auto run = settings.find_first_of("123456789", settings.find("encodeTsNs"));
+  ASSERT_NE(run, std::string::npos) << settings;
+  settings[run] = settings[run] == '1' ? '2' : '1';
+  std::ofstream(b_.file(".vif"), std::ios::binary) << settings;
+  std::ofstream(b_.file(".ecx"), std::ios::binary) << std::string(16, '\0');
+  std::ofstream(b_.file(".ecj"), std::ios::binary) << std::string("\0\0\0\0\0\0\0\1", 8);
+  ASSERT_TRUE(b_.copy(a_, {0, 1}, true).ok());
+  for (const auto* ext : {".ecx", ".ecj", ".vif", ".ecsum"}) EXPECT_EQ(b_.content(ext), a_.content(ext)) << ext;
+  ASSERT_TRUE(b_.mount({0, 1}).ok());
+  expect_all(b_);
+  // Nor does a journal beside which nothing lies.
+  ASSERT_TRUE(b_.remove_shards({}, true).ok());
+  std::ofstream(b_.file(".ecj"), std::ios::binary) << std::string("\0\0\0\0\0\0\0\1", 8);
+  ASSERT_TRUE(b_.copy(a_, {0, 1}, true).ok());
+  ASSERT_TRUE(b_.mount({0, 1}).ok());
+  expect_all(b_);
+}
+
+TEST_F(VolumeEcTest, FilesThatAreSentBringNoDeletedFileBack) {
+  encode(2, 1);
+  ASSERT_TRUE(a_.remove_blob(2).ok());
+  const auto journal_of = [](char key) { return std::string(7, '\0') + key; };
+  const auto index = a_.content(".ecx");
+  EXPECT_THAT(a_.receive(".ecj", journal_of(1)), HasSubstr("ec volume 3 is mounted"));
+  ASSERT_TRUE(a_.unmount({0, 1, 2}).ok());
+  EXPECT_EQ(a_.receive(".ecj", journal_of(1)), "");
+  EXPECT_EQ(a_.content(".ecj"), journal_of(2) + journal_of(1));
+  // The index of the same files, of which one was deleted and folded in: the fourth.
+  auto folded = index;
+  folded.replace(3 * 16 + 12, 4, "\xff\xff\xff\xff");
+  EXPECT_EQ(a_.receive(".ecx", folded), "");
+  EXPECT_EQ(a_.content(".ecj"), journal_of(2) + journal_of(1) + journal_of(4));
+  EXPECT_EQ(a_.content(".ecx"), index);
+  EXPECT_FALSE(fs::exists(a_.file(".ecx.tmp")) || fs::exists(a_.file(".ecj.tmp")));
+  ASSERT_TRUE(a_.mount({0, 1, 2}).ok());
+  for (const auto key : {1, 2, 4}) files_.erase(static_cast<std::uint64_t>(key));
+  expect_all(a_);
+  // That of other files: what was deleted of these says nothing of them.
+  ASSERT_TRUE(a_.unmount({0, 1, 2}).ok());
+  EXPECT_EQ(a_.receive(".ecx", index.substr(16)), "");
+  EXPECT_EQ(a_.content(".ecx"), index.substr(16));
+  EXPECT_FALSE(fs::exists(a_.file(".ecj")));
 }
 
 TEST_F(VolumeEcTest, AnIndexThatNobodyHasIsNotFetched) {

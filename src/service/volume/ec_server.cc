@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <optional>
 #include <set>
 
 #include "base/log.h"
@@ -20,23 +21,76 @@ static_assert(static_cast<int>(EcService::ScrubMode::index) == static_cast<int>(
               static_cast<int>(EcService::ScrubMode::local) == static_cast<int>(ec::ScrubMode::local) &&
               static_cast<int>(EcService::ScrubMode::checksums) == static_cast<int>(ec::ScrubMode::checksums));
 
-constexpr std::uint64_t kJournalBytesMax = 1_GiB;
 constexpr auto kAside = ".copying";  // behind the name of what another server has, until it is whole
 
 Error stopping() { return Error(Code::unavailable, "the volume server stops"); }
 
 Error missing(VolumeId id) { return Error(Code::not_found, "ec volume " + text(id) + " not found"); }
 
-// The deletions of two journals, each once.
-std::string united(const std::string& one, const std::string& other) {
-  std::string out;
-  std::set<std::uint64_t> known;
-  for (const auto* journal : {&one, &other}) {
-    for (const auto key : ec::parse_journal(bytes_of(*journal))) {
-      if (known.insert(key.value()).second) ec::append_journal(out, key);
-    }
+// Files that another server has of an erasure-coded volume, each under another name until it takes its own; those that never do
+// are gone with this.
+class Aside {
+ public:
+  // All but `wish` outlive this. What `wish` names is of no account but for volume and collection.
+  Aside(io::Disk& disk, client::VolumeSource& source, std::string source_name, client::FileWish wish, PullOptions options)
+      : disk_(disk), source_(source), source_name_(std::move(source_name)), wish_(std::move(wish)), options_(std::move(options)) {
+    wish_.is_ec_volume = true;
+    wish_.ignore_missing = true;
   }
-  return out;
+  ~Aside() {
+    for (const auto& path : there_) (void)disk_.remove(path + kAside);
+  }
+  Aside(const Aside&) = delete;
+
+  // What is to be at `path`; whether the other server has it.
+  Result<bool> pull(const std::string& path) {
+    wish_.extension = path.substr(find_last(path, '.'));
+    there_.insert(path);
+    auto copied = pull_file(source_, wish_, disk_, path + kAside, options_);
+    if (!copied) return copied.error().at(name());
+    if (!copied->is_there) there_.erase(path);
+    return copied->is_there;
+  }
+  Status must_pull(const std::string& path) {
+    const auto pulled = pull(path);
+    if (!pulled) return pulled.error();
+    return *pulled ? Status() : Error(Code::not_found, name() + ": it is not there");
+  }
+  Result<std::string> content(const std::string& path, std::uint64_t bytes_max) { return disk_.read_file(path + kAside, bytes_max); }
+  // It takes its name, in place of what has it; nothing where the other server has none.
+  Status adopt(const std::string& path) {
+    if (there_.erase(path) == 0) return {};
+    return disk_.rename(path + kAside, path);
+  }
+
+ private:
+  std::string name() const {
+    return "copy " + wish_.extension + " of ec volume " + text(wish_.volume) + " from " + source_name_;
+  }
+
+  io::Disk& disk_;
+  client::VolumeSource& source_;
+  const std::string source_name_;
+  client::FileWish wish_;
+  const PullOptions options_;
+  std::set<std::string> there_;
+};
+
+// Which encoding the settings are of that were pulled; 0: they do not say.
+std::int64_t run_of(Aside& aside, const std::string& path) {
+  const auto content = aside.content(path, 1_MiB);
+  const auto settings = content ? VolumeSettings::parse(*content) : Result<VolumeSettings>(content.error());
+  return settings ? ec::encode_ts_of(*settings) : 0;
+}
+
+// What was deleted there is deleted here too; what only this server has heard of stays deleted.
+Status take_deletions(Aside& aside, ec::EcStore& store, const ec::EcFiles& here) {
+  const auto has_journal = aside.pull(here.journal());
+  if (!has_journal) return has_journal.error();
+  if (!*has_journal) return {};
+  const auto journal = aside.content(here.journal(), ec::kJournalBytesMax);
+  if (!journal) return journal.error();
+  return store.add_deletions(here, ec::parse_journal(bytes_of(*journal)));
 }
 
 }  // namespace
@@ -286,42 +340,51 @@ Status EcServer::copy(const Copy& copy) {
   if (auto may = world_.may_change(); !may) return may;
   const auto place = world_.store.ec().place_for_copies(copy.id, copy.collection, copy.disk_id);
   if (!place) return place.error();
-  const auto source = client::VolumeSource::at(copy.source);
-  Pacer pacer(world_.clock, copy.bytes_per_second);
-  const auto pull = [&](const std::string& extension, const std::string& path, bool ignore_missing) -> Status {
-    client::FileWish wish{.volume = copy.id,
-                          .collection = copy.collection,
-                          .extension = extension,
-                          .is_ec_volume = true,
-                          .ignore_missing = ignore_missing};
-    // Under another name until it is whole; a shard that was mounted goes on being read as it was.
-    auto copied = pull_file(*source, wish, world_.disk, path + kAside, {pacer, stopping_, {}});
-    if (!copied) {
-      (void)world_.disk.remove(path + kAside);
-      return copied.error().at("copy " + extension + " of ec volume " + text(copy.id) + " from " + text(copy.source));
-    }
-    if (!copied->is_there) {
-      if (ignore_missing) return {};
-      return Error(Code::not_found, "copy " + extension + " of ec volume " + text(copy.id) + ": " + text(copy.source) +
-                                        " does not have it");
-    }
-    return world_.disk.rename(path + kAside, path);
-  };
   for (const auto shard : copy.shards) {
     if (shard >= ec::kShardsMax) return Error(Code::invalid, "there is no shard " + std::to_string(shard));
-    if (auto pulled = pull(fmt::format(".ec{:02}", shard), place->shard(shard), false); !pulled) return pulled;
+  }
+  const auto source = client::VolumeSource::at(copy.source);
+  Pacer pacer(world_.clock, copy.bytes_per_second);
+  Aside aside(world_.disk, *source, text(copy.source), {.volume = copy.id, .collection = copy.collection}, {pacer, stopping_, {}});
+
+  // What comes must be of the encoding that is here, if one is; so the settings are asked for also where they are not to be copied.
+  const auto has_settings = aside.pull(place->settings());
+  if (!has_settings) return has_settings.error();
+  const auto run = *has_settings ? run_of(aside, place->settings()) : 0;
+  const auto other = text(copy.source) + " has other shards than those here, which must be deleted first";
+  if (auto fits = world_.store.ec().make_room(copy.id, copy.collection, run, copy.index); !fits) return fits.error().at(other);
+  const bool had_shards = !place->shards().empty();
+  std::optional<std::vector<NeedleId>> folded;  // deletions that the other index knows; nothing: it is going to be the one here
+  if (copy.index) {
+    if (auto pulled = aside.must_pull(place->index()); !pulled) return pulled;
+    if (place->has_index()) {
+      auto deleted = ec::deletions_in(world_.disk, place->index() + kAside, place->index());
+      const bool is_left = !deleted && deleted.error().code() == Code::stale && !had_shards;
+      if (!deleted && !is_left) return deleted.error().at(other);
+      if (deleted) folded = std::move(*deleted);
+      if (auto gone = is_left ? place->remove_journal() : Status(); !gone) return gone;
+    }
+  }
+
+  // A shard that is mounted goes on being read as it was.
+  for (const auto shard : copy.shards) {
+    if (auto pulled = aside.must_pull(place->shard(shard)); !pulled) return pulled;
+    if (auto adopted = aside.adopt(place->shard(shard)); !adopted) return adopted;
   }
   if (copy.journal) {
-    if (auto pulled = pull(".ecj", place->journal(), true); !pulled) return pulled;
+    if (auto taken = take_deletions(aside, world_.store.ec(), *place); !taken) return taken;
   }
   if (copy.settings) {
-    if (auto pulled = pull(".vif", place->settings(), true); !pulled) return pulled;
+    const auto own = place->read_settings();
+    const bool stays = own.ec_shard_config && (had_shards || ec::encode_ts_of(own) == run);
+    if (auto adopted = stays ? Status() : aside.adopt(place->settings()); !adopted) return adopted;
   }
   if (copy.checksums) {
-    if (auto pulled = pull(".ecsum", place->checksums(), true); !pulled) return pulled;
+    if (const auto pulled = aside.pull(place->checksums()); !pulled) return pulled.error();
+    if (auto adopted = aside.adopt(place->checksums()); !adopted) return adopted;
   }
   if (copy.index) {
-    if (auto pulled = pull(".ecx", place->index(), false); !pulled) return pulled;
+    if (auto done = folded ? world_.store.ec().add_deletions(*place, *folded) : aside.adopt(place->index()); !done) return done;
   }
   return place->sync_names();
 }
@@ -352,62 +415,29 @@ Status EcServer::fetch_index_from(const Address& source, const ec::EcFiles& here
   const auto id = here.place().id;
   const auto peer = client::VolumeSource::at(source);
   Pacer pacer(world_.clock, 0);
-  // As it is there, under another name; whether it is there.
-  const auto pull = [&](const std::string& path) -> Result<bool> {
-    const client::FileWish wish{.volume = id,
-                                .collection = here.place().collection,
-                                .extension = path.substr(find_last(path, '.')),
-                                .is_ec_volume = true,
-                                .ignore_missing = true};
-    auto copied = pull_file(*peer, wish, world_.disk, path + kAside, {pacer, stopping_, {}});
-    if (copied) return copied->is_there;
-    (void)world_.disk.remove(path + kAside);
-    return copied.error().at("copy " + wish.extension + " of ec volume " + text(id) + " from " + text(source));
-  };
-  const auto adopt = [&](const std::string& path) { return world_.disk.rename(path + kAside, path); };
+  Aside aside(world_.disk, *peer, text(source), {.volume = id, .collection = here.place().collection}, {pacer, stopping_, {}});
 
-  const auto has_settings = pull(here.settings());
+  const auto has_settings = aside.pull(here.settings());
   if (!has_settings) return has_settings.error();
-  if (*has_settings) {
-    const auto own = here.read_settings();
-    const auto content = world_.disk.read_file(here.settings() + kAside, 1_MiB);
-    if (!content) return content.error();
-    const auto theirs = VolumeSettings::parse(*content);
-    const auto run = theirs ? ec::encode_ts_of(*theirs) : 0;
-    const bool is_other = run != 0 && ec::encode_ts_of(own) != 0 && run != ec::encode_ts_of(own);
-    const bool is_wanted = theirs && !is_other && !own.ec_shard_config;
-    if (auto done = is_wanted ? adopt(here.settings()) : world_.disk.remove(here.settings() + kAside); !done) return done;
-    if (is_other) {
-      return Error(Code::stale, "the index of ec volume " + text(id) + " at " + text(source) +
-                                    " belongs to a different encode run than the shards here");
-    }
+  const auto own = here.read_settings();
+  const auto run = *has_settings ? run_of(aside, here.settings()) : 0;
+  if (run != 0 && ec::encode_ts_of(own) != 0 && run != ec::encode_ts_of(own)) {
+    return Error(Code::stale, "the index of ec volume " + text(id) + " at " + text(source) +
+                                  " belongs to a different encode run than the shards here");
   }
-
-  const auto has_journal = pull(here.journal());
-  if (!has_journal) return has_journal.error();
-  if (*has_journal) {
-    const auto own = world_.disk.read_file(here.journal(), kJournalBytesMax);
-    if (!own && own.error().code() != Code::not_found) return own.error();
-    const auto theirs = world_.disk.read_file(here.journal() + kAside, kJournalBytesMax);
-    if (!theirs) return theirs.error();
-    const auto both = united(own ? *own : std::string(), *theirs);
-    if (auto replaced = world_.disk.replace_file(here.journal(), both); !replaced) return replaced;
-    if (auto removed = world_.disk.remove(here.journal() + kAside); !removed) return removed;
+  if (!own.ec_shard_config) {
+    if (auto adopted = aside.adopt(here.settings()); !adopted) return adopted;
   }
-
+  if (auto taken = take_deletions(aside, world_.store.ec(), here); !taken) return taken;
   if (!world_.disk.info(here.checksums()).ok()) {
-    const auto has_checksums = pull(here.checksums());
-    if (!has_checksums) return has_checksums.error();
-    if (*has_checksums) {
-      if (auto adopted = adopt(here.checksums()); !adopted) return adopted;
-    }
+    if (const auto pulled = aside.pull(here.checksums()); !pulled) return pulled.error();
+    if (auto adopted = aside.adopt(here.checksums()); !adopted) return adopted;
   }
-
   // Last: with it the set is whole.
-  const auto has_index = pull(here.index());
+  const auto has_index = aside.pull(here.index());
   if (!has_index) return has_index.error();
   if (!*has_index) return Error(Code::not_found, "the index of ec volume " + text(id) + " is not at " + text(source) + " either");
-  if (auto adopted = adopt(here.index()); !adopted) return adopted;
+  if (auto adopted = aside.adopt(here.index()); !adopted) return adopted;
   return here.sync_names();
 }
 

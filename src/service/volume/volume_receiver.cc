@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "service/volume/file_pull.h"
+#include "storage/ec/ec_store.h"
 #include "storage/volume/record_reader.h"
 
 namespace holdfast::volume {
@@ -239,11 +240,12 @@ Status VolumeReceiver::write_blob(VolumeId id, NeedleId key, std::int32_t size, 
 
 namespace {
 
-// Written under a name of its own and renamed when it is whole.
+// Written under a name of its own; once it is whole `adopt` gives it the one that it is for.
 class IncomingFile final : public VolumeReceiver::Incoming {
  public:
-  IncomingFile(io::Disk& disk, std::string path, std::uint64_t expected, std::unique_ptr<io::File> file)
-      : disk_(disk), path_(std::move(path)), expected_(expected), file_(std::move(file)) {}
+  using Adopt = std::function<Status(const std::string& incoming)>;
+  IncomingFile(io::Disk& disk, std::string path, std::uint64_t expected, std::unique_ptr<io::File> file, Adopt adopt)
+      : disk_(disk), path_(std::move(path)), expected_(expected), file_(std::move(file)), adopt_(std::move(adopt)) {}
   ~IncomingFile() override {
     if (!file_) return;
     file_.reset();
@@ -264,7 +266,7 @@ class IncomingFile final : public VolumeReceiver::Incoming {
       return Error(Code::invalid, "received " + std::to_string(at_) + " bytes, expected " + std::to_string(expected_));
     }
     if (auto synced = file_->sync(); !synced) return synced.error();
-    if (auto renamed = disk_.rename(path_ + kTemporary, path_); !renamed) return renamed.error();
+    if (auto adopted = adopt_(path_ + kTemporary); !adopted) return adopted.error();
     file_.reset();
     if (auto synced = disk_.sync_dir(io::folder_of(path_)); !synced) return synced.error();
     return at_;
@@ -277,6 +279,7 @@ class IncomingFile final : public VolumeReceiver::Incoming {
   const std::string path_;
   const std::uint64_t expected_;
   std::unique_ptr<io::File> file_;
+  const Adopt adopt_;
   std::uint64_t at_ = 0;
 };
 
@@ -286,6 +289,9 @@ Result<std::string> VolumeReceiver::path_for(const FileInfo& info) {
   if (auto named = check_file_name(info.collection, info.extension); !named) return named.error();
   const auto name = VolumePlace{.id = info.id, .collection = info.collection}.base_name() + info.extension;
   if (info.is_ec_volume) {
+    if (store_.ec().find(info.id)) {
+      return Error(Code::refused, "ec volume " + text(info.id) + " is mounted: unmount its shards first");
+    }
     const auto folder = store_.shard_folder(info.collection, info.id, info.extension, info.disk_id,
                                             info.disk_type == "hdd" ? "" : info.disk_type);
     if (!folder) return folder.error();
@@ -313,7 +319,10 @@ Result<std::unique_ptr<VolumeReceiver::Incoming>> VolumeReceiver::receive(const 
   if (!path) return path.error();
   auto file = disk_.open(*path + IncomingFile::kTemporary, {.write = true, .create = true, .truncate = true});
   if (!file) return file.error();
-  return std::unique_ptr<Incoming>(std::make_unique<IncomingFile>(disk_, *path, info.bytes, std::move(*file)));
+  const auto adopt = [this, info, path = *path](const std::string& incoming) {
+    return info.is_ec_volume ? store_.ec().take_over(info.id, info.collection, incoming, path) : disk_.rename(incoming, path);
+  };
+  return std::unique_ptr<Incoming>(std::make_unique<IncomingFile>(disk_, *path, info.bytes, std::move(*file), adopt));
 }
 
 }  // namespace holdfast::volume

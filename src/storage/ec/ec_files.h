@@ -47,6 +47,7 @@ class EcFiles {
 
   // --- removing --- all durable when they return ok; what is not there is no error
   Status remove_shards(const std::vector<ShardId>& ids) const;
+  Status remove_journal() const { return drop(journal()); }
   // The index first. Everything but the .dat and .idx; the .vif too unless a .dat needs it.
   Status remove_all() const;
 

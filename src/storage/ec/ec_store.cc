@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "storage/ec/encode.h"
+#include "storage/ec/sorted_index.h"
 
 namespace holdfast::ec {
 
@@ -126,6 +129,65 @@ Result<EcFiles> EcStore::place_for_copies(VolumeId id, const std::string& collec
     }
   }
   return EcFiles(around_.disk, *best);
+}
+
+Status EcStore::make_room(VolumeId id, const std::string& collection, std::int64_t run, bool with_index) {
+  const Claim claim(*this, id);
+  const bool has_shards = find(id) != nullptr || !shard_paths(files_of(id, collection)).empty();
+  for (const auto& place : places(id, collection)) {
+    const EcFiles files(around_.disk, place);
+    const auto own = encode_ts_of(files.read_settings());
+    const bool is_other = own != 0 && run != 0 && own != run;
+    if (is_other && (!files.shards().empty() || (!with_index && files.has_index()))) return different_run(id);
+    const bool is_left = is_other || (!files.has_index() && (own != run || run == 0));
+    if (!with_index || has_shards || !is_left) continue;
+    if (auto removed = files.remove_all(); !removed) return removed;
+  }
+  return {};
+}
+
+Status EcStore::add_deletions(const EcFiles& here, const std::vector<NeedleId>& keys) {
+  const auto id = here.place().id;
+  const Claim claim(*this, id);
+  if (const auto volume = find(id); volume && here.has_index()) {
+    for (const auto key : keys) {
+      const auto removed = volume->remove(key);
+      if (!removed && removed.error().code() != Code::not_found) return removed;
+    }
+    return {};
+  }
+  const auto own = around_.disk.read_file(here.journal(), kJournalBytesMax);
+  if (!own && own.error().code() != Code::not_found) return own.error();
+  std::string all;
+  std::set<std::uint64_t> known;
+  const auto add = [&](NeedleId key) {
+    if (known.insert(key.value()).second) append_journal(all, key);
+  };
+  if (own) std::ranges::for_each(parse_journal(bytes_of(*own)), add);
+  std::ranges::for_each(keys, add);
+  return around_.disk.replace_file(here.journal(), all);
+}
+
+Status EcStore::take_over(VolumeId id, const std::string& collection, const std::string& incoming, const std::string& path) {
+  auto& disk = around_.disk;
+  for (const auto& here : files_of(id, collection)) {
+    if (path == here.journal()) {
+      const auto journal = disk.read_file(incoming, kJournalBytesMax);
+      if (!journal) return journal.error();
+      if (auto removed = disk.remove(incoming); !removed) return removed;  // first: its name may be wanted on the way
+      return add_deletions(here, parse_journal(bytes_of(*journal)));
+    }
+    if (path == here.index() && here.has_index()) {
+      const auto deleted = deletions_in(disk, incoming, path);
+      if (deleted) {
+        if (auto removed = disk.remove(incoming); !removed) return removed;
+        return add_deletions(here, *deleted);
+      }
+      if (deleted.error().code() != Code::stale) return deleted.error();
+      if (auto removed = here.remove_journal(); !removed) return removed;
+    }
+  }
+  return disk.rename(incoming, path);
 }
 
 // --- orders ---

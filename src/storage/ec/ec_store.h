@@ -79,11 +79,20 @@ class EcStore {
   std::vector<VolumeId> tend(std::uint64_t now_seconds);
   std::vector<VolumeId> remove_collection(const std::string& collection, const std::function<bool(VolumeId)>& may);
 
-  // Every folder's files of a volume, those with an index first. For those who copy them.
+  // --- for those who copy them ---
+  // Every folder's files of a volume, those with an index first.
   std::vector<EcFiles> files_of(VolumeId id, const std::string& collection) const;
   // Where copies of a volume's shards should go: where some are already, else the folder of `disk_id` - 1 when that is
   // not 0, else the one with the most free space.
   Result<EcFiles> place_for_copies(VolumeId id, const std::string& collection, std::uint32_t disk_id) const;
+  // Before files of the encoding `run` (0: not known) come. Where an index comes too, what is left here of another encoding, without
+  // a shard, goes, so that its deletions delete nothing in this one. stale "... belongs to a different encode run": another one is here.
+  Status make_room(VolumeId id, const std::string& collection, std::int64_t run, bool with_index);
+  // Files that are deleted, as another server knows: added to those that `here` knows, mounted or not.
+  Status add_deletions(const EcFiles& here, const std::vector<NeedleId>& keys);
+  // The file `incoming` takes the name `path`. A journal or index of what lies here is added to instead, as above; an index of another
+  // encoding takes the journal away, which says nothing of it.
+  Status take_over(VolumeId id, const std::string& collection, const std::string& incoming, const std::string& path);
 
  private:
   class Claim;

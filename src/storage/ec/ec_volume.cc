@@ -16,8 +16,6 @@ namespace {
 using volume::Found;
 using volume::IndexRow;
 
-constexpr std::uint64_t kJournalBytesMax = 1_GiB;
-
 Error not_found() { return Error(Code::not_found, "not found"); }
 
 volume::Version version_of(const VolumeSettings& settings) {

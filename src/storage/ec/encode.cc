@@ -285,7 +285,7 @@ Result<std::vector<ShardId>> rebuild(io::Disk& disk, const RebuildJob& job) {
 }
 
 Status fold(io::Disk& disk, const EcFiles& files) {
-  const auto journal = disk.read_file(files.journal(), 1_GiB);
+  const auto journal = disk.read_file(files.journal(), kJournalBytesMax);
   if (!journal && journal.error().code() == Code::not_found) return {};
   if (!journal) return journal.error();
   if (journal->size() % kJournalRowBytes != 0) {

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "core/ec/journal.h"
 #include "io/disk.h"
@@ -28,5 +30,8 @@ class SortedIndex {
 
   const io::File& file_;
 };
+
+// The keys that `index` marks as deleted, and `other` may not. stale: they are not two states of one .ecx.
+Result<std::vector<NeedleId>> deletions_in(io::Disk& disk, const std::string& index, const std::string& other);
 
 }  // namespace holdfast::ec
