@@ -460,6 +460,12 @@ class MasterService final : public master_pb::Seaweed::CallbackService, public S
       server->set_suffrage(member.voter && !member.joining ? "Voter" : "Nonvoter");
       server->set_isleader(status.view->leader == member.id);
     }
+    for (const master::MemberView& member : status.view->leaving) {
+      auto* server = response->add_cluster_servers();
+      server->set_id(text(member.id));
+      server->set_address(api::utf8(member.grpc));
+      server->set_suffrage("Leaving");
+    }
     return answered(context);
   }
 

@@ -1329,6 +1329,20 @@ TEST(MasterService, AMemberWhoseEntryIsNotCommittedIsNoVoterYet) {
   EXPECT_EQ(response.cluster_servers(1).suffrage(), "Nonvoter");
 }
 
+TEST(MasterService, AMemberWhoseRemovalIsNotCommittedIsLeaving) {
+  Node node;
+  auto view = *view_of_two();
+  view.leaving.push_back(view.members[1]);
+  view.members.pop_back();
+  node.master.cluster.view = std::make_shared<master::View>(view);
+  grpc::ClientContext context;
+  master_pb::RaftListClusterServersResponse response;
+  ASSERT_TRUE(node.stub->RaftListClusterServers(&context, {}, &response).ok());
+  ASSERT_EQ(response.cluster_servers_size(), 2);
+  EXPECT_EQ(response.cluster_servers(1).suffrage(), "Leaving");
+  EXPECT_EQ(response.cluster_servers(1).address(), "127.0.0.1:19334");
+}
+
 // ---- the admin lock
 
 TEST(MasterService, TheAdminLockIsTheLeadersAndNamesItsHolder) {

@@ -157,6 +157,11 @@ void put_masters(std::string& out, const MasterPage& page) {
          "<th class=\"number\">Last entry</th><th class=\"number\">Committed</th><th class=\"number\">Applied</th>"
          "<th class=\"number\">Digest</th><th class=\"number\">Round trip</th><th class=\"number\">Last heard</th></tr></thead>\n<tbody>\n";
   for (const auto& member : by_address(view)) put_member(out, page, member, count);
+  for (const auto& member : view.leaving) {
+    const auto name = html(address_of(member));
+    put(out, "<tr data-leaving=\"{}\"><td class=\"name\"><span class=\"dot weak\"></span>{}</td><td class=\"state\" data-is=\"State\">LEAVING</td>"
+             "<td colspan=\"8\">it is removed, which is not committed yet</td></tr>\n", name, name);
+  }
   for (const auto& master : page.watch->discovered) {
     const auto name = html(master.address);
     put(out, "<tr data-discovered=\"{}\"><td class=\"name\"><span class=\"dot weak\"></span>{}<span class=\"tag\">named, no member</span></td>"

@@ -363,6 +363,16 @@ TEST(MasterPage, AWitnessWhoseEntryIsNotCommittedJoins) {
   EXPECT_THAT(html, HasSubstr("2 masters and 3 volume servers are heard. No further master may fail now."));
 }
 
+TEST(MasterPage, AMemberWhoseRemovalIsNotCommittedLeaves) {
+  Cluster cluster;
+  EXPECT_THAT(cluster.rendered(), Not(HasSubstr("LEAVING")));
+  cluster.view.leaving.push_back(member(4, "localhost:9336", false));
+  const auto html = cluster.rendered();
+  EXPECT_THAT(html, HasSubstr("data-leaving=\"localhost:9336\""));
+  EXPECT_THAT(html, HasSubstr("LEAVING"));
+  EXPECT_THAT(html, HasSubstr("3 of 3 heard, 2 are a majority"));  // it counts no more
+}
+
 TEST(MasterPage, BesideFourMastersAWitnessLetsNoMoreOfThemFail) {
   auto cluster = with_witness();
   for (int i = 4; i <= 5; ++i) cluster.view.members.push_back(member(i, "localhost:933" + std::to_string(i), false));

@@ -94,6 +94,8 @@ struct View {
   // it are used only when their own entry has been committed and applied (so: always ask the registry, never the log).
   Index commit_at_election;
   std::vector<MemberView> members;   // self included
+  // Removed, which Raft goes by already; but that is not known to be committed yet and may be undone. For people.
+  std::vector<MemberView> leaving;
   std::uint64_t digest = 0;          // of the state machine at `digest_at`; equal on members that have applied the same
   Index digest_at;                   // a little behind `applied`; 0: none yet
   LeaseView lease;

@@ -672,6 +672,14 @@ std::shared_ptr<const View> RaftHost::make_view() const {
     }
     view->members.push_back(std::move(one));
   }
+  if (const auto* before = committed_before()) {
+    for (const auto& member : before->members()) {
+      if (core_->configuration().find(member.id) != nullptr) continue;
+      MemberView one{.id = member.id, .self = member.id == options_.self, .voter = member.voter, .witness = member.witness};
+      put_address(member.address, &one);
+      view->leaving.push_back(std::move(one));
+    }
+  }
   return view;
 }
 
@@ -708,11 +716,16 @@ void RaftHost::note_configuration(const raft::Output& out) {
 }
 
 // After a start it is not known what is committed until a leader is: members then stand as the log has them.
-bool RaftHost::is_joining(const raft::Member& member) const {
-  if (status_.commit >= status_.configuration || status_.counters.leaders_seen + status_.counters.elections_won == 0) return false;
+const raft::Configuration* RaftHost::committed_before() const {
+  if (status_.commit >= status_.configuration || status_.counters.leaders_seen + status_.counters.elections_won == 0) return nullptr;
   const auto& before = core_->configuration_at(status_.commit);
-  if (before.empty()) return false;  // founders
-  const auto* known = before.find(member.id);
+  return before.empty() ? nullptr : &before;  // empty: these are founders
+}
+
+bool RaftHost::is_joining(const raft::Member& member) const {
+  const auto* before = committed_before();
+  if (before == nullptr) return false;
+  const auto* known = before->find(member.id);
   return known == nullptr || known->voter != member.voter || known->witness != member.witness;
 }
 
@@ -728,7 +741,7 @@ void RaftHost::publish(bool changed) {
     Guard guard(mutex_);
     // Links come and go between steps of the core: what peers say of themselves may have changed as well.
     const auto& old = view_->members;
-    changed = changed || old.size() != view->members.size() ||
+    changed = changed || old.size() != view->members.size() || view_->leaving.size() != view->leaving.size() ||
               !std::equal(old.begin(), old.end(), view->members.begin(), [](const auto& a, const auto& b) {
                 return a.id == b.id && a.connected == b.connected && a.process == b.process && a.http == b.http &&
                        a.grpc == b.grpc && a.voter == b.voter && a.witness == b.witness && a.joining == b.joining;

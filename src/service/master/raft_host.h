@@ -163,6 +163,8 @@ class RaftHost final : public Consensus {
   void refresh_digest(Instant now);
   void tell_of_leases();
   void note_configuration(const raft::Output& out);
+  // What was in force before a change that is not known to be committed; null: there is none such.
+  const raft::Configuration* committed_before() const;
   bool is_joining(const raft::Member& member) const;
   void publish(bool changed);
   std::shared_ptr<const View> make_view() const;

@@ -286,6 +286,46 @@ TEST_F(RaftHostTest, AMemberIsShownAsJoiningUntilTheEntryThatAddsItIsCommitted) 
   }
 }
 
+// And one that is removed is shown until that is committed: until then it may be undone.
+TEST_F(RaftHostTest, AMemberIsShownAsLeavingUntilTheEntryThatRemovesItIsCommitted) {
+  Member* first = nullptr;
+  NodeId removed;
+  const auto leaves = [&](const Member& member) {
+    const auto view = member.host->view();
+    return view->member(removed) == nullptr &&
+           std::any_of(view->leaving.begin(), view->leaving.end(), [&](const MemberView& one) { return one.id == removed; });
+  };
+  ASSERT_TRUE(soon([&] {
+    if (!commit("x") || (first = leader()) == nullptr) return false;
+    EXPECT_TRUE(first->host->view()->leaving.empty());
+    for (auto& member : members_) {
+      network_.cut(member->id, member.get() != first);
+      if (member.get() != first) removed = member->id;
+    }
+    first->host->change(raft::RemoveMember{removed}, [](const Status&) {});
+    const bool appended = soon([&] { return leaves(*first) || !first->host->view()->is_leader(); }) && leaves(*first);
+    if (!appended) {
+      for (auto& member : members_) network_.cut(member->id, false);
+    }
+    return appended;
+  }));
+  EXPECT_FALSE(first->host->view()->leaving.front().http.empty());
+
+  for (auto& member : members_) network_.cut(member->id, false);
+  ASSERT_TRUE(soon([&] {  // whoever is elected now may not know of it
+    auto* at = leader();
+    if (at == nullptr) return false;
+    if (at->id == removed) at->host->transfer(std::nullopt, [](const Status&) {});
+    at->host->change(raft::RemoveMember{removed}, [](const Status&) {});
+    const auto configuration = at->host->committed_configuration();
+    return configuration && configuration->find(removed) == nullptr;
+  }));
+  for (auto& member : members_) {
+    if (member->id == removed) continue;
+    EXPECT_TRUE(soon([&] { return member->host->view()->members.size() == 2 && member->host->view()->leaving.empty(); }));
+  }
+}
+
 // Every batch that the state machine's bounds allow fits into one entry, in the log of every member and on the wire.
 TEST_F(RaftHostTest, ACommandAtTheBoundIsCommittedEverywhereAndOneByteMoreIsRefused) {
   ASSERT_TRUE(commit("x"));
