@@ -198,6 +198,7 @@ Status EcStore::generate(volume::Volume& volume, std::optional<Scheme> scheme, c
   if (find(volume.id())) {
     return Error(Code::busy, "ec volume " + text(volume.id()) + " is mounted here already: unmount its shards first");
   }
+  if (auto on_disk = volume.check_on_disk(); !on_disk) return on_disk;
   if (auto synced = volume.sync(); !synced) return synced;
   const auto before = volume.info();
   const EcFiles files(around_.disk, volume.place());

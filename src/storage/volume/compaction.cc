@@ -60,6 +60,7 @@ Status Compaction::check_volume() const {
   const auto& volume = *volume_;
   if (volume.is_retired() || volume.successor()) return Error(Code::not_found, "is not this one any more");
   if (volume.unwritable_) return Error(Code::read_only, "its files cannot be written");
+  if (auto on_disk = volume.check_on_disk(); !on_disk) return on_disk;
   // What its index says of it may be wrong, and would be made final.
   if (volume.damaged_ || volume.is_quarantined()) {
     return Error(Code::read_only, "is " + volume.read_only_reason() + ": it is not vacuumed");

@@ -53,6 +53,9 @@ class Body {
   // A descriptor and the place of byte 0 in it, for sendfile; -1 when there is none (simulated disks).
   virtual int descriptor() const = 0;
   virtual std::uint64_t descriptor_offset() const = 0;
+
+  // It comes from a remote tier: read() may take long, and is called where nobody waits for a disk.
+  virtual bool is_remote() const { return false; }
 };
 
 struct Found {

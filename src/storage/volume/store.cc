@@ -201,6 +201,7 @@ bool Store::is_for_later(const VolumePlace& place, const std::vector<std::string
     return true;
   }
   if (!has(names, base + ".dat")) {
+    if (has(names, base + ".vif") && !ec::EcFiles(around_.disk, place).read_settings().files.empty()) return false;
     if (!ec::EcFiles(around_.disk, place).has_index()) {
       LOG_INFO("volume {}: not loaded: no {}.dat", text(place.id), base);
     }
@@ -388,6 +389,18 @@ Result<std::shared_ptr<Volume>> Store::replace(const std::shared_ptr<Volume>& vo
   const auto id = volume->id();
   if (find(id) != volume) return Error(Code::not_found, "volume " + text(id) + " is not the one that was compacted");
   return compaction.commit([&](const std::shared_ptr<Volume>& successor) {
+    auto& place = shard(id);
+    Guard guard(place.mutex);
+    place.volumes[id.value()] = successor;
+  });
+}
+
+Result<std::shared_ptr<Volume>> Store::switch_tier(
+    const std::shared_ptr<Volume>& volume, const std::function<Result<std::shared_ptr<Volume>>(const TierSwitch::Publish&)>& change) {
+  Guard changes(changes_mutex_);
+  const auto id = volume->id();
+  if (find(id) != volume) return Error(Code::not_found, "volume " + text(id) + " is not the one that was moved");
+  return change([&](const std::shared_ptr<Volume>& successor) {
     auto& place = shard(id);
     Guard guard(place.mutex);
     place.volumes[id.value()] = successor;

@@ -22,6 +22,7 @@
 #include "io/random.h"
 #include "storage/volume/compaction.h"
 #include "storage/volume/server_state.h"
+#include "storage/volume/tier_switch.h"
 #include "storage/volume/volume.h"
 
 namespace holdfast::ec {
@@ -87,6 +88,11 @@ class Store {
   // Commits a compaction of `volume`: its new volume takes the old one's place in the table. not_found when `volume` is
   // not the one that is served under its id any more.
   Result<std::shared_ptr<Volume>> replace(const std::shared_ptr<Volume>& volume, Compaction& compaction);
+
+  // `change` switches `volume` with the function it is given, which puts what it becomes into the table. not_found as above.
+  Result<std::shared_ptr<Volume>> switch_tier(
+      const std::shared_ptr<Volume>& volume,
+      const std::function<Result<std::shared_ptr<Volume>>(const TierSwitch::Publish&)>& change);
 
   // Loads a volume whose files are there, also beside its shards; one that is loaded already is no error.
   Result<std::shared_ptr<Volume>> mount(VolumeId id);

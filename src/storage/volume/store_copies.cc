@@ -34,6 +34,9 @@ Result<VolumePlace> Store::begin_copy(const Incoming& incoming) {
   }
   // An own replica gives way, and its slot and room count as free.
   const auto own = find(incoming.id);
+  if (own) {
+    if (auto on_disk = own->check_on_disk(); !on_disk) return on_disk.error();  // its object would belong to nobody
+  }
   const Folder* best = nullptr;
   std::uint32_t best_free = 0;
   for (const auto& folder : folders_) {

@@ -11,6 +11,7 @@ namespace {
 // The most a record's parts behind its data can take: flags, name, mime, time, ttl, pairs, crc, appendAtNs, padding.
 constexpr std::size_t kTailBytesMax = 1 + 256 + 256 + 5 + 2 + 65537 + 4 + 8 + 8;
 constexpr std::size_t kFrontBytes = kHeaderBytes + 4;  // with the data's length
+constexpr std::uint16_t kRemoteRevision = 0xffff;      // of indexes on disk: that of the superblock may be out of reach
 
 std::uint64_t aligned(std::uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -51,6 +52,46 @@ class Volume::FileBody final : public Body {
   const std::uint64_t bytes_;
 };
 
+// A large needle's data in a remote tier: some MiB of it are in memory, from which small pieces are read. Of one reader at a
+// time; several would only fetch more than they need.
+class Volume::FetchedBody final : public Body {
+ public:
+  FetchedBody(std::shared_ptr<const Volume> volume, std::uint64_t begin, std::uint64_t bytes)
+      : volume_(std::move(volume)), begin_(begin), bytes_(bytes) {}
+
+  std::uint64_t size() const override { return bytes_; }
+  Status read(std::uint64_t offset, std::span<std::uint8_t> out) const override {
+    if (read_now(offset, out)) return {};
+    std::string fetched(std::max<std::uint64_t>(out.size(), std::min(kFetchBytes, bytes_ - offset)), '\0');
+    const auto got = volume_->dat_->read(begin_ + offset, {reinterpret_cast<std::uint8_t*>(fetched.data()), fetched.size()});
+    if (!got) return got.error();
+    if (*got != fetched.size()) return Error(Code::corrupt, volume_->dat_->path() + ": ends early");
+    std::copy_n(fetched.begin(), out.size(), out.begin());
+    Guard guard(mutex_);
+    window_ = std::move(fetched);
+    window_at_ = offset;
+    return {};
+  }
+  bool read_now(std::uint64_t offset, std::span<std::uint8_t> out) const override {
+    Guard guard(mutex_);
+    if (offset < window_at_ || offset + out.size() > window_at_ + window_.size()) return false;
+    std::copy_n(window_.begin() + static_cast<std::ptrdiff_t>(offset - window_at_), out.size(), out.begin());
+    return true;
+  }
+  int descriptor() const override { return -1; }
+  std::uint64_t descriptor_offset() const override { return 0; }
+  bool is_remote() const override { return true; }
+
+ private:
+  const std::shared_ptr<const Volume> volume_;
+  const std::uint64_t begin_;
+  const std::uint64_t bytes_;
+
+  mutable Mutex mutex_;  // leaf
+  mutable std::string window_ HOLDFAST_GUARDED_BY(mutex_);
+  mutable std::uint64_t window_at_ HOLDFAST_GUARDED_BY(mutex_) = 0;
+};
+
 Volume::Volume(const Surroundings& around, VolumePlace place)
     : around_(around),
       place_(std::move(place)),
@@ -66,7 +107,7 @@ std::optional<Slot> Volume::find(NeedleId key) const {
 }
 
 VolumeIndex::Source Volume::index_source() {
-  return {around_.disk, *around_.index_caches, place_.hfidx(), superblock_.compact_revision, *dat_, *idx_};
+  return {around_.disk, *around_.index_caches, place_.hfidx(), remote_ ? kRemoteRevision : superblock_.compact_revision, *dat_, *idx_};
 }
 
 // --- reading ---
@@ -149,7 +190,7 @@ Result<Found> Volume::read(NeedleId key, Cookie cookie, ReadOptions options) {
 }
 
 Result<Found> Volume::read_at(const Slot& slot, NeedleId key, std::uint64_t base) {
-  if (static_cast<std::uint64_t>(slot.size) > kInlineBytesMax) {
+  if (static_cast<std::uint64_t>(slot.size) > (is_fetched_ ? kFetchBytes : kInlineBytesMax)) {
     auto large = read_large(slot, key, base);
     if (large && static_cast<std::uint64_t>(slot.size) <= kCheckedBytesMax) {
       const auto crc = checked_crc(*large);
@@ -195,7 +236,11 @@ Result<Found> Volume::read_large(const Slot& slot, NeedleId key, std::uint64_t b
   if (!needle) return needle.error();
   found.needle = *needle;
   found.etag = needle->stored_crc;
-  found.body = std::make_shared<FileBody>(shared_from_this(), begin, data_size);
+  if (is_fetched_) {
+    found.body = std::make_shared<FetchedBody>(shared_from_this(), begin, data_size);
+  } else {
+    found.body = std::make_shared<FileBody>(shared_from_this(), begin, data_size);
+  }
   return found;
 }
 
@@ -257,7 +302,17 @@ VolumeInfo Volume::info() const {
   out.delete_count = counts.deletions;
   out.deleted_byte_count = counts.deleted_bytes;
   out.max_key = counts.max_key;
+  if (remote_) {
+    out.remote_storage_name = remote_->backend_name();
+    out.remote_storage_key = remote_->key;
+  }
   return out;
+}
+
+Status Volume::check_on_disk() const {
+  if (!remote_) return {};
+  return Error(Code::read_only, "volume " + text(id()) + ": its data lies in " + remote_->backend_name() +
+                                    ": bring it back first, with volume.tier.download");
 }
 
 std::size_t Volume::live_needles() const {
@@ -286,6 +341,7 @@ std::string Volume::read_only_reason() const {
   if (damaged_) return "damaged or after an I/O error";
   if (is_quarantined()) return "in quarantine after I/O errors";
   if (low_space_) return "low space";
+  if (remote_) return "its data lies in " + remote_->backend_name();
   return "";
 }
 
@@ -338,6 +394,7 @@ Status Volume::set_replica_placement(ReplicaPlacement placement) {
 Status Volume::mark_writable() {
   Guard marks(marks_mutex_);
   if (const auto next = successor()) return next->mark_writable();
+  if (auto may = check_on_disk(); !may) return may;
   bool was_persisted = false;
   {
     Guard guard(settings_mutex_);
@@ -361,6 +418,7 @@ void Volume::note_encoding(const EcShardConfig& config, std::uint64_t dat_bytes)
 }
 
 bool Volume::has_vanished() const {
+  if (remote_) return false;
   const auto info = around_.disk.info(place_.dat());
   return !info.ok() && info.error().code() == Code::not_found && live_needles() > 0;
 }

@@ -22,6 +22,9 @@
 // store puts that into this one's place. This one hands over its queue and its marks to its successor and passes on to
 // it whatever still comes; reads under way go on in the old file, which lives as long as they do.
 //
+// Remote tier. A .dat may lie in a store outside the cluster (remote_dat.h): then the volume takes no writes, a deletion is
+// a row of the .idx alone, and reads ask the store for the needle's range. tier_switch.h takes volumes there and back.
+//
 // Thread-safe. Shared by the store's table and by what is under way on it.
 #pragma once
 
@@ -43,6 +46,7 @@
 #include "io/disk.h"
 #include "model/volume_info.h"
 #include "storage/volume/reading.h"
+#include "storage/volume/remote_tier.h"
 #include "storage/volume/replica_state.h"
 #include "storage/volume/spool.h"
 #include "storage/volume/volume_index.h"
@@ -57,6 +61,7 @@ struct Surroundings {
   io::Clock& clock;
   WorkPool& pool;
   const IndexCaches* index_caches = nullptr;  // for indexes on disk; null: they are kept in memory (volume_index.h)
+  RemoteTier* tier = nullptr;  // for volumes whose .dat lies in one; null: they are not opened
 };
 
 // Where a volume lies and what it is called.
@@ -111,6 +116,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // With 4-byte offsets a needle must begin below this.
   static constexpr std::uint64_t kDatBytesMax = 32_GiB;
   static constexpr int kIoErrorsMax = 3;
+  // A record up to this many bytes comes from a remote tier by one request; the data of larger ones in pieces of so many.
+  static constexpr std::uint64_t kFetchBytes = 4_MiB;
   // Appends this large, or after one that took this long, leave the event loop alone.
   static constexpr std::uint64_t kLoopAppendBytesMax = 1_MiB;
   static constexpr Duration kSlowAppend = 10ms;
@@ -163,6 +170,12 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::size_t live_needles() const;
   std::size_t index_memory_bytes() const;
   bool has_index_on_disk() const { return index_.is_on_disk(); }
+  // Where its .dat lies when that is a remote tier; else null. Constant.
+  const RemoteFile* remote() const { return remote_ ? &*remote_ : nullptr; }
+  // An error that names the tier and what to do, for what is done with a .dat on the disk alone.
+  Status check_on_disk() const;
+  // Where read() and the like are to be called: they wait for the disk, or for the tier.
+  WorkPool& pool() const { return remote_ ? around_.tier->pool() : around_.pool; }
   void tend_index() { index_.tend(); }  // every few seconds; may wait for the disk
 
   // --- copies of it elsewhere ---
@@ -207,7 +220,9 @@ class Volume : public std::enable_shared_from_this<Volume> {
  private:
   friend class VolumeLoader;
   friend class Compaction;
+  friend class TierSwitch;
   class FileBody;
+  class FetchedBody;
 
   struct Operation {
     std::variant<Put, Remove> what;
@@ -260,6 +275,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Status append(Batch& batch);
   Status append_bodies(Batch& batch, std::uint64_t at);
   Status sync_records();
+  Status sync_rows();
   Status cut_back(std::uint64_t dat_end, const Error& cause);
   void publish(Batch& batch);
   void note_write_error(const Error& error);
@@ -271,6 +287,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // Set while opening, constant afterwards.
   std::unique_ptr<io::File> dat_;
   std::unique_ptr<io::File> idx_;
+  std::optional<RemoteFile> remote_;
+  bool is_fetched_ = false;  // dat_ is a RemoteDat; else the .dat was kept on the disk too
   Superblock superblock_;
   std::shared_ptr<ReplicaState> replica_;
   bool settings_are_ours_ = true;       // false: the .vif does not parse and is left alone

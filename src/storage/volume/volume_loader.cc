@@ -4,6 +4,7 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "storage/volume/remote_dat.h"
 
 namespace holdfast::volume {
 namespace {
@@ -25,7 +26,7 @@ bool is_all_zero(BytesView bytes) {
 }  // namespace
 
 Result<std::shared_ptr<Volume>> Volume::open(const Surroundings& around, const VolumePlace& place) {
-  auto loaded = VolumeLoader(around, place).load();
+  auto loaded = VolumeLoader(around, place, {}).load();
   if (!loaded) return loaded.error().at("volume " + text(place.id));
   return loaded;
 }
@@ -113,7 +114,12 @@ Status VolumeLoader::read_settings() {
     volume_->settings_are_ours_ = false;
   }
   if (!settings.files.empty()) {
-    return Error(Code::unsupported, "its data lies in a remote tier, which this version does not read");
+    if (settings.files.size() > 1 || settings.files[0].offset != 0) {
+      return Error(Code::unsupported, "its data lies in a remote tier in several pieces");
+    }
+    if (around_.tier == nullptr) return Error(Code::unsupported, "its data lies in a remote tier, which is out of reach here");
+    if (settings.version < 1 || settings.version > 3) return Error(Code::unsupported, "its .vif does not tell its version");
+    volume_->remote_ = settings.files[0];
   }
   if (settings.bytes_offset != 0 && settings.bytes_offset != 4) {
     return Error(Code::unsupported, "its index has offsets of " + std::to_string(settings.bytes_offset) +
@@ -126,7 +132,28 @@ Status VolumeLoader::read_settings() {
   return {};
 }
 
-Status VolumeLoader::open_files() {
+// Without asking the tier: it may not be known yet.
+Status VolumeLoader::open_remote_dat() {
+  const auto& remote = *volume_->remote_;
+  volume_->modified_at_second_ = static_cast<std::int64_t>(remote.modified_time);
+  dat_size_ = remote.file_size;
+  const auto kept = around_.disk.info(place_.dat());
+  if (kept && kept->size == dat_size_ && !options_.ignores_dat) {
+    auto dat = around_.disk.open(place_.dat(), {});
+    if (!dat) return dat.error();
+    volume_->dat_ = std::move(*dat);
+    return {};
+  }
+  if (kept && kept->size != dat_size_) {
+    LOG_WARNING("volume {}: its data lies in {}; the {} of another size is not looked at", text(place_.id), remote.backend_name(),
+                place_.dat());
+  }
+  volume_->dat_ = std::make_unique<RemoteDat>(*around_.tier, remote);
+  volume_->is_fetched_ = true;
+  return {};
+}
+
+Status VolumeLoader::open_dat() {
   auto& disk = around_.disk;
   auto dat = disk.open(place_.dat(), {.write = true});
   if (!dat && dat.error().code() == Code::not_found) return dat.error();
@@ -140,8 +167,20 @@ Status VolumeLoader::open_files() {
   const auto dat_size = volume_->dat_->size();
   if (!dat_size) return dat_size.error();
   dat_size_ = *dat_size;
+  if (const auto info = disk.info(place_.dat()); info.ok()) {
+    volume_->modified_at_second_ =
+        std::chrono::duration_cast<std::chrono::seconds>(info->modified.time_since_epoch()).count();
+  }
+  return {};
+}
 
+Status VolumeLoader::open_files() {
+  auto& disk = around_.disk;
+  if (auto opened = volume_->remote_ ? open_remote_dat() : open_dat(); !opened) return opened;
   idx_was_missing_ = !disk.info(place_.idx()).ok();
+  if (idx_was_missing_ && volume_->remote_) {
+    return Error(Code::not_found, place_.idx() + " is missing, without which nothing is found in " + volume_->remote_->backend_name());
+  }
   const bool writable = !volume_->unwritable_;
   auto idx = disk.open(place_.idx(), {.write = writable, .create = writable});
   if (!idx && writable && !idx_was_missing_) {
@@ -154,16 +193,22 @@ Status VolumeLoader::open_files() {
   const auto idx_size = volume_->idx_->size();
   if (!idx_size) return idx_size.error();
   idx_size_ = *idx_size;
-  if (const auto info = disk.info(place_.dat()); info.ok()) {
-    volume_->modified_at_second_ =
-        std::chrono::duration_cast<std::chrono::seconds>(info->modified.time_since_epoch()).count();
-  }
   return {};
 }
 
 bool VolumeLoader::may_mend() const { return !volume_->unwritable_; }
 
 Status VolumeLoader::read_superblock() {
+  if (volume_->is_fetched_) {
+    // What matters of it stands in the .vif (tier_switch.cc), but for SeaweedFS's uploads: they count as 000.
+    Guard guard(volume_->settings_mutex_);
+    volume_->superblock_.version = static_cast<Version>(volume_->settings_.version);
+    if (const auto placement = ReplicaPlacement::parse(volume_->settings_.replication)) {
+      volume_->superblock_.replica_placement = *placement;
+    }
+    volume_->replica_placement_ = volume_->superblock_.replica_placement.byte();
+    return {};
+  }
   std::uint8_t bytes[kSuperblockBytes];
   const auto got = volume_->dat_->read(0, bytes);
   if (!got) return got.error();
@@ -225,6 +270,7 @@ bool VolumeLoader::is_beyond(const IndexRow& row) const {
 
 // Where the row says a record begins, nothing was ever written: the power went before it reached the disk.
 bool VolumeLoader::is_unwritten(const IndexRow& row) const {
+  if (volume_->is_fetched_) return false;
   if (row.offset == 0 || dat_size_ > Volume::kDatBytesMax) return false;
   std::uint8_t header[kHeaderBytes];
   const auto at = row.offset * kAlignment;
@@ -260,7 +306,7 @@ Status VolumeLoader::trim_tail() {
 
 // What is on disk already of the index: how many rows it stands for. Only where the volume is whole and can be written.
 std::uint64_t VolumeLoader::resume_index() {
-  if (around_.index_caches == nullptr || !may_mend()) return 0;
+  if (around_.index_caches == nullptr || !may_mend() || options_.is_second) return 0;
   const auto known = volume_->index_.open(volume_->index_source(), idx_size_ / kIndexRowBytes);
   if (!known || known->rows == 0) return 0;
   if (is_hole(known->furthest) || is_beyond(known->furthest)) {
@@ -330,6 +376,10 @@ Status VolumeLoader::replay_index() {
     if (auto done = replay_rows(resume_index(), replayed); !done) return done;
     again = replayed.hole_at.has_value();
     if (!again) break;
+    if (volume_->remote_) {
+      return Error(Code::corrupt, place_.idx() + " has a hole, and " + volume_->remote_->backend_name() +
+                                      ", which could mend it, is not asked when a volume is loaded");
+    }
     if (auto cut = trim_index(*replayed.hole_at, "behind a hole: they are made anew from the .dat"); !cut) return cut;
     // What now is the last row may point at nothing as well.
     last_ = Last();
@@ -338,6 +388,7 @@ Status VolumeLoader::replay_index() {
   if (replayed.beyond > 0) {
     damaged(std::to_string(replayed.beyond) + " rows of its index point behind the end of its .dat");
   }
+  if (volume_->remote_) return {};
   if (replayed.head_without_offset > 0 && dat_size_ > volume_->superblock_.first_needle()) {
     if (auto restored = restore_lost_head(replayed.head_without_offset); !restored) return restored;
   }
@@ -475,7 +526,7 @@ Result<VolumeLoader::Scanned> VolumeLoader::scan(std::uint64_t from, std::uint64
 Status VolumeLoader::index_again() {
   volume_->dat_end_ = dat_size_;
   volume_->idx_end_ = idx_size_;
-  if (dat_size_ > Volume::kDatBytesMax || volume_->damaged_) return {};
+  if (dat_size_ > Volume::kDatBytesMax || volume_->damaged_ || volume_->remote_) return {};
   const auto from = last_.any ? last_.end : aligned(volume_->superblock_.first_needle());
   if (from >= dat_size_) return {};
   const bool from_nothing = idx_size_ == 0;

@@ -8,7 +8,10 @@
 // What is met, and what is done (spec/volume-format 8 has upstream's answers; we never stop the process and never
 // remove data that might be somebody's):
 //   .dat shorter than its superblock, version not 1..3,     the volume is not loaded, its files stay
-//     data in a remote tier, 5-byte offsets
+//     5-byte offsets
+//   .dat in a remote tier                                   nothing is asked of the tier: the .idx alone is looked at; it
+//                                                           must be there, and without a hole, or the volume is not loaded
+//   .dat in a remote tier, and on the disk too              the one on the disk is read if it is as long
 //   .idx missing or empty beside a filled .dat              rebuilt from the .dat
 //   .idx ends in a part of a row                            those bytes are cut off
 //   last rows of the .idx point at nothing                  cut off (kept as .idx.cut): the power went before their
@@ -40,7 +43,13 @@ class VolumeLoader {
   // batch. Zeros (room taken ahead) are cut whatever their length.
   static constexpr std::uint64_t kTornBytesMax = 1_GiB;
 
-  VolumeLoader(const Surroundings& around, const VolumePlace& place) : around_(around), place_(place) {}
+  struct Options {
+    bool is_second = false;    // another object of the volume is open: its index on disk is not looked at, nor removed
+    bool ignores_dat = false;  // of a volume in a remote tier: also when it is on the disk too
+  };
+
+  VolumeLoader(const Surroundings& around, const VolumePlace& place, Options options)
+      : around_(around), place_(place), options_(options) {}
 
   Result<std::shared_ptr<Volume>> load();
 
@@ -58,6 +67,8 @@ class VolumeLoader {
   };
 
   Status open_files();
+  Status open_dat();
+  Status open_remote_dat();
   Status read_settings();
   Status read_superblock();
   struct Replayed {
@@ -92,6 +103,7 @@ class VolumeLoader {
 
   const Surroundings around_;
   const VolumePlace place_;
+  const Options options_;
   std::shared_ptr<Volume> volume_;
   std::uint64_t dat_size_ = 0;
   std::uint64_t idx_size_ = 0;

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "base/strconv.h"
+#include "model/tier_backend.h"
 
 namespace holdfast::volume {
 namespace {
@@ -143,6 +144,8 @@ bool parse_ec(const json::value& v, std::optional<EcShardConfig>& out) {
 }
 
 }  // namespace
+
+std::string RemoteFile::backend_name() const { return TierBackend{.type = backend_type, .id = backend_id, .properties = {}}.name(); }
 
 std::string VolumeSettings::json() const {
   const std::string in = "  ";

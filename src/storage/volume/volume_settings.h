@@ -23,6 +23,8 @@ struct RemoteFile {
   std::uint64_t modified_time = 0;
   std::string extension;
 
+  std::string backend_name() const;  // "s3.cold", as that of a TierBackend
+
   friend bool operator==(const RemoteFile&, const RemoteFile&) = default;
 };
 

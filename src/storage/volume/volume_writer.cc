@@ -130,7 +130,7 @@ void Volume::write_queued(bool may_block) {
       }
     }
     if (taken.empty()) {
-      if (around_.pool.post([self] { self->write_queued(true); })) return;
+      if (pool().post([self] { self->write_queued(true); })) return;
       may_block = true;  // the pool is stopping: finish what is queued right here
       continue;
     }
@@ -345,12 +345,14 @@ bool Volume::prepare_remove(Operation& operation, Remove& remove, Batch& batch) 
   std::uint32_t crc = 0;
   if (!remove.check_cookie) {
     cookie = Cookie(0);
-  } else if (data_size == 0) {
-    // Only its header tells an empty file's cookie.
+  } else if (data_size == 0 || is_fetched_) {
+    // Only its header tells an empty file's cookie; and of a file in a remote tier no more is worth the way.
     std::uint8_t header_bytes[kHeaderBytes];
     const auto got = dat_->read(std::uint64_t{slot->offset} * kAlignment, header_bytes);
+    if (!got && is_fetched_) return answer(got.error());  // it is not gone because nobody answers
     if (!got || *got != sizeof header_bytes) return answer(Error(Code::not_found, "unreadable"));
     const auto header = NeedleHeader::parse(header_bytes);
+    if (header.id != remove.id && data_size > 0) return answer(Error(Code::not_found, "another needle lies there"));
     if (header.id == remove.id && header.cookie != remove.cookie) {
       return answer(Error(Code::refused, "File Random Cookie does not match."));
     }
@@ -381,17 +383,21 @@ bool Volume::prepare_remove(Operation& operation, Remove& remove, Batch& batch) 
     if (needle.is_expired(wall_ns())) return answer(Error(Code::not_found, "expired"));
     if (needle.cookie != remove.cookie) return answer(Error(Code::refused, "File Random Cookie does not match."));
   }
-  const bool only_marked = marked_read_only_ && may_delete_when_marked_ && !unwritable_ && !damaged_;
+  const bool only_marked = (remote_ || (marked_read_only_ && may_delete_when_marked_)) && !unwritable_ && !damaged_;
   if (is_read_only() && !only_marked) {
     return answer(Error(Code::read_only, "volume " + text(id()) + " is read only"));
   }
   if (auto may = replica_->may_write(remove.epoch); !may) return answer(may.error().at("volume " + text(id())));
+  operation.removed_size = slot->size;
+  if (remote_) {  // its .dat does not change
+    operation.row = {remove.id, 0, kTombstoneSize};
+    return true;
+  }
   NeedleView tombstone;
   tombstone.id = remove.id;
   tombstone.cookie = cookie;
   tombstone.append_at_ns = batch.last_append_at_ns = std::max(wall_ns(), batch.last_append_at_ns + 1);
   encode_around(tombstone, crc, version(), operation.encoded);
-  operation.removed_size = slot->size;
   // Beyond 32 GiB the offset does not fit; only its being there matters for a deletion.
   operation.row = {remove.id, batch.end / kAlignment & 0xffffffffu, kTombstoneSize};
   batch.end += operation.encoded.bytes(0);
@@ -403,20 +409,26 @@ bool Volume::prepare_remove(Operation& operation, Remove& remove, Batch& batch) 
 Status Volume::append(Batch& batch) {
   const auto old_dat_end = dat_bytes();
   const auto old_idx_end = idx_bytes();
-  if (auto written = append_bodies(batch, batch.begin); !written) {
-    return cut_back(old_dat_end, written.error());
-  }
-  if (batch.fsync) {
-    if (auto synced = sync_records(); !synced) return cut_back(old_dat_end, synced.error());
+  if (!remote_) {
+    if (auto written = append_bodies(batch, batch.begin); !written) {
+      return cut_back(old_dat_end, written.error());
+    }
+    if (batch.fsync) {
+      if (auto synced = sync_records(); !synced) return cut_back(old_dat_end, synced.error());
+    }
   }
   std::string rows;
   rows.reserve(batch.appended.size() * kIndexRowBytes);
   for (const auto& operation : batch.appended) append_row(rows, operation->row);
   if (auto written = idx_->write(old_idx_end, bytes_of(rows)); !written) {
     if (auto cut = idx_->truncate(old_idx_end); !cut) damaged_ = true;
-    return cut_back(old_dat_end, written.error());
+    return remote_ ? written : cut_back(old_dat_end, written.error());
   }
-  dat_end_.store(batch.end, std::memory_order_relaxed);
+  if (!remote_) {
+    dat_end_.store(batch.end, std::memory_order_relaxed);
+  } else if (batch.fsync) {
+    if (auto synced = sync_rows(); !synced) return synced;
+  }
   idx_end_.store(old_idx_end + rows.size(), std::memory_order_relaxed);
   return {};
 }
@@ -426,6 +438,16 @@ Status Volume::sync_records() {
   if (!synced) {
     damaged_ = true;
     LOG_ERROR("volume {}: {}: it is read-only from now on, since nobody knows what is on disk", text(id()), synced.error().what());
+  }
+  return synced;
+}
+
+// Of a volume in a remote tier, whose deletions nothing else tells of.
+Status Volume::sync_rows() {
+  auto synced = idx_->sync();
+  if (!synced) {
+    damaged_ = true;
+    LOG_ERROR("volume {}: {}: it takes no more deletions, since nobody knows what is on disk", text(id()), synced.error().what());
   }
   return synced;
 }
