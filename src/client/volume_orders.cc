@@ -70,6 +70,7 @@ class GrpcVolumeOrders final : public VolumeOrders {
     volume_server_pb::VolumeDeleteRequest request;
     request.set_volume_id(volume.value());
     request.set_only_empty(only_empty);
+    request.set_keep_remote_data(true);  // what a leader does of its own accord never takes the only data along
     give<volume_server_pb::VolumeDeleteResponse>(server, std::move(request), fence, std::move(done),
                                                  [](auto* stub, auto... rest) { stub->VolumeDelete(rest...); });
   }

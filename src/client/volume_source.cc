@@ -1,6 +1,7 @@
 #include "client/volume_source.h"
 
 #include <grpcpp/channel.h>
+#include <fmt/format.h>
 #include <grpcpp/client_context.h>
 
 #include <utility>
@@ -40,6 +41,11 @@ class GrpcVolumeSource final : public VolumeSource {
     const Call call(*this);
     const grpc::Status status = stub_->ReadVolumeFileStatus(call.context(), request, &response);
     if (!status.ok()) return source_error(status).at(name_);
+    if (response.volume_info().files_size() > 0) {
+      const auto& file = response.volume_info().files(0);
+      return Error(Code::read_only, fmt::format("{}: the data of volume {} lies in a remote tier ({} {}): bring it back first, with "
+                                                "volume.tier.download", name_, text(volume), file.backend_type(), file.backend_id()));
+    }
     return RemoteVolume{.collection = response.collection(),
                         .disk_type = response.disk_type(),
                         .version = response.version() != 0 ? response.version() : response.volume_info().version(),

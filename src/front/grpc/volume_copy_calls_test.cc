@@ -79,7 +79,7 @@ class StoreService final : public volume::VolumeService {
   std::string self() const override { return "127.0.0.1:1"; }
   std::vector<Address> masters() const override { return {}; }
   Status allocate(const volume::AllocateRequest&, const volume::OrderFence&) override { return {}; }
-  Status delete_volume(VolumeId, bool, const volume::OrderFence&) override { return {}; }
+  Status delete_volume(VolumeId, const volume::Deletion&, const volume::OrderFence&) override { return {}; }
   Status delete_collection(const std::string&, const volume::OrderFence&) override { return {}; }
   Status mark_read_only(VolumeId, bool, bool, const volume::OrderFence&) override { return {}; }
   Status mark_writable(VolumeId, const volume::OrderFence&) override { return {}; }

@@ -314,7 +314,7 @@ class VolumeEcTest : public ::testing::Test {
     ASSERT_TRUE(made.ok()) << made.error_message();
     const auto mounted = a_.mount(ids(0, total_));
     ASSERT_TRUE(mounted.ok()) << mounted.error_message();
-    ASSERT_TRUE(a_.volumes->delete_volume(VolumeId(3), false, std::nullopt).ok());
+    ASSERT_TRUE(a_.volumes->delete_volume(VolumeId(3), {}, std::nullopt).ok());
     ASSERT_FALSE(fs::exists(a_.folder + "/c_3.dat"));
   }
   static std::vector<unsigned> ids(unsigned from, unsigned to) {

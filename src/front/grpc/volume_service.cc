@@ -17,6 +17,7 @@
 #include "front/grpc/volume_heal_calls.h"
 #include "front/grpc/volume_ping_call.h"
 #include "front/grpc/volume_query_call.h"
+#include "front/grpc/volume_tier_calls.h"
 #include "front/grpc/volume_vacuum_calls.h"
 #include "io/posix/clock.h"
 #include "io/posix/memory.h"
@@ -39,14 +40,6 @@ std::int64_t wall_ns() {
 }
 
 grpc::Status status_of(const Status& status) { return status ? grpc::Status::OK : grpc_status(status.error()); }
-
-// Refuses a streaming call in a sentence.
-template <typename Response>
-class RefusedStream final : public grpc::ServerWriteReactor<Response> {
- public:
-  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
-  void OnDone() override { delete this; }
-};
 
 // HTTP statuses of BatchDelete (spec/weed-grpc 6).
 std::int32_t delete_status(const Error& error) {
@@ -139,6 +132,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
         service_(service),
         copy_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
         heal_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
+        tier_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }),
         query_call_(service),
         ec_calls_(service, [this](CallbackServerContext* context) { return refuse(context); }) {}
 
@@ -167,7 +161,8 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   ServerUnaryReactor* VolumeDelete(CallbackServerContext* context, const pb::VolumeDeleteRequest* request,
                                    pb::VolumeDeleteResponse*) override {
     return order(context, request, [this, request](const volume::OrderFence& fence) {
-      return service_.delete_volume(VolumeId(request->volume_id()), request->only_empty(), fence);
+      return service_.delete_volume(VolumeId(request->volume_id()),
+                                    {.only_empty = request->only_empty(), .keep_remote = request->keep_remote_data()}, fence);
     });
   }
 
@@ -256,6 +251,14 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
       info->set_replication(text(status.info.replica_placement));
       info->set_bytes_offset(4);
       info->set_read_only(status.info.read_only);
+      if (!status.remote) return;
+      auto* file = info->add_files();
+      file->set_backend_type(api::utf8(status.remote->backend_type));
+      file->set_backend_id(api::utf8(status.remote->backend_id));
+      file->set_key(api::utf8(status.remote->key));
+      file->set_file_size(status.remote->file_size);
+      file->set_modified_time(status.remote->modified_time);
+      file->set_extension(api::utf8(status.remote->extension));
     });
   }
 
@@ -410,13 +413,16 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
     return query_call_.Query(context, request);
   }
 
-#define HOLDFAST_LATER(rpc, Answer)                                                                    \
-  grpc::ServerWriteReactor<pb::Answer>* rpc(CallbackServerContext*, const pb::rpc##Request*) override { \
-    return new RefusedStream<pb::Answer>(not_yet(#rpc));                                               \
+  // ---- volumes in remote tiers (volume_tier_calls.h)
+
+  grpc::ServerWriteReactor<pb::VolumeTierMoveDatToRemoteResponse>* VolumeTierMoveDatToRemote(
+      CallbackServerContext* context, const pb::VolumeTierMoveDatToRemoteRequest* request) override {
+    return tier_calls_.VolumeTierMoveDatToRemote(context, request);
   }
-  HOLDFAST_LATER(VolumeTierMoveDatToRemote, VolumeTierMoveDatToRemoteResponse)
-  HOLDFAST_LATER(VolumeTierMoveDatFromRemote, VolumeTierMoveDatFromRemoteResponse)
-#undef HOLDFAST_LATER
+  grpc::ServerWriteReactor<pb::VolumeTierMoveDatFromRemoteResponse>* VolumeTierMoveDatFromRemote(
+      CallbackServerContext* context, const pb::VolumeTierMoveDatFromRemoteRequest* request) override {
+    return tier_calls_.VolumeTierMoveDatFromRemote(context, request);
+  }
 
  private:
   static ServerUnaryReactor* answered(CallbackServerContext* context, const grpc::Status& status) {
@@ -468,6 +474,7 @@ class VolumeServerService final : public pb::VolumeServer::CallbackService {
   volume::VolumeService& service_;
   VolumeCopyCalls copy_calls_;
   VolumeHealCalls heal_calls_;
+  VolumeTierCalls tier_calls_;
   VolumeQueryCall query_call_;
   VolumeEcCalls ec_calls_;
 };

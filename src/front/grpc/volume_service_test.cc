@@ -135,8 +135,8 @@ class FakeVolumes final : public volume::VolumeService {
                      " " + r.disk_type,
                  fence);
   }
-  Status delete_volume(VolumeId id, bool only_empty, const volume::OrderFence& fence) override {
-    return order("delete " + text(id) + (only_empty ? " only empty" : ""), fence);
+  Status delete_volume(VolumeId id, const volume::Deletion& how, const volume::OrderFence& fence) override {
+    return order("delete " + text(id) + (how.only_empty ? " only empty" : "") + (how.keep_remote ? " but its object" : ""), fence);
   }
   Status delete_collection(const std::string& collection, const volume::OrderFence& fence) override {
     return order("delete collection " + collection, fence);
@@ -454,7 +454,7 @@ TEST(VolumeServerService, WhatIsNotBuiltSaysSoInASentence) {
     const auto named = method->name().find("Ec") != std::string::npos ? "erasure coding" : method->name();
     EXPECT_NE(status.error_message().find(named), std::string::npos) << status.error_message();
   }
-  EXPECT_EQ(unimplemented, 14);
+  EXPECT_EQ(unimplemented, 12);
 }
 
 TEST(PeerIp, IsReadFromTheLibrarysText) {

@@ -49,7 +49,7 @@ class Elsewhere : public volume::VolumeService {
   std::string self() const override { return real_.self(); }
   std::vector<Address> masters() const override { return real_.masters(); }
   Status allocate(const volume::AllocateRequest& request, const volume::OrderFence& fence) override { return real_.allocate(request, fence); }
-  Status delete_volume(VolumeId id, bool only_empty, const volume::OrderFence& fence) override { return real_.delete_volume(id, only_empty, fence); }
+  Status delete_volume(VolumeId id, const volume::Deletion& how, const volume::OrderFence& fence) override { return real_.delete_volume(id, how, fence); }
   Status delete_collection(const std::string& collection, const volume::OrderFence& fence) override { return real_.delete_collection(collection, fence); }
   Status mark_read_only(VolumeId id, bool persist, bool can_delete, const volume::OrderFence& fence) override {
     return real_.mark_read_only(id, persist, can_delete, fence);

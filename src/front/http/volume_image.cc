@@ -55,7 +55,7 @@ Task VolumeRoutes::Inside::answer_image(Exchange& exchange, std::unique_ptr<Aske
   HeaderList headers;
   if (collect_headers(exchange, *asked, found, headers)) co_return;
   auto load_all = [&found] { return whole_data(found, kImageBytesMax); };
-  auto image = co_await on_pool<std::string>(exchange.loop(), load_all);
+  auto image = co_await on_pool<std::string>(exchange.loop(), load_all, found.body.get());
   Result<std::optional<std::string>> resized = Error(Code::invalid, "");
   if (image) {
     auto start = [&](auto done) { images->run(wish, std::move(*image), done); };

@@ -60,7 +60,7 @@ Async<Result<client::ChunkManifest>> VolumeRoutes::Inside::load_manifest(io::Eve
     if (!whole) return Error(whole.error().code() == Code::invalid ? Code::corrupt : whole.error().code(), whole.error().what());
     return client::parse_manifest(bytes_of(*whole));
   };
-  co_return co_await on_pool<client::ChunkManifest>(loop, work);
+  co_return co_await on_pool<client::ChunkManifest>(loop, work, found.body.get());
 }
 
 void VolumeRoutes::Inside::answer_manifest_failed(Exchange& exchange, const Asked& asked, const Error& error) {

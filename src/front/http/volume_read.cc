@@ -187,7 +187,9 @@ Task VolumeRoutes::Inside::read_slowly(Exchange& exchange, std::unique_ptr<Asked
     answer_found(exchange, *asked, *found);
   } else {
     if (found.error().code() != Code::not_found) read_failed(found.error());
-    answer_nothing(exchange, found.error().code() == Code::not_found ? 404 : 500);
+    // Unavailable is what may be read later: its tier or the other servers with its shards do not answer.
+    const auto code = found.error().code();
+    answer_nothing(exchange, code == Code::not_found ? 404 : code == Code::unavailable ? 503 : 500);
   }
 }
 

@@ -58,7 +58,7 @@ Async<Status> VolumeRoutes::Inside::load(io::EventLoop& loop, const volume::Body
                                          std::span<std::uint8_t> out) {
   if (out.empty() || body.read_now(offset, out)) co_return Status();
   auto work = [&body, offset, out] { return body.read(offset, out); };
-  co_return co_await on_pool<void>(loop, work);
+  co_return co_await on_pool<void>(loop, work, &body);
 }
 
 // Sends `range` of the stored data; `first` is its beginning, read already. A whole file is held against its crc
@@ -266,7 +266,7 @@ Task VolumeRoutes::Inside::answer_unpacked(Exchange& exchange, std::unique_ptr<A
   if (collect_headers(exchange, *asked, found, headers)) co_return;
 
   auto measure = [&] { return unpack(found, data); };
-  auto unpacked = co_await on_pool<Unpacked>(exchange.loop(), measure);
+  auto unpacked = co_await on_pool<Unpacked>(exchange.loop(), measure, found.body.get());
   if (!unpacked) {
     LOG_ERROR("{} does not unpack: {}", text(asked->id), unpacked.error().what());
     read_failed(unpacked.error());
@@ -329,7 +329,7 @@ Task VolumeRoutes::Inside::answer_unpacked(Exchange& exchange, std::unique_ptr<A
       }
       return Status();
     };
-    auto status = co_await on_pool<void>(exchange.loop(), work);
+    auto status = co_await on_pool<void>(exchange.loop(), work, found.body.get());
     if (!status) {
       LOG_ERROR("{} does not unpack: {}", text(asked->id), status.error().what());
       read_failed(status.error());

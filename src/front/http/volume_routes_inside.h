@@ -96,11 +96,14 @@ struct VolumeRoutes::Inside : http::Observer {
   // The head of every answer but static files: Server, X-Amz-Request-Id, and CORS when a file was asked for.
   http::Head& head(http::Exchange& exchange, int status, std::string_view request_id = {});
 
-  // Runs `work` on the service's pool and comes back to the loop. Code::unavailable when the server is stopping.
+  // Runs `work` on the service's pool and comes back to the loop. Code::unavailable when the server is stopping. With a body
+  // it runs where that one may be read.
   template <typename T, typename Work>
-  Async<Result<T>> on_pool(io::EventLoop& loop, Work work) {
+  Async<Result<T>> on_pool(io::EventLoop& loop, Work work, const volume::Body* body = nullptr) {
     auto start = [&](auto done) {
-      if (!service.post([&work, done] { done(work()); })) done(Error(Code::unavailable, "server is stopping"));
+      auto all = [&work, done] { done(work()); };
+      const bool posted = body != nullptr && body->is_remote() ? service.post_remote(std::move(all)) : service.post(std::move(all));
+      if (!posted) done(Error(Code::unavailable, "server is stopping"));
     };
     co_return co_await awaited<Result<T>>(loop, start);
   }

@@ -238,7 +238,7 @@ TEST_F(ReporterTest, TellsEveryMasterAllItHasAndThenWhatChanges) {
   }
   ASSERT_TRUE(server.allocate({.id = VolumeId(3), .collection = "c"}, fence(1, 1)).ok());
   for (auto* master : {&a_, &b_}) EXPECT_TRUE(soon([&] { return master->heard(names_new(3)); }));
-  ASSERT_TRUE(server.delete_volume(VolumeId(3), false, fence(1, 2)).ok());
+  ASSERT_TRUE(server.delete_volume(VolumeId(3), {}, fence(1, 2)).ok());
   EXPECT_TRUE(soon([&] { return a_.heard([](const auto& r) { return r.deleted_volumes_size() == 1; }); }));
 }
 
@@ -363,7 +363,7 @@ TEST_F(ReporterTest, OrdersOfOldLeadersAndOtherClustersAreRefusedAlsoAfterAResta
   EXPECT_EQ(server->allocate({.id = VolumeId(2)}, fence(4, 9)).error().code(), Code::refused);
   server = &start({a_.address()});
   EXPECT_EQ(server->allocate({.id = VolumeId(2)}, fence(4, 9)).error().code(), Code::refused);
-  EXPECT_EQ(server->delete_volume(VolumeId(1), false, fence(9, 9, kOtherCluster)).error().code(), Code::refused);
+  EXPECT_EQ(server->delete_volume(VolumeId(1), {}, fence(9, 9, kOtherCluster)).error().code(), Code::refused);
   EXPECT_TRUE(server->has_volume(VolumeId(1)));
   EXPECT_TRUE(server->allocate({.id = VolumeId(2)}, std::nullopt).ok());
 }

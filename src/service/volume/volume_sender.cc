@@ -43,6 +43,10 @@ Status VolumeSender::file(const client::FileWish& wish, const SendPiece& send) {
   if (!wish.is_ec_volume) {
     const auto volume = find(wish.volume);
     if (!volume) return volume.error();
+    if (wish.extension != ".idx") {
+      // Two holders of one object would delete it under each other.
+      if (auto on_disk = (*volume)->check_on_disk(); !on_disk) return on_disk;
+    }
     if (wish.compaction_revision != client::FileWish::kAnyRevision &&
         wish.compaction_revision != (*volume)->compact_revision()) {
       return Error(Code::stale, "volume " + text(wish.volume) + " is compacted");

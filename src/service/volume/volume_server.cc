@@ -18,6 +18,8 @@
 #include "service/volume/locator.h"
 #include "service/volume/replicator.h"
 #include "service/volume/reporter.h"
+#include "service/volume/tier_mover.h"
+#include "service/volume/tiers.h"
 #include "service/volume/upkeep.h"
 #include "service/volume/vacuumer.h"
 #include "storage/volume/store.h"
@@ -117,7 +119,7 @@ class Server final : public VolumeServer {
     std::vector<FolderOptions> folders;
     for (const auto& directory : config_.directories) folders.push_back(folder_options(config_, directory));
     if (config_.index_cache_bytes > 0) index_caches_ = std::make_unique<IndexCaches>(config_.index_cache_bytes);
-    auto store = Store::open({world_.disk, world_.clock, disk_pool_, index_caches_.get()}, world_.random, std::move(folders));
+    auto store = Store::open({world_.disk, world_.clock, disk_pool_, index_caches_.get(), &tiers_}, world_.random, std::move(folders));
     if (!store) return store.error();
     store_ = std::move(*store);
     fences_ = std::make_unique<FenceKeeper>(store_->state_at_open(),
@@ -140,7 +142,8 @@ class Server final : public VolumeServer {
                                  .settings = [this](std::uint64_t limit) {
                                    // Folders without a fixed number of volumes count their slots by it.
                                    if (volume_size_limit_.exchange(limit) != limit) tend_wake_.notify_all();
-                                 }});
+                                 },
+                                 .tiers = [this](const std::vector<TierBackend>& all) { tiers_.set(all); }});
     vacuumer_ = std::make_unique<Vacuumer>(world_.clock, *store_, config_.compaction_bytes_per_second,
                                            [this](const OrderFence& fence, VolumeId id) { return upkeep_->admit(fence, id); },
                                            [this] { reporter_->changed(); });
@@ -157,6 +160,14 @@ class Server final : public VolumeServer {
                                                      .receiver = upkeep_->receiver(),
                                                      .bytes_per_second = config_.maintenance_bytes_per_second,
                                                      .changed = [this] { reporter_->changed(); }});
+    tier_mover_ = std::make_unique<TierMover>(
+        TierMover::World{.store = *store_,
+                         .tier = tiers_,
+                         .disk = world_.disk,
+                         .clock = world_.clock,
+                         .random = world_.random,
+                         .admit = [this](const OrderFence& fence, VolumeId id) { return upkeep_->admit(fence, id); },
+                         .changed = [this] { reporter_->changed(); }});
     ec_ = std::make_unique<EcServer>(EcServer::World{.disk = world_.disk,
                                                      .clock = world_.clock,
                                                      .random = world_.random,
@@ -193,6 +204,7 @@ class Server final : public VolumeServer {
     master_client_.reset();
     if (store_) store_->close();
     disk_pool_.stop();
+    tiers_.stop();
   }
 
   // --- reading ---
@@ -208,7 +220,8 @@ class Server final : public VolumeServer {
     auto volume = serving(id.volume);
     if (!volume && ec_->has(id.volume)) return ec_->read(id, std::move(done));
     if (!volume) return done(Error(Code::not_found, "volume " + text(id.volume) + " not found"));
-    const bool posted = disk_pool_.post([volume = std::move(volume), id, options, done] {
+    auto& pool = volume->pool();
+    const bool posted = pool.post([volume = std::move(volume), id, options, done] {
       done(volume->read(id.key, id.cookie, options));
     });
     if (!posted) done(Error(Code::busy, "too many reads wait for the disks"));
@@ -263,7 +276,7 @@ class Server final : public VolumeServer {
     }
     if (!request.is_replica) request.epoch = volume->replica().epoch();
     // Who goes to every copy itself may go by what it knew before one of them was made again elsewhere.
-    const bool alone = request.is_replica || volume->replica_placement().copies() <= 1 ||
+    const bool alone = request.is_replica || volume->replica_placement().copies() <= 1 || volume->remote() != nullptr ||
                        (request.is_for_each && request.epoch == 0);
     Remove remove{.id = request.id.key,
                   .cookie = request.id.cookie,
@@ -289,6 +302,7 @@ class Server final : public VolumeServer {
   }
 
   bool post(std::function<void()> work) override { return disk_pool_.post(std::move(work)); }
+  bool post_remote(std::function<void()> work) override { return tiers_.pool().post(std::move(work)); }
 
   void locate(VolumeId id, Done<std::vector<Location>> done) override { locator_->locate(id, std::move(done)); }
 
@@ -333,7 +347,8 @@ class Server final : public VolumeServer {
       return static_cast<std::uint64_t>(
           std::chrono::duration_cast<std::chrono::seconds>(info->modified.time_since_epoch()).count());
     };
-    out.dat_modified_seconds = modified(volume->place().dat());
+    out.dat_modified_seconds = volume->remote() != nullptr ? volume->remote()->modified_time : modified(volume->place().dat());
+    if (volume->remote() != nullptr) out.remote = *volume->remote();
     out.idx_modified_seconds = modified(volume->place().idx());
     return out;
   }
@@ -361,9 +376,12 @@ class Server final : public VolumeServer {
     return {};
   }
 
-  Status delete_volume(VolumeId id, bool only_empty, const OrderFence& fence) override {
+  Status delete_volume(VolumeId id, const Deletion& how, const OrderFence& fence) override {
     if (auto admitted = upkeep_->admit(fence, id); !admitted) return admitted;
-    if (auto removed = store_->remove(id, only_empty); !removed) return removed.error();
+    const auto removed = store_->remove(id, how.only_empty);
+    if (!removed) return removed.error();
+    const auto* remote = (*removed)->remote();
+    if (remote != nullptr && !how.keep_remote) tier_mover_->remove_object(id, *remote);
     LOG_INFO("volume {}: deleted by order", text(id));
     reporter_->changed();
     return {};
@@ -378,6 +396,9 @@ class Server final : public VolumeServer {
       if (!admitted) LOG_WARNING("collection {}: volume {} stays: {}", collection, text(id), admitted.error().what());
       return admitted.ok();
     });
+    for (const auto& volume : removed) {
+      if (volume->remote() != nullptr) tier_mover_->remove_object(volume->id(), *volume->remote());
+    }
     const auto encoded = store_->ec().remove_collection(collection, [&](VolumeId id) { return fences_->admit(fence, id).ok(); });
     LOG_INFO("collection {}: {} volumes deleted by order, {} of them erasure-coded", collection,
              removed.size() + encoded.size(), encoded.size());
@@ -424,6 +445,7 @@ class Server final : public VolumeServer {
   VacuumService* vacuum() override { return vacuumer_.get(); }
   Upkeep* upkeep() override { return upkeep_.get(); }
   Healer* healer() override { return healer_.get(); }
+  TierMover* tier_mover() override { return tier_mover_.get(); }
 
   ClusterId cluster() const override { return fences_->state().cluster_id; }
 
@@ -625,6 +647,7 @@ class Server final : public VolumeServer {
   const VolumeConfig config_;
   const World world_;
   WorkPool disk_pool_;
+  Tiers tiers_;
   std::unique_ptr<IndexCaches> index_caches_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<FenceKeeper> fences_;
@@ -635,6 +658,7 @@ class Server final : public VolumeServer {
   std::unique_ptr<Vacuumer> vacuumer_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<Healer> healer_;
+  std::unique_ptr<TierMover> tier_mover_;
   std::unique_ptr<EcServer> ec_;
 
   UnderWay under_way_;

@@ -33,12 +33,14 @@
 #include "model/volume_info.h"
 #include "storage/volume/reading.h"
 #include "storage/volume/spool.h"
+#include "storage/volume/volume_settings.h"
 
 namespace holdfast::volume {
 
 class VacuumService;
 class EcService;
 class Healer;
+class TierMover;
 
 struct WriteRequest {
   FileId id;  // with the _N suffix already added to the key
@@ -129,6 +131,11 @@ struct AllocateRequest {
 // An order's fence; nothing for orders of upstream's masters and shell.
 using OrderFence = std::optional<Fence>;
 
+struct Deletion {
+  bool only_empty = false;   // fails when there is a live file
+  bool keep_remote = false;  // the object of one in a remote tier stays
+};
+
 // VolumeStatus, ReadVolumeFileStatus, VolumeSyncStatus in one.
 struct VolumeFileStatus {
   VolumeInfo info;
@@ -137,6 +144,7 @@ struct VolumeFileStatus {
   std::uint64_t dat_modified_seconds = 0;
   std::uint64_t idx_modified_seconds = 0;
   std::uint64_t last_append_at_ns = 0;
+  std::optional<RemoteFile> remote;  // where its .dat lies when that is a remote tier
 };
 
 class Upkeep;
@@ -160,6 +168,8 @@ class VolumeService {
 
   // Runs `work` on the pool. False when the service is stopping and it will not run.
   virtual bool post(std::function<void()> work) = 0;  // *loop*
+  // As post(), for what reads a remote Body.
+  virtual bool post_remote(std::function<void()> work) { return post(std::move(work)); }  // *loop*
 
   // Who holds a volume, by any master's word, self included; cached for seconds. not_found when nobody does,
   // unavailable when no master answers.
@@ -175,7 +185,7 @@ class VolumeService {
 
   // --- orders --- all *pool*; refused when their fence is old or of another cluster.
   virtual Status allocate(const AllocateRequest& request, const OrderFence& fence) = 0;
-  virtual Status delete_volume(VolumeId id, bool only_empty, const OrderFence& fence) = 0;
+  virtual Status delete_volume(VolumeId id, const Deletion& how, const OrderFence& fence) = 0;
   virtual Status delete_collection(const std::string& collection, const OrderFence& fence) = 0;
   // Both also tell the leading master, since one of upstream's would hear of it late; it may take seconds while none leads.
   virtual Status mark_read_only(VolumeId id, bool persist, bool can_delete, const OrderFence& fence) = 0;
@@ -190,6 +200,8 @@ class VolumeService {
   virtual Upkeep* upkeep() { return nullptr; }
   // Its part in making lost copies again; null where there is none.
   virtual Healer* healer() { return nullptr; }
+  // Moves volumes to remote tiers and back; null where there is none.
+  virtual TierMover* tier_mover() { return nullptr; }
   // Its erasure-coded volumes; null where there can be none.
   virtual EcService* ec() { return nullptr; }
 
