@@ -2,6 +2,7 @@
 
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -11,6 +12,11 @@ namespace {
 thread_local std::string_view current_id;
 
 }  // namespace
+
+bool is_request_id(std::string_view given) {
+  return !given.empty() && given.size() <= kRequestIdBytesMax &&
+         std::all_of(given.begin(), given.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
 
 RequestScope::RequestScope(std::string_view id) : before_(std::exchange(current_id, id)) {}
 

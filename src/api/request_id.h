@@ -1,4 +1,4 @@
-// Request ids of gRPC calls: the metadata `x-amz-request-id` (spec/weed-grpc 1), under which one request is found in the logs
+// Request ids: the metadata `x-amz-request-id` of gRPC calls and the header of HTTP requests (spec/weed-grpc 1), under which one request is found in the logs
 // of all servers that took part. front/grpc/request_ids.h takes them over or makes them; who makes calls on behalf of a
 // request hands its id on.
 #pragma once
@@ -14,6 +14,9 @@ namespace holdfast::api {
 
 inline constexpr const char* kRequestIdKey = "x-amz-request-id";
 inline constexpr std::size_t kRequestIdBytesMax = 128;  // longer ones are not taken over
+
+// Whether an id that somebody gave is printable, one word, and not too long.
+bool is_request_id(std::string_view given);
 
 // While it lives this thread works for the request of that id.
 class RequestScope {

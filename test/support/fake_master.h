@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "api/request_id.h"
 #include "service/master/master.h"
 
 namespace holdfast::test {
@@ -106,6 +107,7 @@ class FakeMaster : public master::Master {
   // The last assign's parameters, copied.
   std::map<std::string, std::string> assign_params;
   std::vector<std::function<void()>> hanging;  // answers what hangs
+  std::vector<std::string> request_ids;        // for which request each assign, growth, deletion and vacuum was
 
   void lead(const std::string& address) { become(address, true); }
   void follow(const std::string& address) { become(address, false); }
@@ -140,6 +142,7 @@ class FakeMaster : public master::Master {
 
   void assign(const master::AssignRequest& request, std::function<void(master::OrRefusal<master::AssignAnswer>)> done) override {
     std::unique_lock lock(mutex_);
+    request_ids.emplace_back(api::RequestScope::current());
     if (hangs) {
       hanging.push_back([done] { done(Refusal{Refusal::Kind::timed_out, "request timeout"}); });
       ++assigns;
@@ -172,6 +175,7 @@ class FakeMaster : public master::Master {
 
   void grow(master::GrowRequest request, std::function<void(master::OrRefusal<master::GrowAnswer>)> done) override {
     std::unique_lock lock(mutex_);
+    request_ids.emplace_back(api::RequestScope::current());
     grown.push_back(request);
     if (hangs) {
       hanging.push_back([done] { done(Refusal{Refusal::Kind::failed, "stopped"}); });
@@ -186,6 +190,7 @@ class FakeMaster : public master::Master {
   void vacuum(master::VacuumRequest request, std::function<void(master::OrRefusal<master::Done>)> done) override {
     {
       std::unique_lock lock(mutex_);
+      request_ids.emplace_back(api::RequestScope::current());
       vacuumed.push_back(request.garbage_threshold.value_or(-1));
     }
     done(master::Done{});
@@ -193,6 +198,7 @@ class FakeMaster : public master::Master {
 
   void delete_collection(std::string collection, std::function<void(master::OrRefusal<master::Done>)> done) override {
     std::unique_lock lock(mutex_);
+    request_ids.emplace_back(api::RequestScope::current());
     master::OrRefusal<master::Done> result = master::Done{};
     if (refusal) {
       result = *refusal;

@@ -130,7 +130,8 @@ class Assigner {
 
   template <typename Done>
   void assign_here(const master_pb::AssignRequest* message, master_pb::AssignResponse* response, int turns, Done done) {
-    master_.assign(read(*message), [=, this](const master::OrRefusal<master::AssignAnswer>& answer) {
+    master_.assign(read(*message), [=, this, id = std::string(api::RequestScope::current())](const master::OrRefusal<master::AssignAnswer>& answer) {
+      const api::RequestScope scope(id);
       if (const auto* refusal = std::get_if<master::Refusal>(&answer)) {
         const bool lost_the_lead = refusal->kind == master::Refusal::Kind::not_leader;
         if (lost_the_lead && !message->passed_on() && turns > 0) return pass_on(message, response, turns, done);

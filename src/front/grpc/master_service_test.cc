@@ -16,6 +16,7 @@
 #include "api/master.grpc.pb.h"
 #include "api/reflection.grpc.pb.h"
 #include "api/reflection_v1alpha.grpc.pb.h"
+#include "api/request_id.h"
 #include "api/volume_server.grpc.pb.h"
 #include "base/metrics.h"
 #include "front/grpc/report.h"
@@ -864,6 +865,42 @@ TEST(MasterService, PassesARequestOnUnderItsId) {
   (*leader)->stop();  // all calls are over then, and told
   const std::lock_guard guard(mutex);
   EXPECT_EQ(seen, std::vector<std::string>{"/master_pb.Seaweed/Assign from-afar 0"});
+}
+
+TEST(MasterService, WhoBecomesTheLeaderWhilePassingOnDoesItUnderTheSameId) {
+  Node node;
+  std::atomic<int> done{0};
+  const auto under_its_id = [&] { done += api::RequestScope::current() == "from-afar"; };
+  node.master.on_assign = [&](const auto&, auto answer) {
+    under_its_id();
+    answer(answer_of(1));
+  };
+  node.master.on_grow = [&](const auto&, auto answer) {
+    under_its_id();
+    answer(master::GrowAnswer{1});
+  };
+  node.master.on_delete = [&](const auto&) -> master::OrRefusal<master::Done> {
+    under_its_id();
+    return master::Done{};
+  };
+  const auto ask = [&](auto call, const auto& request, auto response) {
+    node.master.lead(false, "127.0.0.1:1", "127.0.0.1:1");  // nobody is there
+    std::thread later([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      node.master.lead(true);
+    });
+    grpc::ClientContext context;
+    context.AddMetadata("x-amz-request-id", "from-afar");
+    const auto status = ((*node.stub).*call)(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    later.join();
+  };
+  ask(&Seaweed::Stub::Assign, master_pb::AssignRequest(), master_pb::AssignResponse());
+  ask(&Seaweed::Stub::VolumeGrow, master_pb::VolumeGrowRequest(), master_pb::VolumeGrowResponse());
+  master_pb::CollectionDeleteRequest removal;
+  removal.set_name("c");
+  ask(&Seaweed::Stub::CollectionDelete, removal, master_pb::CollectionDeleteResponse());
+  EXPECT_EQ(done, 3);
 }
 
 TEST(MasterService, AClientThatReadsTooSlowlyIsCutOffAndCounted) {

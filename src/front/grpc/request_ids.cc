@@ -21,11 +21,6 @@ namespace ex = grpc::experimental;
 
 std::string_view text_of(grpc::string_ref text) { return {text.data(), text.size()}; }
 
-bool may_be_taken_over(std::string_view id) {
-  return !id.empty() && id.size() <= api::kRequestIdBytesMax &&
-         std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-}
-
 int http_status_of(grpc::StatusCode code) {
   switch (code) {
     case grpc::StatusCode::OK: return 200;
@@ -78,7 +73,7 @@ class RequestIdInterceptor final : public ex::Interceptor {
  private:
   void begin(std::multimap<grpc::string_ref, grpc::string_ref>& metadata) {
     const auto given = metadata.find(api::kRequestIdKey);
-    is_given_ = given != metadata.end() && may_be_taken_over(text_of(given->second));
+    is_given_ = given != metadata.end() && api::is_request_id(text_of(given->second));
     id_ = is_given_ ? std::string(text_of(given->second)) : std::string(RequestId(io::posix::system_clock()));
     if (!is_given_) {
       metadata.erase(api::kRequestIdKey);

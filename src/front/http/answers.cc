@@ -3,6 +3,7 @@
 #include <cstring>
 #include <random>
 
+#include "api/request_id.h"
 #include "front/http/url.h"
 
 namespace holdfast::front {
@@ -37,6 +38,11 @@ void put_hex(std::uint64_t value, char* to) { std::memcpy(to, kHexOfByte[value &
 std::uint64_t quick_random() {
   thread_local Quick quick;
   return quick.next();
+}
+
+std::string_view given_request_id(const http::Request& request) {
+  const auto given = request.header("X-Amz-Request-Id");
+  return api::is_request_id(given) ? given : std::string_view();
 }
 
 RequestId::RequestId(const io::Clock& clock) {

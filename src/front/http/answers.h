@@ -20,6 +20,10 @@ class RequestId {
   std::array<char, 24> text_;
 };
 
+// The id that the client gave the request, where it may be taken over; for what is done on its behalf. The answer has one of its own,
+// as upstream's.
+std::string_view given_request_id(const http::Request& request);
+
 // 404 with Go's words, for paths that are no route.
 void answer_no_such_page(http::Exchange& exchange);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/strconv.h"
+#include "api/request_id.h"
 #include "front/http/form.h"
 #include "front/http/json.h"
 #include "front/http/master_json.h"
@@ -153,6 +154,7 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
   // A GET that does something must not be repeated by any connection pool on the way; the leader takes any method.
   const std::string method = repeatable ? std::string(request.method_text) : "POST";
   const auto repeat = repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never;
+  const std::string id(given_request_id(request));  // of what volume servers are told to do for it; "": of its own
   for (int round = 0;; ++round) {
     const bool leads = co_await reach_leader(exchange, round, method, form, repeat);
     if (!leads) co_return;
@@ -160,7 +162,10 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
     // This master leads.
     std::optional<Refusal> refusal;
     if (route == Route::assign) {
-      const auto ask = [&](auto done) { parts.master.assign(assign, done); };
+      const auto ask = [&](auto done) {
+        const api::RequestScope scope(id);
+        parts.master.assign(assign, done);
+      };
       const auto result = co_await awaited<master::OrRefusal<master::AssignAnswer>>(loop, ask);
       if (const auto* answer = std::get_if<master::AssignAnswer>(&result)) {
         answer_assign(exchange, *answer);
@@ -168,7 +173,10 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       }
       refusal = std::get<Refusal>(result);
     } else if (route == Route::vol_grow) {
-      const auto ask = [&](auto done) { parts.master.grow(grow, done); };
+      const auto ask = [&](auto done) {
+        const api::RequestScope scope(id);
+        parts.master.grow(grow, done);
+      };
       const auto result = co_await awaited<master::OrRefusal<master::GrowAnswer>>(loop, ask);
       if (const auto* answer = std::get_if<master::GrowAnswer>(&result)) {
         std::string body;
@@ -178,7 +186,10 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       }
       refusal = std::get<Refusal>(result);
     } else if (route == Route::col_delete) {
-      const auto ask = [&](auto done) { parts.master.delete_collection(collection, done); };
+      const auto ask = [&](auto done) {
+        const api::RequestScope scope(id);
+        parts.master.delete_collection(collection, done);
+      };
       const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
       if (std::holds_alternative<master::Done>(result)) {
         with_request_id(exchange, 204);
@@ -186,7 +197,10 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       }
       refusal = std::get<Refusal>(result);
     } else if (route == Route::vol_vacuum) {
-      const auto ask = [&](auto done) { parts.master.vacuum(vacuum, done); };
+      const auto ask = [&](auto done) {
+        const api::RequestScope scope(id);
+        parts.master.vacuum(vacuum, done);
+      };
       const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
       if (std::holds_alternative<master::Done>(result)) {
         std::string body;

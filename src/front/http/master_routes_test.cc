@@ -707,6 +707,34 @@ TEST_F(Follower, PassesOnGrowthDeletionAndStatus) {
   EXPECT_THAT(node.get("/vol/status").body, HasSubstr("\"Max\":77"));
 }
 
+// What volume servers are told to do for a request is under the id that its client gave it; also when it was passed on.
+TEST_F(Follower, TheIdOfARequestGoesOn) {
+  const auto ids = [](Node& at) { return at.master.with([](auto& m) { return std::exchange(m.request_ids, {}); }); };
+  other.master.with([](auto& m) {
+    m.at_once = false;
+    m.known_collections["c"];
+  });
+  const std::string header = "X-Amz-Request-Id: from-afar\r\n";
+  for (const char* path : {"/dir/assign", "/vol/grow?count=1", "/col/delete?collection=c", "/vol/vacuum"}) {
+    const auto answer = node.ask("GET", path, header);
+    EXPECT_LT(answer.status, 300) << path;
+    EXPECT_THAT(ids(other), ElementsAre("from-afar")) << path;
+    EXPECT_TRUE(std::regex_match(answer.header("X-Amz-Request-Id"), kRequestId));  // its own, as upstream's
+  }
+  node.get("/vol/grow?count=1");
+  EXPECT_THAT(ids(other), ElementsAre(""));
+  node.ask("GET", "/vol/grow?count=1", "X-Amz-Request-Id: two words\r\n");
+  EXPECT_THAT(ids(other), ElementsAre(""));
+  node.master.lose_leader();
+  std::thread later([&] {
+    std::this_thread::sleep_for(50ms);
+    node.master.lead(node.address());
+  });
+  EXPECT_EQ(node.ask("GET", "/vol/grow?count=1", header).status, 200);
+  EXPECT_THAT(ids(node), ElementsAre("from-afar"));
+  later.join();
+}
+
 TEST_F(Follower, PassesAStepDownOnOnceAndTheOriginWasLookedAtHere) {
   introduce();
   EXPECT_EQ(node.ask("POST", kStepDown, "Origin: http://x\r\nSec-Fetch-Site: same-origin\r\n").status, 200);

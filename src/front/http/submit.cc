@@ -9,6 +9,7 @@
 #include <utility>
 #include <variant>
 
+#include "api/request_id.h"
 #include "base/strconv.h"
 #include "base/task.h"
 #include "front/http/answers.h"
@@ -169,6 +170,7 @@ Task Submit::run(Exchange& exchange) {
   const auto assign_target =
       "/dir/assign" + query_of(params, {"count", "collection", "replication", "ttl", "disk", "dataCenter", "rack"});
 
+  const std::string id(given_request_id(request));
   const auto patience_ends = parts_.clock.now() + kAssignPatience;
   std::variant<Assigned, Failure> place = Failure{503, ""};
   for (bool first = true;; first = false) {
@@ -183,6 +185,7 @@ Task Submit::run(Exchange& exchange) {
     client::HttpRequest passed;
     passed.target = assign_target;
     passed.headers = {{"X-Forwarded-For", std::string(request.peer_ip)}};
+    if (!id.empty()) passed.headers.emplace_back("X-Amz-Request-Id", id);
     const auto pass_on = [&](auto done) { parts_.forward.send(loop, passed, LeaderForward::Repeat::harmless, done); };
     const auto outcome = co_await awaited<LeaderForward::Outcome>(loop, pass_on);
     if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
@@ -192,7 +195,10 @@ Task Submit::run(Exchange& exchange) {
     if (const auto* passed_answer = std::get_if<client::HttpAnswer>(&outcome)) {
       place = assigned_by(*passed_answer);
     } else {
-      const auto ask = [&](auto done) { parts_.master.assign(wanted, done); };
+      const auto ask = [&](auto done) {
+        const api::RequestScope scope(id);
+        parts_.master.assign(wanted, done);
+      };
       const auto result = co_await awaited<master::OrRefusal<master::AssignAnswer>>(loop, ask);
       if (const auto* given = std::get_if<master::AssignAnswer>(&result)) {
         place = assigned_here(*given);

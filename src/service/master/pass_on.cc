@@ -261,6 +261,7 @@ class PassageOf final : public Passage, public std::enable_shared_from_this<Pass
       if (timer_) impl_->timer->take_back(*timer_);
     }
     if (left && passed != Passed::answered) left->context.TryCancel();
+    const api::RequestScope scope(request_id_);  // which goes on where this master leads by now
     done_(passed, status, response);
     done_ = nullptr;
     impl_->end(this->shared_from_this());
