@@ -150,6 +150,27 @@ TEST(Registry, AnEmptyFolderIsAdoptedWithoutSkippingKeys) {
   EXPECT_EQ(log.state().key_floor, NeedleId(1));
 }
 
+// No build proposes it (docs/registry-format.md); who meets one in a log must do as all others.
+TEST(Registry, AHigherGenerationSkipsKeysAndVolumeIdsAndALowerOneDoesNothing) {
+  Log log;
+  ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());
+  ASSERT_TRUE(log.apply(reserve(kA, 1, 100)).ok());
+  ASSERT_TRUE(log.apply(AllocateVolumeIds{7}).ok());
+  const RegistryState before = log.state();
+  ASSERT_TRUE(log.apply(RaiseGeneration{before.generation}).ok());
+  EXPECT_EQ(log.state(), before);
+  const auto raised = log.apply(RaiseGeneration{Generation(5)});
+  ASSERT_TRUE(raised.ok());
+  EXPECT_EQ(raised->first, 5u);
+  EXPECT_EQ(log.state().generation, Generation(5));
+  EXPECT_EQ(log.state().key_floor.value(), before.next_key.value() + (1ull << 32));
+  EXPECT_EQ(log.state().max_volume_id.value(), before.max_volume_id.value() + 128);
+  // Keys of before the loss may be on a disk that nobody sees: those blocks are taken back, for new ones above the floor.
+  const auto& blocks = log.state().holders.at(kA).blocks;
+  ASSERT_EQ(blocks.size(), 1u);
+  EXPECT_GE(blocks.front().begin, log.state().key_floor);
+}
+
 TEST(Registry, FoldersWithFilesRaiseTheFloorAndReplaceEveryBlockBelowIt) {
   Log log;
   ASSERT_TRUE(log.apply(InitCluster{kOurs}).ok());

@@ -224,6 +224,24 @@ TEST_F(HealingTest, CopiesThatDifferAreReportedAndLeftAlone) {
   EXPECT_THAT(all[2], HasSubstr("catch_up"));
 }
 
+TEST_F(HealingTest, CopiesAreHeldAgainstEachOtherOnceADay) {
+  pass(kFirstLook * kGrace + 5s);
+  ASSERT_TRUE(eventually([&] { return given().size() == 2; }));  // both ways
+  EXPECT_THAT(given()[1], HasSubstr("compare"));
+  for (auto left = kLooksPass - 10min; left > Duration(0); left -= 10min) {
+    clock.advance(10min);
+    for (const auto& [n, session] : sessions) tell(n);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  // That nobody was heard for ten minutes each time shows nothing: all are back.
+  pass(5min);
+  EXPECT_EQ(given().size(), 2u);
+  pass(10min);
+  ASSERT_EQ(given().size(), 4u);
+  EXPECT_THAT(given()[3], HasSubstr("compare"));
+  EXPECT_THAT(master->healing().reported, IsEmpty());
+}
+
 TEST_F(HealingTest, ACopyThatIsTheBeginningOfAnotherIsMendedAfterASecondLook) {
   orders.set_files_missing(2);
   pass(kFirstLook * kGrace + 5s);
