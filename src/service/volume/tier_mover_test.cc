@@ -1,7 +1,15 @@
 #include "service/volume/tier_mover.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "io/posix/clock.h"
+#include "io/posix/disk.h"
+#include "io/posix/random.h"
 #include "io/sim/clock.h"
 #include "io/sim/disk.h"
 #include "io/sim/random.h"
@@ -376,6 +384,111 @@ TEST(TierMover, WhateverFailsOnTheDiskTheVolumeIsWhole) {
     }
   }
 }
+
+class WhileItMoves : public ::testing::TestWithParam<bool> {};
+
+// On a real disk, with the index in memory or on disk: whoever reads meanwhile finds every file, and what is deleted stays so.
+TEST_P(WhileItMoves, EveryFileIsReadAndEveryDeletionCounts) {
+  std::string folder = (std::filesystem::temp_directory_path() / "holdfast-tier-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  auto& disk = io::posix::system_disk();
+  io::posix::SystemClock clock;
+  WorkPool pool(2);
+  FakeTier tier(2);
+  const IndexCaches caches(1_MiB);
+  {
+    auto opened = Store::open({disk, clock, pool, GetParam() ? &caches : nullptr, &tier}, io::posix::system_random(),
+                              {{.path = folder, .min_free_percent = 0}});
+    ASSERT_TRUE(opened.ok()) << opened.error().what();
+    auto& store = **opened;
+    TierMover mover({.store = store,
+                     .tier = tier,
+                     .disk = disk,
+                     .clock = clock,
+                     .random = io::posix::system_random(),
+                     .admit = [](const auto&, VolumeId) { return Status(); },
+                     .changed = [] {}});
+    ASSERT_TRUE(store.allocate({.id = kVolume, .collection = "pics"}).ok());
+    constexpr std::uint64_t kRead = 20;
+    constexpr std::uint64_t kAll = 400;
+    for (std::uint64_t key = 1; key <= kAll; key++) {
+      const auto data = World::content(key % 50);
+      std::atomic<bool> written{false};
+      Put put;
+      put.needle.id = NeedleId(key);
+      put.needle.cookie = kCookie;
+      put.needle.data = bytes_of(data);
+      put.done = [&](Result<Put::Outcome> r) { written = r.ok(); };
+      store.find(kVolume)->put(std::move(put), true);
+      ASSERT_TRUE(written);
+    }
+    ASSERT_TRUE(store.find(kVolume)->mark_read_only(true).ok());
+    Cancel cancel;
+    ASSERT_TRUE(mover.upload({.id = kVolume, .collection = "pics", .backend = "s3.cold"}, {}, go_on).ok());
+    EXPECT_EQ(store.find(kVolume)->has_index_on_disk(), GetParam());
+    ASSERT_TRUE(mover.download({.id = kVolume, .collection = "pics"}, {}, go_on, cancel).ok());
+    EXPECT_EQ(store.find(kVolume)->has_index_on_disk(), GetParam());
+    std::atomic<bool> stopping{false};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 3; i++) {
+      threads.emplace_back([&] {
+        while (!stopping) {
+          for (std::uint64_t key = 1; key <= kRead; key++) {
+            const auto found = store.find(kVolume)->read(NeedleId(key), kCookie, {});
+            ASSERT_TRUE(found.ok()) << key << ": " << found.error().what();
+            ASSERT_EQ(text_of(found->needle.data), World::content(key % 50));
+          }
+        }
+      });
+    }
+    std::atomic<std::uint64_t> deleted{kRead};
+    threads.emplace_back([&] {
+      while (!stopping && deleted < kAll) {
+        std::atomic<int> answer{0};
+        store.find(kVolume)->remove({.id = NeedleId(deleted + 1), .cookie = kCookie, .done = [&](Result<std::int32_t> r) {
+                                       answer = r.ok() ? 1 : r.error().code() == Code::read_only ? 2 : 3;
+                                       answer.notify_one();
+                                     }}, true);
+        answer.wait(0);
+        ASSERT_NE(answer, 3);
+        if (answer == 1) deleted++;  // read-only on the disk, and deleted from in the tier
+        std::this_thread::yield();
+      }
+    });
+    for (int i = 0; i < 8; i++) {
+      const auto up = mover.upload({.id = kVolume, .collection = "pics", .backend = "s3.cold", .keep_dat = i % 2 == 1}, {}, go_on);
+      ASSERT_TRUE(up.ok()) << up.error().what();
+      const auto seen = deleted.load();
+      while (deleted < std::min(seen + 3, kAll)) std::this_thread::yield();
+      const auto down = mover.download({.id = kVolume, .collection = "pics"}, {}, go_on, cancel);
+      ASSERT_TRUE(down.ok()) << down.error().what();
+    }
+    stopping = true;
+    for (auto& thread : threads) thread.join();
+    EXPECT_GE(deleted, kRead + 8 * 3);
+    const auto again = [&](const char* when) {
+      for (std::uint64_t key = 1; key <= kAll; key++) {
+        const auto slot = store.find(kVolume)->find(NeedleId(key));
+        EXPECT_EQ(slot && slot->is_live(), key <= kRead || key > deleted) << when << ", file " << key;
+      }
+    };
+    again("at the end");
+    store.unmount(kVolume);
+    ASSERT_TRUE(store.mount(kVolume).ok());
+    again("opened again");
+    EXPECT_EQ(store.find(kVolume)->has_index_on_disk(), GetParam());
+  }
+  std::filesystem::remove_all(folder);
+}
+
+#if defined(__SANITIZE_THREAD__)
+const auto kKinds = ::testing::Values(false);  // the thread sanitizer does not see what Debian's RocksDB does to keep threads apart
+#else
+const auto kKinds = ::testing::Bool();
+#endif
+INSTANTIATE_TEST_SUITE_P(TierMover, WhileItMoves, kKinds, [](const auto& info) {
+  return info.param ? "WithItsIndexOnDisk" : "WithItsIndexInMemory";
+});
 
 TEST(Tiers, NamesThoseThatThereAre) {
   Tiers tiers;

@@ -267,6 +267,23 @@ TEST_F(RemoteVolume, BackOnTheDiskItIsAsItWas) {
   EXPECT_EQ(read(3), "file 3");
 }
 
+TEST_F(RemoteVolume, WhoStillReadsFromTheBucketIsNotCutOffWhenItComesBack) {
+  std::string large(9_MiB, 'x');
+  ASSERT_TRUE(put(1, "hello").ok());
+  ASSERT_TRUE(put(2, large).ok());
+  go_up();
+  const auto old = volume_;
+  const auto found = old->read(NeedleId(2), kCookie, {});
+  ASSERT_TRUE(found.ok());
+  ASSERT_TRUE(disk_.replace_file("/d/7.dat", tier_.store->objects().begin()->second).ok());
+  ASSERT_TRUE(TierSwitch::to_disk(volume_, [&](const auto& next) { volume_ = next; }).ok());
+  tier_.store->set_objects({});
+  EXPECT_EQ(text_of(old->read(NeedleId(1), kCookie, {})->needle.data), "hello");
+  std::string piece(1000, '\0');
+  ASSERT_TRUE(found->body->read(8_MiB, {reinterpret_cast<std::uint8_t*>(piece.data()), piece.size()}).ok());
+  EXPECT_EQ(piece, large.substr(0, 1000));
+}
+
 TEST_F(RemoteVolume, WhatWaitsWhileItIsSwitchedGoesOnInTheNewOne) {
   ASSERT_TRUE(put(1, "a").ok());
   ASSERT_TRUE(put(2, "b").ok());

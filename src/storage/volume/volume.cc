@@ -63,7 +63,7 @@ class Volume::FetchedBody final : public Body {
   Status read(std::uint64_t offset, std::span<std::uint8_t> out) const override {
     if (read_now(offset, out)) return {};
     std::string fetched(std::max<std::uint64_t>(out.size(), std::min(kFetchBytes, bytes_ - offset)), '\0');
-    const auto got = volume_->dat_->read(begin_ + offset, {reinterpret_cast<std::uint8_t*>(fetched.data()), fetched.size()});
+    const auto got = volume_->read_bytes(begin_ + offset, {reinterpret_cast<std::uint8_t*>(fetched.data()), fetched.size()});
     if (!got) return got.error();
     if (*got != fetched.size()) return Error(Code::corrupt, volume_->dat_->path() + ": ends early");
     std::copy_n(fetched.begin(), out.size(), out.begin());
@@ -112,13 +112,22 @@ VolumeIndex::Source Volume::index_source() {
 
 // --- reading ---
 
+// When the volume has come back from its tier its object may be gone: what took this one's place has the same bytes then, on
+// the disk.
+Result<std::size_t> Volume::read_bytes(std::uint64_t at, std::span<std::uint8_t> out) const {
+  auto got = dat_->read(at, out);
+  if (got || !is_fetched_) return got;
+  const auto back = successor();
+  return back ? back->dat_->read(at, out) : got;
+}
+
 Result<NeedleView> Volume::read_record(const Slot& slot, std::uint8_t* room, std::size_t room_bytes, bool cached_only,
                                        NeedleId key, std::uint64_t base) {
   const std::uint64_t at = base + std::uint64_t{slot.offset} * kAlignment;
   // The padding is not needed, and may be missing behind the last record.
   const auto wanted = room_bytes - padding_bytes(slot.size, version());
   const std::span<std::uint8_t> out(room, wanted);
-  const auto got = cached_only ? dat_->read_cached(at, out) : dat_->read(at, out);
+  const auto got = cached_only ? dat_->read_cached(at, out) : read_bytes(at, out);
   if (!got) return got.error();
   if (*got < wanted) {
     if (cached_only) return Error(Code::busy, "not all in the page cache");
@@ -213,7 +222,7 @@ Result<Found> Volume::read_at(const Slot& slot, NeedleId key, std::uint64_t base
 Result<Found> Volume::read_large(const Slot& slot, NeedleId key, std::uint64_t base) {
   const std::uint64_t at = base + std::uint64_t{slot.offset} * kAlignment;
   std::uint8_t front[kFrontBytes];
-  const auto got_front = dat_->read(at, front);
+  const auto got_front = read_bytes(at, front);
   if (!got_front) return got_front.error();
   if (*got_front != sizeof front) return Error(Code::corrupt, "the record ends early");
   const auto header = NeedleHeader::parse(front);
@@ -229,7 +238,7 @@ Result<Found> Volume::read_large(const Slot& slot, NeedleId key, std::uint64_t b
   Found found;
   found.owned = std::make_unique_for_overwrite<std::uint8_t[]>(tail_bytes);
   const std::span<std::uint8_t> tail(found.owned.get(), tail_bytes);
-  const auto got_tail = dat_->read(begin + data_size, tail);
+  const auto got_tail = read_bytes(begin + data_size, tail);
   if (!got_tail) return got_tail.error();
   if (*got_tail != tail_bytes) return Error(Code::corrupt, "the record ends early");
   const auto needle = parse_tail(header, data_size, tail, version());
@@ -269,9 +278,7 @@ void Volume::note_read_error(const Error& error, NeedleId key) {
 
 // --- for copies ---
 
-Result<std::size_t> Volume::read_dat(std::uint64_t offset, std::span<std::uint8_t> out) const {
-  return dat_->read(offset, out);
-}
+Result<std::size_t> Volume::read_dat(std::uint64_t offset, std::span<std::uint8_t> out) const { return read_bytes(offset, out); }
 
 Result<std::size_t> Volume::read_idx(std::uint64_t offset, std::span<std::uint8_t> out) const {
   return idx_->read(offset, out);

@@ -246,6 +246,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   VolumeIndex::Source index_source();  // needs around_.index_caches
 
   // Reading.
+  Result<std::size_t> read_bytes(std::uint64_t at, std::span<std::uint8_t> out) const;
   Result<NeedleView> read_record(const Slot& slot, std::uint8_t* room, std::size_t room_bytes, bool cached_only,
                                  NeedleId key, std::uint64_t base = 0);
   Result<Found> read_large(const Slot& slot, NeedleId key, std::uint64_t base = 0);
