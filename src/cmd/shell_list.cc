@@ -83,6 +83,9 @@ std::string line_of(const master_pb::VolumeInformationMessage& volume) {
   if (volume.read_only()) out += " read_only:true";
   out += fmt::format(" replica_placement:{} version:{}", volume.replica_placement(), volume.version());
   if (volume.ttl() != 0) out += fmt::format(" ttl:{}", volume.ttl());
+  if (!volume.remote_storage_name().empty()) {
+    out += fmt::format(" remote_storage_name:\"{}\" remote_storage_key:\"{}\"", volume.remote_storage_name(), volume.remote_storage_key());
+  }
   return out + fmt::format(" modified_at_second:{}", volume.modified_at_second());
 }
 

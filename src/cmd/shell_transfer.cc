@@ -201,7 +201,11 @@ Status evacuate_server(Shell& shell, const FlagSet& flags, const std::string& id
   const auto shards = topology::plan_shard_evacuation(*picture, id, targets);
   std::size_t shards_held = 0;
   for (const auto& info : picture->find(id)->shards) shards_held += static_cast<std::size_t>(std::popcount(info.bits));
-  for (const auto volume : plan.stuck) Shell::say("volume {} of {} fits nowhere else", volume.value(), id);
+  for (const auto volume : plan.stuck) {
+    const auto& remote = picture->find(id)->find(volume)->remote_storage_name;
+    Shell::say("volume {} of {} {}", volume.value(), id,
+               remote.empty() ? "fits nowhere else" : "lies in " + remote + ", and only this server knows where: volume.tier.download first");
+  }
   if (shards.size() < shards_held) Shell::say("{} shards of {} fit nowhere else", shards_held - shards.size(), id);
   const bool all_fit = plan.stuck.empty() && shards.size() == shards_held;
   if (!applies(flags)) {

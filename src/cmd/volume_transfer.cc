@@ -68,6 +68,13 @@ Result<Freeze::Before> Freeze::before(const PictureServer& server) {
 
 Status Freeze::take(const Servers& holders) {
   for (const auto* server : holders) {
+    const auto* copy = server->find(volume_);
+    if (copy != nullptr && copy->is_remote()) {
+      return Error(Code::refused, fmt::format("volume {} lies in {}, and only {} knows where: bring it back first, with volume.tier.download",
+                                              volume_.value(), copy->remote_storage_name, server->id));
+    }
+  }
+  for (const auto* server : holders) {
     const auto state = before(*server);
     if (!state) return state.error();
     if (*state != Before::marked) {
@@ -146,6 +153,15 @@ Status Opened::close() {
   auto marked = mark_read_only(shell_, volume_, server_, was_marked_);
   if (!marked) Shell::say("volume {} at {} takes writes now: {}", volume_.value(), server_.id, marked.error().what());
   return marked;
+}
+
+Status unmark(Shell& shell, VolumeId volume, const PictureServer& server) {
+  if (is_marked(volume, server).value_or(true)) return {};
+  pb::VolumeMarkWritableRequest request;
+  request.set_volume_id(volume.value());
+  const auto done = shell.servers.call(server.address.grpc(), request);
+  if (!done) return done.error();
+  return {};
 }
 
 // ---- copies

@@ -30,6 +30,7 @@ class Freeze {
   ~Freeze() { (void)thaw(); }
   Freeze(const Freeze&) = delete;
 
+  // A volume in a remote tier is refused, before anything is marked.
   Status take(const Servers& holders);
   // A copy came to be there, from a frozen one; it is to be writable in the end if the volume was.
   void add(const topology::PictureServer& server);
@@ -77,6 +78,9 @@ class Opened {
   bool is_open_ = false;
   bool was_marked_ = false;  // on disk, for good
 };
+
+// A copy takes writes again, unless it is marked on disk, for good.
+Status unmark(Shell& shell, VolumeId volume, const topology::PictureServer& server);
 
 struct TransferOptions {
   std::string disk_type;  // "": as at the source

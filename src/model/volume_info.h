@@ -30,7 +30,7 @@ struct VolumeInfo {
 
   bool read_only = false;
   std::int64_t modified_at_second = 0;
-  std::string remote_storage_name;
+  std::string remote_storage_name;  // where its .dat lies when that is a remote tier (model/tier_backend.h); else ""
   std::string remote_storage_key;
 
   // Which set of copies this one belongs to (docs/self-healing.md); 0: that of the volume's first days. Never told by
@@ -38,6 +38,8 @@ struct VolumeInfo {
   std::uint64_t replica_epoch = 0;
   // It serves nothing any more: others have taken its place, or it was one too many. Never told by upstream's servers.
   bool replica_outdated = false;
+
+  bool is_remote() const { return !remote_storage_name.empty(); }
 
   friend bool operator==(const VolumeInfo&, const VolumeInfo&) = default;
 };

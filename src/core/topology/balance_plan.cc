@@ -81,7 +81,7 @@ class Balancer {
 
  private:
   bool is_wanted(const VolumeInfo& volume) const {
-    return volume.disk_type == disk_type_ && (!wish_.wanted || wish_.wanted(volume));
+    return volume.disk_type == disk_type_ && !volume.is_remote() && (!wish_.wanted || wish_.wanted(volume));
   }
 
   std::optional<VolumeMove> between(Side& from, Side& to) {
@@ -162,6 +162,7 @@ EvacuationPlan plan_evacuation(Picture picture, const std::string& server, const
       return static_cast<double>(disk.free) / static_cast<double>(std::max<std::int64_t>(disk.max, 1));
     };
     for (auto& to : picture.servers) {
+      if (volume.is_remote()) break;
       if (&to == &*from || !to.takes_volumes || to.free_slots(volume.disk_type) <= 0) continue;
       if (!targets.empty() && std::find(targets.begin(), targets.end(), to.id) == targets.end()) continue;
       const auto& disk = to.disks.at(volume.disk_type);

@@ -6,6 +6,8 @@
 // again after the plan was carried out gives nothing. No move puts two copies of a volume on one server, and none makes a
 // placement worse: a set that stands as xyz asks does so after it.
 //
+// Volumes in a remote tier stay where they are.
+//
 // Deterministic. Pure.
 #pragma once
 
@@ -38,7 +40,7 @@ std::vector<VolumeMove> plan_balance(Picture picture, const BalanceWish& wish = 
 
 struct EvacuationPlan {
   std::vector<VolumeMove> moves;
-  std::vector<VolumeId> stuck;  // no server can take them
+  std::vector<VolumeId> stuck;  // no server can take them, or they are in a remote tier
 };
 // `targets` empty: any server but this one.
 EvacuationPlan plan_evacuation(Picture picture, const std::string& server, const std::vector<std::string>& targets = {});

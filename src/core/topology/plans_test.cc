@@ -350,6 +350,22 @@ TEST(EcPlan, EvacuationPutsNoShardTwice) {
   for (const auto& move : plan) EXPECT_NE(move.target, "1");
 }
 
+// ---- volumes in a remote tier
+
+TEST(RemoteVolumes, AreNeitherRepairedNorMovedNorEvacuated) {
+  Picture picture{.servers = {server("1", "a", "r"), server("2", "a", "r"), server("3", "a", "r")}};
+  for (std::uint32_t id = 1; id <= 4; ++id) put(picture.servers[0], id, {0, 0, 1});
+  ASSERT_EQ(plan_repairs(picture).size(), 4u);
+  ASSERT_FALSE(plan_balance(picture).empty());
+  ASSERT_TRUE(plan_evacuation(picture, "1").stuck.empty());
+  for (auto& volume : picture.servers[0].volumes) volume.remote_storage_name = "s3.cold";
+  EXPECT_TRUE(plan_repairs(picture).empty());
+  EXPECT_TRUE(plan_balance(picture).empty());
+  const auto evacuation = plan_evacuation(picture, "1");
+  EXPECT_TRUE(evacuation.moves.empty());
+  EXPECT_EQ(evacuation.stuck.size(), 4u);
+}
+
 // ---- disk types
 
 PictureServer with_ssd(PictureServer server, std::int64_t slots = 10) {

@@ -72,6 +72,7 @@ std::vector<VolumeRepair> plan_repairs(Picture picture, const RepairWish& wish) 
   }
   std::vector<VolumeRepair> out;
   for (auto& [id, copies] : volumes) {
+    if (std::any_of(copies.begin(), copies.end(), [](const Copy& copy) { return copy.info.is_remote(); })) continue;
     std::stable_sort(copies.begin(), copies.end(), [&](const Copy& a, const Copy& b) {
       if (fullness(a.info) != fullness(b.info)) return fullness(a.info) > fullness(b.info);
       return picture.servers[a.server].id < picture.servers[b.server].id;

@@ -7,6 +7,8 @@
 // set, first to hosts that have none of it. A copy that stands wrongly is dropped only when the set is complete without it:
 // until then the plan adds the right one and the wrong one stays.
 //
+// A volume in a remote tier needs nothing: its data lies there once, and has one holder.
+//
 // Deterministic: the same picture gives the same plan. Pure.
 #pragma once
 

@@ -543,8 +543,12 @@ void Topology::refresh(Volume& volume) {
       ids.erase(volume.id);
     }
   };
-  keep(short_, !complete);
-  keep(over_, volume.replicas.size() > wanted);
+  // One whose data lies in a remote tier has one holder, who alone may delete it there.
+  const bool is_remote = std::any_of(volume.replicas.begin(), volume.replicas.end(), [&](const Server* server) {
+    return server->volumes.at(volume.id)->is_remote();
+  });
+  keep(short_, !complete && !is_remote);
+  keep(over_, volume.replicas.size() > wanted && !is_remote);
   const auto threshold = static_cast<std::uint64_t>(static_cast<double>(options_.volume_size_limit) *
                                                     options_.crowded_threshold);
   LayoutInfo& layout = *volume.layout;

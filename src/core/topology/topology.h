@@ -347,9 +347,9 @@ class Topology {
   std::unordered_map<std::string, Server*> folders_;        // uuid text -> who holds it
   std::unordered_map<VolumeId, Volume> volumes_;
   std::set<VolumeId> held_;                                 // under vacuum, or being mended
-  std::set<VolumeId> short_;                                // with fewer copies than they should have
+  std::set<VolumeId> short_;                                // with fewer copies than they should have; none in a remote tier
   std::set<VolumeId> misplaced_;                            // whose copies do not fit their placement
-  std::set<VolumeId> over_;                                 // with more
+  std::set<VolumeId> over_;                                 // with more; likewise
   std::map<VolumeId, std::set<Server*>> aside_;             // who holds copies that do not count
   std::set<VolumeId> uncovered_;                            // volumes that wait for the counters
   std::vector<LocationEvent> events_;

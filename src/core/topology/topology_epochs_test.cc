@@ -89,6 +89,26 @@ class EpochsTest : public ::testing::Test {
   Topology topology{{}};
 };
 
+TEST_F(EpochsTest, AVolumeInARemoteTierHasOneHolderAndLacksNone) {
+  auto remote = volume(7);
+  remote.remote_storage_name = "s3.cold";
+  remote.read_only = true;
+  say(1, {volume(7)});
+  EXPECT_EQ(topology.heal_view().short_of_copies, std::vector<VolumeId>{VolumeId(7)});
+  say(1, {remote});
+  EXPECT_TRUE(topology.heal_view().short_of_copies.empty());
+  EXPECT_EQ(topology.heal_view().copies_missing, 0u);
+  EXPECT_EQ(holders(7), Names{"1"});
+  EXPECT_FALSE(writable(7));
+  // Copies from before, that are about to go, are none too many.
+  say(2, {volume(7)});
+  say(3, {volume(7)});
+  EXPECT_TRUE(topology.heal_view().with_surplus.empty());
+  // Back on the disk it is a volume like any other.
+  say(1, {volume(7)});
+  EXPECT_EQ(topology.heal_view().with_surplus, std::vector<VolumeId>{VolumeId(7)});
+}
+
 TEST_F(EpochsTest, ACopyThatServesNothingAnyMoreIsNamedByNobodyThoughItIsOfTheSameEpoch) {
   say(1, {volume(7)});
   say(2, {volume(7)});
