@@ -70,6 +70,37 @@ Result<std::uint64_t> VolumeAdmin::copy(const std::string& server, const pb::Vol
   return last;
 }
 
+Status VolumeAdmin::compact(const std::string& server, const pb::VacuumVolumeCompactRequest& request, const Progress& progress) {
+  grpc::ClientContext context;
+  set_deadline(context, kLong);
+  const auto stream = servers_->stub(server)->VacuumVolumeCompact(&context, request);
+  pb::VacuumVolumeCompactResponse response;
+  while (stream->Read(&response)) progress(response.processed_bytes());
+  const auto status = stream->Finish();
+  return status.ok() ? Status() : told(server, "VacuumVolumeCompact", status);
+}
+
+Status VolumeAdmin::to_tier(const std::string& server, const pb::VolumeTierMoveDatToRemoteRequest& request, const Progress& progress) {
+  grpc::ClientContext context;
+  set_deadline(context, kLong);
+  const auto stream = servers_->stub(server)->VolumeTierMoveDatToRemote(&context, request);
+  pb::VolumeTierMoveDatToRemoteResponse response;
+  while (stream->Read(&response)) progress(response.processed());
+  const auto status = stream->Finish();
+  return status.ok() ? Status() : told(server, "VolumeTierMoveDatToRemote", status);
+}
+
+Status VolumeAdmin::from_tier(const std::string& server, const pb::VolumeTierMoveDatFromRemoteRequest& request,
+                              const Progress& progress) {
+  grpc::ClientContext context;
+  set_deadline(context, kLong);
+  const auto stream = servers_->stub(server)->VolumeTierMoveDatFromRemote(&context, request);
+  pb::VolumeTierMoveDatFromRemoteResponse response;
+  while (stream->Read(&response)) progress(response.processed());
+  const auto status = stream->Finish();
+  return status.ok() ? Status() : told(server, "VolumeTierMoveDatFromRemote", status);
+}
+
 Status VolumeAdmin::send_file(const std::string& server, const pb::ReceiveFileInfo& info,
                               const std::function<Status(const Give&)>& feed) {
   constexpr std::size_t kPieceBytes = 1_MiB;

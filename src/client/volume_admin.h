@@ -36,7 +36,8 @@ class VolumeAdmin {
   X(WriteNeedleBlob, kQuick) X(VolumeEcShardsInfo, kQuick) X(VolumeEcShardsMount, kQuick)                       \
   X(VolumeEcShardsUnmount, kQuick) X(VolumeEcBlobDelete, kQuick) X(VolumeEcShardsDelete, kQuick) X(VolumeEcShardsGenerate, kLong)             \
   X(VolumeEcShardsRebuild, kLong) X(VolumeEcShardsCopy, kLong) X(VolumeEcShardsToVolume, kLong)                 \
-  X(ScrubVolume, kLong) X(ScrubEcVolume, kLong)
+  X(ScrubVolume, kLong) X(ScrubEcVolume, kLong) X(VacuumVolumeCheck, kLong) X(VacuumVolumeCommit, kLong)        \
+  X(VacuumVolumeCleanup, kQuick)
 
 #define HOLDFAST_DECLARE(rpc, time_max)                                                              \
   Result<volume_server_pb::rpc##Response> call(const std::string& server,                            \
@@ -48,6 +49,13 @@ class VolumeAdmin {
   // write in the copy.
   Result<std::uint64_t> copy(const std::string& server, const volume_server_pb::VolumeCopyRequest& request,
                              const std::function<void(std::int64_t bytes)>& progress);
+
+  // Rpcs that only tell how far they are; `progress` as above.
+  using Progress = std::function<void(std::int64_t bytes)>;
+  Status compact(const std::string& server, const volume_server_pb::VacuumVolumeCompactRequest& request, const Progress& progress);
+  Status to_tier(const std::string& server, const volume_server_pb::VolumeTierMoveDatToRemoteRequest& request, const Progress& progress);
+  Status from_tier(const std::string& server, const volume_server_pb::VolumeTierMoveDatFromRemoteRequest& request,
+                   const Progress& progress);
 
   // ReceiveFile: `feed` gives the bytes of the file one piece after the other; an error of it breaks the file off, and nothing of it
   // stays there.

@@ -7,8 +7,7 @@ namespace holdfast::cmd {
 namespace {
 
 // Of spec/weed-cluster 1.9; those of filers by their first word.
-constexpr std::string_view kFuture[] = {"volume.fsck",      "volume.tier.upload",  "volume.tier.download",
-                                        "volume.tier.compact", "mount.configure"};
+constexpr std::string_view kFuture[] = {"volume.fsck", "mount.configure"};
 constexpr std::string_view kFutureFamilies[] = {"fs.", "s3.", "remote.", "mq."};
 
 }  // namespace
@@ -17,7 +16,7 @@ std::span<const ShellCommand> shell_commands() {
   static const std::vector<ShellCommand> all = [] {
     std::vector<ShellCommand> out;
     for (const auto family : {cluster_commands(), list_commands(), volume_commands(), transfer_commands(),
-                              repair_commands(), tier_commands(), ec_commands()}) {
+                              repair_commands(), tier_commands(), remote_commands(), ec_commands()}) {
       out.insert(out.end(), family.begin(), family.end());
     }
     std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });

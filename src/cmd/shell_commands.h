@@ -26,7 +26,8 @@ std::span<const ShellCommand> list_commands();        // what there is: shell_li
 std::span<const ShellCommand> volume_commands();      // what is done to single volumes: shell_volume.cc
 std::span<const ShellCommand> transfer_commands();    // volumes from server to server: shell_transfer.cc
 std::span<const ShellCommand> repair_commands();      // copies made, dropped, compared: shell_repair.cc
-std::span<const ShellCommand> tier_commands();        // volumes to other storage: shell_tier.cc
+std::span<const ShellCommand> tier_commands();        // volumes to other disks: shell_tier.cc
+std::span<const ShellCommand> remote_commands();      // volumes to stores outside the cluster: shell_remote.cc
 std::span<const ShellCommand> ec_commands();          // erasure-coded volumes: shell_ec.cc
 
 std::span<const ShellCommand> shell_commands();  // sorted by name

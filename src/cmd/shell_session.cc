@@ -210,4 +210,20 @@ void declare_apply(FlagSet& flags) {
 
 bool applies(const FlagSet& flags) { return flags.boolean("apply") || flags.boolean("force"); }
 
+void declare_full_and_quiet(FlagSet& flags) {
+  flags.add({"collectionPattern", FlagType::string, "", "only of collections whose name matches, with * and ?"});
+  flags.add({"fullPercent", FlagType::number, "95", "at least so full, in percent of the size limit"});
+  flags.add({"quietFor", FlagType::duration, "24h", "not written for so long"});
+}
+
+std::function<bool(const VolumeInfo&)> full_and_quiet(const FlagSet& flags, std::uint64_t volume_size_limit) {
+  const auto wall = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+  const auto quiet = std::chrono::duration_cast<std::chrono::seconds>(flags.duration("quietFor"));
+  const double bytes_min = flags.number("fullPercent") / 100 * static_cast<double>(volume_size_limit);
+  return [pattern = flags.string("collectionPattern"), bytes_min, before = wall - quiet](const VolumeInfo& volume) {
+    return is_collection_wanted(pattern, volume.collection) && static_cast<double>(volume.size) >= bytes_min &&
+           volume.modified_at_second < before.count();
+  };
+}
+
 }  // namespace holdfast::cmd

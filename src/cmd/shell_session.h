@@ -89,5 +89,8 @@ Result<std::vector<VolumeId>> volume_ids(const std::string& list);
 Result<VolumeId> volume_of(const FlagSet& flags);
 void declare_apply(FlagSet& flags);  // -apply and its old name -force
 bool applies(const FlagSet& flags);
+// -collectionPattern, -fullPercent, -quietFor; and whether a copy of a volume is what they ask for.
+void declare_full_and_quiet(FlagSet& flags);
+std::function<bool(const VolumeInfo& copy)> full_and_quiet(const FlagSet& flags, std::uint64_t volume_size_limit);
 
 }  // namespace holdfast::cmd

@@ -1,8 +1,7 @@
-// Commands that bring volumes to other storage: to disks of another type.
+// Commands that bring volumes to disks of another type.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "cmd/client_tools.h"
 #include "cmd/shell_commands.h"
@@ -15,28 +14,8 @@ namespace {
 
 using enum FlagType;
 using topology::Picture;
-using topology::PictureServer;
 using topology::TierMove;
 namespace pb = volume_server_pb;
-
-// ---- which volumes
-
-void declare_full_and_quiet(FlagSet& flags) {
-  flags.add({"collectionPattern", string, "", "only of collections whose name matches, with * and ?"});
-  flags.add({"fullPercent", number, "95", "at least so full, in percent of the size limit"});
-  flags.add({"quietFor", duration, "24h", "not written for so long"});
-}
-
-// Of one copy.
-std::function<bool(const VolumeInfo&)> full_and_quiet(const FlagSet& flags, std::uint64_t volume_size_limit) {
-  const auto wall = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
-  const auto quiet = std::chrono::duration_cast<std::chrono::seconds>(flags.duration("quietFor"));
-  const double bytes_min = flags.number("fullPercent") / 100 * static_cast<double>(volume_size_limit);
-  return [pattern = flags.string("collectionPattern"), bytes_min, before = wall - quiet](const VolumeInfo& volume) {
-    return is_collection_wanted(pattern, volume.collection) && static_cast<double>(volume.size) >= bytes_min &&
-           volume.modified_at_second < before.count();
-  };
-}
 
 // ---- volume.tier.move
 
@@ -207,7 +186,9 @@ Status tier_move(Shell& shell, const FlagSet& flags) {
     return Error(Code::not_found, fmt::format("no volume server has disks of type {}: start one with -disk={}",
                                               topology::disk_type_name(wish.to), topology::disk_type_name(wish.to)));
   }
-  wish.wanted = full_and_quiet(flags, picture->volume_size_limit);
+  wish.wanted = [chosen = full_and_quiet(flags, picture->volume_size_limit)](const VolumeInfo& volume) {
+    return !volume.is_remote() && chosen(volume);
+  };
   const auto plan = topology::plan_tier(*picture, wish);
   for (const auto& move : plan.moves) {
     Shell::say("volume {}{}: {}, {} each", move.volume.value(), move.collection.empty() ? "" : " of collection " + move.collection,
