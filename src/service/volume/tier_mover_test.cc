@@ -481,12 +481,7 @@ TEST_P(WhileItMoves, EveryFileIsReadAndEveryDeletionCounts) {
   std::filesystem::remove_all(folder);
 }
 
-#if defined(__SANITIZE_THREAD__)
-const auto kKinds = ::testing::Values(false);  // the thread sanitizer does not see what Debian's RocksDB does to keep threads apart
-#else
-const auto kKinds = ::testing::Bool();
-#endif
-INSTANTIATE_TEST_SUITE_P(TierMover, WhileItMoves, kKinds, [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(TierMover, WhileItMoves, ::testing::Bool(), [](const auto& info) {
   return info.param ? "WithItsIndexOnDisk" : "WithItsIndexInMemory";
 });
 
