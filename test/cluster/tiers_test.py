@@ -91,7 +91,9 @@ def full_and_quiet_volumes_go_from_hdd_to_ssd():
 
         shell(cluster, f"{move} -apply\n", fails='need to run "lock" first')
         out = shell(cluster, f"lock\n{move}\n")
-        check(all(f"volume {v} of collection cold: from {', '.join(cluster.volumes[:2])} to " in out for v in volumes), out)
+        for volume in volumes:
+            found = re.search(rf"volume {volume} of collection cold: from (\S+), (\S+) to ", out)
+            check(found and set(found.groups()) == set(cluster.volumes[:2]), out)
         check("of collection warm" not in out, out)
         for wish in ("-fullPercent=1", "-quietFor=0s"):  # not quiet; not full
             check("nothing to move" in shell(cluster, f"lock\nvolume.tier.move -toDiskType=ssd {wish}\n"), wish)
