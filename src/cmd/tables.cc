@@ -132,7 +132,7 @@ constexpr Flag kVolume[] = {
                                 "which outlives the process but no loss of power"},
 };
 constexpr Flag kUntrusted = {"volume.allowUntrustedRemoteEndpoints", boolean, "false",
-                             "no effect: there is no remote storage yet", inert};
+                             "no effect: where a store is comes from the masters' master.toml alone", inert};
 
 // What `server` accepts for the parts it does not have yet.
 constexpr Flag kGateways[] = {
