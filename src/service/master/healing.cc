@@ -379,7 +379,9 @@ void Healing::mend(VolumeId id, const std::string& target, Mended finished) {
                                                   " cannot be asked now, or is of a server that knows no epochs of copies");
   }
   if (shared_.registry.state()->unsettled->contains(id)) {
-    return refuse(Refusal::Kind::unsupported, "the masters do not know yet that all its copies were made once");
+    // Seen with all of them, it is an entry of theirs a moment later (leftovers.h).
+    return refuse(volume->is_complete() ? Refusal::Kind::busy : Refusal::Kind::unsupported,
+                  "the masters do not know yet that all its copies were made once");
   }
   if (volume->busy || heals_.contains(id) || term_ != view->term) {
     return refuse(Refusal::Kind::busy, "it is under vacuum, erasure-coded, or a copy of it is being made");

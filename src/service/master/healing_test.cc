@@ -520,6 +520,14 @@ TEST_F(MendTest, WithoutATargetAllCopiesGoOnAndNoneIsMade) {
   EXPECT_GT(std::get<std::uint64_t>(mend("")), first);
 }
 
+TEST_F(MendTest, AVolumeThatWasJustMadeIsWorthAWait) {
+  const auto refused = mend("");
+  ASSERT_TRUE(std::holds_alternative<Refusal>(refused));
+  EXPECT_EQ(std::get<Refusal>(refused).kind, Refusal::Kind::busy) << std::get<Refusal>(refused).text;
+  pass(2s);
+  EXPECT_GT(std::get<std::uint64_t>(mend("")), 0u);
+}
+
 TEST_F(MendTest, SaysWhyNot) {
   pass(2s);
   EXPECT_THAT(std::get<Refusal>(mend(id(free_one()))).text, HasSubstr("it has all its copies"));
