@@ -160,6 +160,9 @@ class Topology {
   HealView heal_view() const;
   // A volume as heal_view() tells of it; nothing if it is not known.
   std::optional<HealVolume> heal_volume(VolumeId volume) const;
+  // Whose copies are held against each other: more than one is there or asked for, all that are there lie on servers of ours, and
+  // none is read-only. In the order of their ids. Some may be out of reach just now.
+  std::vector<VolumeId> volumes_to_compare() const;
   // Servers that may be given a copy, with their room for this disk type; never one that holds the volume, aside or not.
   std::vector<HealPlace> heal_targets(VolumeId volume, const std::string& disk_type) const;
 

@@ -158,6 +158,21 @@ HealView Topology::heal_view() const {
   return view;
 }
 
+std::vector<VolumeId> Topology::volumes_to_compare() const {
+  std::vector<VolumeId> out;
+  for (const auto& [id, volume] : volumes_) {
+    const auto& replicas = volume.replicas;
+    const auto info = [id = id](const Server* server) -> const VolumeInfo& { return *server->volumes.at(id); };
+    if (replicas.empty() || (replicas.size() < 2 && info(replicas.front()).replica_placement.copies() < 2)) continue;
+    const bool fits = std::all_of(replicas.begin(), replicas.end(), [&](const Server* server) {
+      return server->process.has_value() && !info(server).read_only;
+    });
+    if (fits) out.push_back(id);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 std::vector<HealPlace> Topology::heal_targets(VolumeId volume, const std::string& disk_type) const {
   std::vector<HealPlace> places;
   const auto holders = aside_.find(volume);

@@ -207,6 +207,23 @@ TEST_F(EpochsTest, TellsWhatIsMissingAndWhoCouldTakeIt) {
   EXPECT_TRUE(topology.short_counts().empty());
 }
 
+TEST_F(EpochsTest, TellsWhoseCopiesAreHeldAgainstEachOther) {
+  auto single = volume(5);
+  single.replica_placement = {};
+  auto read_only = volume(6);
+  read_only.read_only = true;
+  say(1, {single, read_only, volume(7), volume(8), volume(9)});
+  say(2, {volume(6), volume(7), volume(8)});
+  EXPECT_EQ(topology.volumes_to_compare(), (std::vector{VolumeId(7), VolumeId(8), VolumeId(9)}));  // 9: the other one may come back
+  gone(2);
+  EXPECT_EQ(topology.volumes_to_compare(), (std::vector{VolumeId(7), VolumeId(8), VolumeId(9)}));
+  auto theirs = report(2);
+  theirs.process.reset();  // SeaweedFS's
+  theirs.volumes = {volume(8)};
+  (void)topology.report(SessionId(22), theirs, now);
+  EXPECT_EQ(topology.volumes_to_compare(), (std::vector{VolumeId(7), VolumeId(9)}));
+}
+
 // Whatever is said in whatever order: those that are named are the newest that are there and at least what was agreed on.
 TEST_F(EpochsTest, OnlyTheNewestAreEverNamed) {
   std::mt19937_64 draw(11);

@@ -1,6 +1,7 @@
 #include "service/master/healing.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 
@@ -231,14 +232,16 @@ void Healing::compare_next(const HealView& view, Instant now) {
   for (const auto& [suspect, at] : look_.suspected) {
     if (now >= at) id = suspect;
   }
-  if (id == VolumeId() && look_.waiting.empty() && now >= look_.pass) {
-    look_.pass = now + kLooksPass;
-    const auto all = shared_.with_topology([](topology::Topology& topology) { return topology.vacuum_candidates(); });
-    for (auto it = all.rbegin(); it != all.rend(); ++it) {
-      if (it->all_are_ours && it->servers.size() > 1) look_.waiting.push_back(it->volume);
+  const bool is_second_look = id != VolumeId();
+  if (!is_second_look) {
+    if (look_.waiting.empty()) {
+      look_.waiting = std::exchange(look_.postponed, {});
+      if (now >= look_.pass) {
+        look_.pass = now + kLooksPass;
+        look_.waiting = shared_.with_topology([](topology::Topology& topology) { return topology.volumes_to_compare(); });
+      }
+      std::reverse(look_.waiting.begin(), look_.waiting.end());
     }
-  }
-  if (id == VolumeId()) {
     if (look_.waiting.empty()) return;
     id = look_.waiting.back();
     look_.waiting.pop_back();
@@ -249,6 +252,12 @@ void Healing::compare_next(const HealView& view, Instant now) {
                    std::all_of(volume->copies.begin(), volume->copies.end(), [](const HealCopy& c) { return c.can_take_part; });
   if (!can) {
     look_.suspected.erase(id);
+    if (!volume) return;
+    if (is_second_look) {
+      look_.suspected[id] = now + kSecondLook * grace;
+    } else {
+      look_.postponed.push_back(id);
+    }
     return;
   }
   comparing_ = true;

@@ -149,7 +149,8 @@ class Healing {
   topology::HealPlanner planner_;
   bool comparing_ = false;  // one at a time
   struct Look {
-    std::vector<VolumeId> waiting;  // the next one last
+    std::vector<VolumeId> waiting;   // the next one last
+    std::vector<VolumeId> postponed; // in their turn a copy of theirs was out of reach; they have another one after the others
     Instant pass = kDistantPast;    // when the next pass begins
     Instant next = kDistantPast;
     std::map<VolumeId, Instant> suspected;    // differed once; when to look again
