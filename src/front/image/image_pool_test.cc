@@ -94,7 +94,7 @@ TEST(ImagePool, ResizesAndCuts) {
 // Above 100 MiB decoded libvips would go through a file on disk if it were not told otherwise, and a worker may write none.
 TEST(ImagePool, AnImageAsLargeAsMayBeIsResized) {
   metrics::Registry registry;
-  ImagePool pool({}, registry);
+  ImagePool pool({.patience = 10min}, registry);  // a busy machine under a sanitizer
   const auto large = png(pool, png_wish(1'250'000, 39));
   ASSERT_EQ(png_size(large), (ImageSize{1'250'000, 39}));
   const auto small = run(pool, png_wish(1000, 20), large);
