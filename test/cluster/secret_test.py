@@ -87,6 +87,8 @@ def who_has_another_secret_or_none_is_told_so_on_both_sides():
 def recover_with_another_secret_or_none_is_told_to_bring_the_right_one():
     with with_secret(volumes=0) as cluster:
         cluster.leader()
+        # Entry 1 begins the term, entry 2 the cluster.
+        until("the first master has the cluster's state", lambda: Http(2).json(cluster.masters[0], "/cluster/member")[1]["applied"] >= 2)
         cluster.master_processes[0].stop()
         write_secret(cluster.folder / "other", "this is quite another secret")
 
