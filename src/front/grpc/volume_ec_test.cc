@@ -594,6 +594,18 @@ TEST_F(VolumeEcTest, TheIndexOfAnotherEncodingIsNotFetched) {
   EXPECT_EQ(b_.content(".vif"), settings);
 }
 
+TEST_F(VolumeEcTest, DamagedSettingsAreNotTakenOverWithAnIndex) {
+  encode(2, 1);
+  move_to_b(1, 3);
+  ASSERT_TRUE(b_.unmount({1, 2}).ok());
+  fs::remove(b_.file(".ecx"));
+  const std::string plain = R"({"version": 3})";  // says nothing of an encoding
+  std::ofstream(b_.file(".vif"), std::ios::binary) << plain;
+  std::ofstream(a_.file(".vif"), std::ios::binary) << "{\"version\": 3, \"ecSh";
+  (void)b_.mount({1, 2}, true);
+  EXPECT_EQ(b_.content(".vif"), plain);
+}
+
 // It was away when they were deleted, say; shards are brought to it from one that knows less.
 TEST_F(VolumeEcTest, DeletionsThatOnlyTheTargetKnowsStayWhenShardsAreCopied) {
   encode(2, 1);

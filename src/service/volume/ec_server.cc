@@ -62,11 +62,12 @@ class Aside {
     if (there_.erase(path) == 0) return {};
     return disk_.rename(path + kAside, path);
   }
-
- private:
+  // Of what was pulled last.
   std::string name() const {
     return "copy " + wish_.extension + " of ec volume " + text(wish_.volume) + " from " + source_name_;
   }
+
+ private:
 
   io::Disk& disk_;
   client::VolumeSource& source_;
@@ -76,12 +77,18 @@ class Aside {
   std::set<std::string> there_;
 };
 
-// Which encoding the settings are of that were pulled; 0: they do not say.
-std::int64_t run_of(Aside& aside, const std::string& path) {
+// Those that the other server has; nothing: it has none, or what it has is damaged and is not to come here.
+Result<std::optional<VolumeSettings>> pull_settings(Aside& aside, const std::string& path) {
+  const auto pulled = aside.pull(path);
+  if (!pulled) return pulled.error();
+  if (!*pulled) return std::optional<VolumeSettings>();
   const auto content = aside.content(path, 1_MiB);
-  const auto settings = content ? VolumeSettings::parse(*content) : Result<VolumeSettings>(content.error());
-  return settings ? ec::encode_ts_of(*settings) : 0;
+  auto settings = content ? VolumeSettings::parse(*content) : Result<VolumeSettings>(content.error());
+  if (settings) return std::optional(std::move(*settings));
+  LOG_WARNING("{}: left there: {}", aside.name(), settings.error().what());
+  return std::optional<VolumeSettings>();
 }
+std::int64_t run_of(const std::optional<VolumeSettings>& settings) { return settings ? ec::encode_ts_of(*settings) : 0; }
 
 // What was deleted there is deleted here too; what only this server has heard of stays deleted.
 Status take_deletions(Aside& aside, ec::EcStore& store, const ec::EcFiles& here) {
@@ -348,9 +355,9 @@ Status EcServer::copy(const Copy& copy) {
   Aside aside(world_.disk, *source, text(copy.source), {.volume = copy.id, .collection = copy.collection}, {pacer, stopping_, {}});
 
   // What comes must be of the encoding that is here, if one is; so the settings are asked for also where they are not to be copied.
-  const auto has_settings = aside.pull(place->settings());
-  if (!has_settings) return has_settings.error();
-  const auto run = *has_settings ? run_of(aside, place->settings()) : 0;
+  const auto theirs = pull_settings(aside, place->settings());
+  if (!theirs) return theirs.error();
+  const auto run = run_of(*theirs);
   const auto other = text(copy.source) + " has other shards than those here, which must be deleted first";
   if (auto fits = world_.store.ec().make_room(copy.id, copy.collection, run, copy.index); !fits) return fits.error().at(other);
   const bool had_shards = !place->shards().empty();
@@ -374,7 +381,7 @@ Status EcServer::copy(const Copy& copy) {
   if (copy.journal) {
     if (auto taken = take_deletions(aside, world_.store.ec(), *place); !taken) return taken;
   }
-  if (copy.settings) {
+  if (copy.settings && *theirs) {
     const auto own = place->read_settings();
     const bool stays = own.ec_shard_config && (had_shards || ec::encode_ts_of(own) == run);
     if (auto adopted = stays ? Status() : aside.adopt(place->settings()); !adopted) return adopted;
@@ -417,15 +424,15 @@ Status EcServer::fetch_index_from(const Address& source, const ec::EcFiles& here
   Pacer pacer(world_.clock, 0);
   Aside aside(world_.disk, *peer, text(source), {.volume = id, .collection = here.place().collection}, {pacer, stopping_, {}});
 
-  const auto has_settings = aside.pull(here.settings());
-  if (!has_settings) return has_settings.error();
+  const auto theirs = pull_settings(aside, here.settings());
+  if (!theirs) return theirs.error();
   const auto own = here.read_settings();
-  const auto run = *has_settings ? run_of(aside, here.settings()) : 0;
+  const auto run = run_of(*theirs);
   if (run != 0 && ec::encode_ts_of(own) != 0 && run != ec::encode_ts_of(own)) {
     return Error(Code::stale, "the index of ec volume " + text(id) + " at " + text(source) +
                                   " belongs to a different encode run than the shards here");
   }
-  if (!own.ec_shard_config) {
+  if (*theirs && !own.ec_shard_config) {
     if (auto adopted = aside.adopt(here.settings()); !adopted) return adopted;
   }
   if (auto taken = take_deletions(aside, world_.store.ec(), here); !taken) return taken;
