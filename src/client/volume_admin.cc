@@ -25,6 +25,15 @@ Error told(const std::string& server, const char* rpc, const grpc::Status& statu
   return error_of(status, /*sent=*/!is_surely_unsent(status)).at(std::string(rpc) + " at " + server);
 }
 
+// Until the server has said all.
+template <typename Response, typename Seen>
+Status drain(grpc::ClientReader<Response>& stream, const std::string& server, const char* rpc, Seen seen) {
+  Response response;
+  while (stream.Read(&response)) seen(response);
+  const auto status = stream.Finish();
+  return status.ok() ? Status() : told(server, rpc, status);
+}
+
 }  // namespace
 
 struct VolumeAdmin::Servers {
@@ -60,13 +69,11 @@ Result<std::uint64_t> VolumeAdmin::copy(const std::string& server, const pb::Vol
   set_deadline(context, kLong);
   const auto stream = servers_->stub(server)->VolumeCopy(&context, request);
   std::uint64_t last = 0;
-  pb::VolumeCopyResponse response;
-  while (stream->Read(&response)) {
+  const auto copied = drain(*stream, server, "VolumeCopy", [&](const auto& response) {
     if (response.last_append_at_ns() != 0) last = response.last_append_at_ns();
     if (response.processed_bytes() != 0) progress(response.processed_bytes());
-  }
-  const auto status = stream->Finish();
-  if (!status.ok()) return told(server, "VolumeCopy", status);
+  });
+  if (!copied) return copied.error();
   return last;
 }
 
@@ -74,20 +81,14 @@ Status VolumeAdmin::compact(const std::string& server, const pb::VacuumVolumeCom
   grpc::ClientContext context;
   set_deadline(context, kLong);
   const auto stream = servers_->stub(server)->VacuumVolumeCompact(&context, request);
-  pb::VacuumVolumeCompactResponse response;
-  while (stream->Read(&response)) progress(response.processed_bytes());
-  const auto status = stream->Finish();
-  return status.ok() ? Status() : told(server, "VacuumVolumeCompact", status);
+  return drain(*stream, server, "VacuumVolumeCompact", [&](const auto& response) { progress(response.processed_bytes()); });
 }
 
 Status VolumeAdmin::to_tier(const std::string& server, const pb::VolumeTierMoveDatToRemoteRequest& request, const Progress& progress) {
   grpc::ClientContext context;
   set_deadline(context, kLong);
   const auto stream = servers_->stub(server)->VolumeTierMoveDatToRemote(&context, request);
-  pb::VolumeTierMoveDatToRemoteResponse response;
-  while (stream->Read(&response)) progress(response.processed());
-  const auto status = stream->Finish();
-  return status.ok() ? Status() : told(server, "VolumeTierMoveDatToRemote", status);
+  return drain(*stream, server, "VolumeTierMoveDatToRemote", [&](const auto& response) { progress(response.processed()); });
 }
 
 Status VolumeAdmin::from_tier(const std::string& server, const pb::VolumeTierMoveDatFromRemoteRequest& request,
@@ -95,10 +96,7 @@ Status VolumeAdmin::from_tier(const std::string& server, const pb::VolumeTierMov
   grpc::ClientContext context;
   set_deadline(context, kLong);
   const auto stream = servers_->stub(server)->VolumeTierMoveDatFromRemote(&context, request);
-  pb::VolumeTierMoveDatFromRemoteResponse response;
-  while (stream->Read(&response)) progress(response.processed());
-  const auto status = stream->Finish();
-  return status.ok() ? Status() : told(server, "VolumeTierMoveDatFromRemote", status);
+  return drain(*stream, server, "VolumeTierMoveDatFromRemote", [&](const auto& response) { progress(response.processed()); });
 }
 
 Status VolumeAdmin::send_file(const std::string& server, const pb::ReceiveFileInfo& info,

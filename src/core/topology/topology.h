@@ -154,7 +154,7 @@ class Topology {
     bool all_are_ours = true;  // servers of Holdfast take writes while they compact
   };
   // with_deletions: not those of which every server, all of ours, tells that nothing in them was deleted or overwritten.
-  std::vector<VacuumCandidate> vacuum_candidates(VacuumAmong among = VacuumAmong::all) const;
+  std::vector<VacuumCandidate> vacuum_candidates(VacuumAmong among) const;
 
   // ---- what the leader should mend (topology_epochs.cc) ----
   HealView heal_view() const;

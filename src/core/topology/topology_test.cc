@@ -80,7 +80,7 @@ TEST_F(TopologyTest, AServerInMaintenanceTakesNoWritesAndNothingNew) {
   say(1, Report{.in_maintenance = true, .pulse = 250ms});
   EXPECT_FALSE(writable(7));
   EXPECT_TRUE(topology.growth_servers("").empty());
-  EXPECT_TRUE(topology.vacuum_candidates().empty());
+  EXPECT_TRUE(topology.vacuum_candidates(VacuumAmong::all).empty());
   EXPECT_EQ(topology.index().find(VolumeId(7))->places.size(), 1u);  // it is read there all the same
   EXPECT_EQ(topology.server_status("10.0.0.1:8080", false, now)->state, "in maintenance");
   say(1, Report{.pulse = 250ms});  // says nothing of it: as before

@@ -154,7 +154,13 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
   // A GET that does something must not be repeated by any connection pool on the way; the leader takes any method.
   const std::string method = repeatable ? std::string(request.method_text) : "POST";
   const auto repeat = repeatable ? LeaderForward::Repeat::harmless : LeaderForward::Repeat::never;
-  const std::string id(given_request_id(request));  // of what volume servers are told to do for it; "": of its own
+  // What volume servers are told to do for this request has the id that its client gave it; none: one of its own.
+  const auto for_client = [id = std::string(given_request_id(request))](auto call) {
+    return [id, call](auto done) {
+      const api::RequestScope scope(id);
+      call(done);
+    };
+  };
   for (int round = 0;; ++round) {
     const bool leads = co_await reach_leader(exchange, round, method, form, repeat);
     if (!leads) co_return;
@@ -162,10 +168,7 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
     // This master leads.
     std::optional<Refusal> refusal;
     if (route == Route::assign) {
-      const auto ask = [&](auto done) {
-        const api::RequestScope scope(id);
-        parts.master.assign(assign, done);
-      };
+      const auto ask = for_client([&](auto done) { parts.master.assign(assign, done); });
       const auto result = co_await awaited<master::OrRefusal<master::AssignAnswer>>(loop, ask);
       if (const auto* answer = std::get_if<master::AssignAnswer>(&result)) {
         answer_assign(exchange, *answer);
@@ -173,10 +176,7 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       }
       refusal = std::get<Refusal>(result);
     } else if (route == Route::vol_grow) {
-      const auto ask = [&](auto done) {
-        const api::RequestScope scope(id);
-        parts.master.grow(grow, done);
-      };
+      const auto ask = for_client([&](auto done) { parts.master.grow(grow, done); });
       const auto result = co_await awaited<master::OrRefusal<master::GrowAnswer>>(loop, ask);
       if (const auto* answer = std::get_if<master::GrowAnswer>(&result)) {
         std::string body;
@@ -186,10 +186,7 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       }
       refusal = std::get<Refusal>(result);
     } else if (route == Route::col_delete) {
-      const auto ask = [&](auto done) {
-        const api::RequestScope scope(id);
-        parts.master.delete_collection(collection, done);
-      };
+      const auto ask = for_client([&](auto done) { parts.master.delete_collection(collection, done); });
       const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
       if (std::holds_alternative<master::Done>(result)) {
         with_request_id(exchange, 204);
@@ -197,10 +194,7 @@ Task MasterRoutes::Inside::on_leader(Exchange& exchange, Route route, std::strin
       }
       refusal = std::get<Refusal>(result);
     } else if (route == Route::vol_vacuum) {
-      const auto ask = [&](auto done) {
-        const api::RequestScope scope(id);
-        parts.master.vacuum(vacuum, done);
-      };
+      const auto ask = for_client([&](auto done) { parts.master.vacuum(vacuum, done); });
       const auto result = co_await awaited<master::OrRefusal<master::Done>>(loop, ask);
       if (std::holds_alternative<master::Done>(result)) {
         std::string body;

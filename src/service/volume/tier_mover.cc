@@ -39,6 +39,7 @@ class TierMover::Claim {
   }
   Claim(const Claim&) = delete;
 
+  VolumeId id() const { return id_; }
   Status check() const {
     if (is_mine_) return {};
     return Error(Code::busy, "volume " + text(id_) + " is on its way to or from a remote tier already");
@@ -50,7 +51,10 @@ class TierMover::Claim {
   bool is_mine_ = false;
 };
 
-Result<std::shared_ptr<Volume>> TierMover::find(VolumeId id, const std::string& collection) const {
+Result<std::shared_ptr<Volume>> TierMover::begin(const Claim& claim, const std::string& collection, const OrderFence& fence) const {
+  const auto id = claim.id();
+  if (auto mine = claim.check(); !mine) return mine.error();
+  if (auto may = world_.admit(fence, id); !may) return may.error();
   auto volume = world_.store.find(id);
   if (!volume) return Error(Code::not_found, "volume " + text(id) + " not found");
   if (volume->place().collection != collection) {
@@ -63,9 +67,7 @@ Result<std::shared_ptr<Volume>> TierMover::find(VolumeId id, const std::string& 
 
 Status TierMover::upload(const Upload& wish, const OrderFence& fence, const Progress& progress) {
   const Claim claim(*this, wish.id);
-  if (auto mine = claim.check(); !mine) return mine;
-  if (auto may = world_.admit(fence, wish.id); !may) return may;
-  const auto volume = find(wish.id, wish.collection);
+  const auto volume = begin(claim, wish.collection, fence);
   if (!volume) return volume.error();
   const auto name = "volume " + text(wish.id);
   const auto store = world_.tier.find(wish.backend);
@@ -166,9 +168,7 @@ void TierMover::remove_object(VolumeId id, const RemoteFile& file) {
 
 Status TierMover::download(const Download& wish, const OrderFence& fence, const Progress& progress, Cancel& cancel) {
   const Claim claim(*this, wish.id);
-  if (auto mine = claim.check(); !mine) return mine;
-  if (auto may = world_.admit(fence, wish.id); !may) return may;
-  const auto volume = find(wish.id, wish.collection);
+  const auto volume = begin(claim, wish.collection, fence);
   if (!volume) return volume.error();
   const auto name = "volume " + text(wish.id);
   if ((*volume)->remote() == nullptr) return Error(Code::invalid, name + " lies on the disk already");

@@ -65,7 +65,8 @@ class TierMover {
  private:
   class Claim;
 
-  Result<std::shared_ptr<Volume>> find(VolumeId id, const std::string& collection) const;
+  // The volume, if it may be moved now.
+  Result<std::shared_ptr<Volume>> begin(const Claim& claim, const std::string& collection, const OrderFence& fence) const;
   Result<RemoteFile> carry_up(Volume& volume, const std::string& backend, io::ObjectStore& store, const Progress& progress);
   Status compare(const io::File& dat, const RemoteFile& file, io::ObjectStore& store) const;
   Status carry_down(const Volume& volume, const RemoteFile& file, io::ObjectStore& store, const Progress& progress);
