@@ -20,6 +20,7 @@ constexpr std::size_t kMembersTold = 31;  // as many as a cluster may have
 // was wrong once is not held against it for ever.
 constexpr Duration kRateOver = 10s;
 constexpr Duration kRateAtMostOver = 60s;
+constexpr std::int64_t kClockRateMax = 2;  // of another's, that is believed
 constexpr Duration kRoundTripMax = 100ms;  // beyond that an exchange says too little about clocks
 
 std::uint32_t units(Duration age) {
@@ -152,8 +153,9 @@ bool Reach::received(BytesView datagram, Instant now, io::WallTime wall) {
   one.stamp = stamp;
   one.heard = now;
   const Instant sent{Duration(echo)};
-  if (echo > 0 && held >= 0 && sent <= now && Duration(held) <= now - sent) {
-    watch_clock(one, now - sent - Duration(held), stamp, calendar, now, wall);
+  // By a fast clock it may have been held for longer than the whole round took by ours.
+  if (echo > 0 && held >= 0 && sent <= now && Duration(held) / kClockRateMax <= now - sent) {
+    watch_clock(one, std::max(now - sent - Duration(held), Duration(0)), stamp, calendar, now, wall);
   }
   for (auto& [id, row] : rows) {
     if (id == self_ || !members_.contains(id)) continue;

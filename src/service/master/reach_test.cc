@@ -140,6 +140,34 @@ TEST(Reach, AClockOfAnotherSpeedIsSeenAndAnotherOriginIsNot) {
   EXPECT_NEAR(*masters[0].clock_of(node(2))->rate, 0, 0.0005);
 }
 
+// Masters do not send in step: an answer waits for up to half a second, which a fast clock measures as longer than the whole round.
+TEST(Reach, AFastClockIsSeenWhereAnswersWait) {
+  for (const double rate : {0.97, 1.001, 1.03, 1.3}) {
+    Reach ours(kCluster, node(0), Uuid{1, 0});
+    Reach theirs(kCluster, node(1), Uuid{1, 1});
+    for (auto* one : {&ours, &theirs}) one->members({{node(0), true}, {node(1), true}});
+    Duration time = 1000s;
+    const auto our_clock = [&] { return Instant(time); };
+    const auto their_clock = [&] { return Instant(Duration(static_cast<std::int64_t>(static_cast<double>(time.count()) * rate))); };
+    const io::WallTime wall(Duration(1s)), ahead(Duration(31s));
+    for (int i = 0; i < 60; ++i) {
+      const auto there = ours.datagram_to(node(1), our_clock(), wall);
+      time += 100us;
+      ASSERT_TRUE(theirs.received(bytes_of(there), their_clock(), ahead));
+      time += 400ms;
+      const auto back = theirs.datagram_to(node(0), their_clock(), ahead);
+      time += 100us;
+      ASSERT_TRUE(ours.received(bytes_of(back), our_clock(), wall));
+      time += 100ms;
+    }
+    const auto seen = ours.clock_of(node(1));
+    ASSERT_TRUE(seen && seen->rate) << rate;
+    EXPECT_NEAR(*seen->rate, rate - 1, 0.002) << rate;
+    EXPECT_LT(seen->rate_error, 0.005) << rate;
+    EXPECT_NEAR(static_cast<double>(seen->calendar_ahead.count()), 30e9, 2e8) << rate;
+  }
+}
+
 TEST(Reach, ACalendarThatIsOffIsSeen) {
   Masters masters(2);
   masters.set_calendar(1, 90s);
