@@ -32,9 +32,7 @@ client::VolumeAdmin::Progress telling(VolumeId volume, std::string_view what) {
   };
 }
 
-void declare_choice(FlagSet& flags) {
-  flags.add({"volumeId", unsigned_integer, "0", "only this volume, full and quiet or not"});
-}
+void declare_choice(FlagSet& flags, const char* help) { flags.add({"volumeId", unsigned_integer, "0", help}); }
 
 // The volumes of -volumeId, or else those of which `wanted` holds for every copy.
 Result<std::vector<VolumeId>> chosen(const FlagSet& flags, const Picture& picture, const std::function<bool(const VolumeInfo&)>& wanted) {
@@ -79,7 +77,7 @@ struct Upload {
 
 void declare_upload(FlagSet& flags) {
   flags.add({"dest", string, "", "the store, as `s3.cold`: a storage.backend of the masters' master.toml"});
-  declare_choice(flags);
+  declare_choice(flags, "only this volume, full and quiet or not");
   declare_full_and_quiet(flags);
   flags.add({"keepLocalDatFile", boolean, "false", "the .dat stays on the disk too, and is what is read"});
 }
@@ -178,7 +176,7 @@ Status upload(Shell& shell, const FlagSet& flags) {
 // ---- down
 
 void declare_download(FlagSet& flags) {
-  declare_choice(flags);
+  declare_choice(flags, "only this volume, of whatever collection");
   flags.add({"collectionPattern", string, "", "only of collections whose name matches, with * and ?"});
 }
 
@@ -229,7 +227,7 @@ Status download(Shell& shell, const FlagSet& flags) {
 // ---- down, compacted, and up again
 
 void declare_compact(FlagSet& flags) {
-  declare_choice(flags);
+  declare_choice(flags, "only this volume, of whatever collection and however little of it is deleted");
   flags.add({"collectionPattern", string, "", "only of collections whose name matches, with * and ?"});
   flags.add({"garbageThreshold", number, "0.3", "volumes of which at least this part is deleted"});
 }
